@@ -144,6 +144,11 @@ class Amount(BaseModel):
         """Return the value; InvalidAmount or UnknownCurrency when the strings mean none."""
         return Money.parse(self.amount, self.currency)
 
+    @property
+    def minor(self) -> int:
+        """Return the minor units; InvalidAmount or UnknownCurrency when the strings mean none."""
+        return parse_minor(amount=self.amount, currency=self.currency)
+
     @classmethod
     def of(cls, *, amount_minor: int, currency: str) -> Amount:
         """Return the wire shape of minor units."""

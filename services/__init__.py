@@ -1,0 +1,1 @@
+"""Six services; each knows the others only through shared/events."""

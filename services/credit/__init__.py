@@ -1,0 +1,1 @@
+"""Credit: the limit tree, propagation, lines, price and drawdowns."""

@@ -1,0 +1,1 @@
+"""The contract between services: the envelope, the topics, and one file of events per publisher."""

@@ -1,0 +1,173 @@
+"""What receivables publishes: receivables, vouchers and the assignment of documents to drawdowns."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel
+
+from shared.events.envelope import Event
+from shared.values.money import Amount
+
+
+class ReceivableEvent(Event):
+    topic: ClassVar[str] = "scf.receivables.receivable.v1"
+    receivable_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.receivable_id
+
+
+class ReceivableRegistered(ReceivableEvent):
+    """Trigger: an invoice is taken in. Consumers: credit, console. Contents: `payable` is BT-115, not the gross (R7).
+
+    `state` is validated, or referred when a person must look first (R8), with the reasons.
+    """
+
+    type: ClassVar[str] = "receivable.registered.v1"
+    seller_id: str
+    obligor_id: str
+    number: str
+    document_type: str
+    syntax: str
+    issue_date: date
+    due_date: date
+    payable: Amount
+    state: Literal["validated", "referred"]
+    reasons: list[str]
+
+
+class ReceivableConfirmed(ReceivableEvent):
+    """Trigger: the obligor's checker confirms. Consumers: credit. Contents: what it owes, its undertaking."""
+
+    type: ClassVar[str] = "receivable.confirmed.v1"
+    seller_id: str
+    obligor_id: str
+    financeable: Amount
+    due_date: date
+    undertaking: Literal["none", "irrevocable"]
+
+
+class ReceivableDiluted(ReceivableEvent):
+    """Trigger: a credit note or set-off (R6). Consumers: credit. Contents: what is still payable."""
+
+    type: ClassVar[str] = "receivable.diluted.v1"
+    by: Amount
+    financeable: Amount
+    reason: str
+
+
+class ReceivableRejected(ReceivableEvent):
+    """Trigger: the obligor, or a person working a referral, rejects the document. Consumers: credit, console."""
+
+    type: ClassVar[str] = "receivable.rejected.v1"
+    reason: str
+
+
+class ReceivableSettled(ReceivableEvent):
+    """Trigger: the obligor's payment closed the loan over this document. Consumers: console."""
+
+    type: ClassVar[str] = "receivable.settled.v1"
+
+
+class Slice(BaseModel):
+    """A half-open interval [start, end) of minor units of one root payable, and who holds it (R13)."""
+
+    slice_id: str
+    start_minor: int
+    end_minor: int
+    holder_id: str
+    state: Literal["live", "offered", "replaced", "assigned", "financed", "paid", "cancelled"]
+
+
+class VoucherEvent(Event):
+    topic: ClassVar[str] = "scf.receivables.voucher.v1"
+    root_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.root_id
+
+
+class VoucherIssued(VoucherEvent):
+    """Trigger: the anchor's checker issues a voucher over a confirmed payable. Consumers: credit."""
+
+    type: ClassVar[str] = "voucher.issued.v1"
+    programme_id: str
+    obligor_id: str
+    receivable_id: str
+    face: Amount
+    maturity_date: date
+    slice: Slice
+
+
+class VoucherTransferred(VoucherEvent):
+    """Trigger: the transferee accepts a slice. Consumers: credit. Contents: the slice replaced and those made of it."""
+
+    type: ClassVar[str] = "voucher.transferred.v1"
+    replaced_slice_id: str
+    slices: list[Slice]
+    trade_reference: str
+
+
+class VoucherSettled(VoucherEvent):
+    """Trigger: the loan over a slice is closed. Consumers: credit, console."""
+
+    type: ClassVar[str] = "voucher.settled.v1"
+    slice_id: str
+
+
+class Document(BaseModel):
+    """A document that a drawdown stands on, and its eligible amount."""
+
+    kind: Literal["receivable", "slice", "order"]
+    document_id: str
+    amount: Amount
+
+
+class AssignmentEvent(Event):
+    topic: ClassVar[str] = "scf.receivables.assignment.v1"
+    drawdown_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.drawdown_id
+
+
+class DocumentsAssigned(AssignmentEvent):
+    """Trigger: all documents locked, the registry filed, the obligor notified. Consumers: credit approves."""
+
+    type: ClassVar[str] = "assignment.documents_assigned.v1"
+    documents: list[Document]
+    registry_reference: str
+    registered_at: datetime
+    notified_at: datetime
+    notice_digest: str
+
+
+class AssignmentRefused(AssignmentEvent):
+    """Trigger: a document is not free, or the registry refuses. Consumers: credit releases. Contents: why."""
+
+    type: ClassVar[str] = "assignment.refused.v1"
+    code: str
+    reason: str
+
+
+class DocumentsFreed(AssignmentEvent):
+    """Trigger: the drawdown was released. Consumers: console. The documents can be financed again."""
+
+    type: ClassVar[str] = "assignment.freed.v1"
+
+
+class DocumentsFinanced(AssignmentEvent):
+    """Trigger: the money went out. Consumers: console."""
+
+    type: ClassVar[str] = "assignment.financed.v1"
+
+
+class AssignmentSettled(AssignmentEvent):
+    """Trigger: the loan is repaid. Consumers: console."""
+
+    type: ClassVar[str] = "assignment.settled.v1"

@@ -1,0 +1,124 @@
+"""What settlement publishes: business days, loans and collections."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import ClassVar
+
+from shared.events.envelope import Event
+from shared.values.money import Amount
+
+
+class BusinessDayEvent(Event):
+    """All days are one aggregate: the book moves forward as a whole."""
+
+    topic: ClassVar[str] = "scf.settlement.business_day.v1"
+
+    @property
+    def subject(self) -> str:
+        return "book"
+
+
+class BusinessDayOpened(BusinessDayEvent):
+    """Trigger: an empty book is opened once. Consumers: all. Contents: the open business date."""
+
+    type: ClassVar[str] = "business_day.opened.v1"
+    open_date: date
+
+
+class BusinessDayClosed(BusinessDayEvent):
+    """Trigger: a second person closes the day; end of day ran. Consumers: all. Contents: the day, the next open one."""
+
+    type: ClassVar[str] = "business_day.closed.v1"
+    closed_date: date
+    open_date: date
+
+
+class LoanEvent(Event):
+    """A loan has the id of its drawdown."""
+
+    topic: ClassVar[str] = "scf.settlement.loan.v1"
+    loan_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.loan_id
+
+
+class LoanInstructed(LoanEvent):
+    """Trigger: an approved drawdown is sent to the rail. Consumers: console."""
+
+    type: ClassVar[str] = "loan.instructed.v1"
+    end_to_end_id: str
+    paid_out: Amount
+
+
+class LoanUnknown(LoanEvent):
+    """Trigger: the rail was silent past its timeout. Consumers: console. Only evidence resolves it."""
+
+    type: ClassVar[str] = "loan.disbursement_unknown.v1"
+    end_to_end_id: str
+
+
+class LoanDisbursed(LoanEvent):
+    """Trigger: the rail confirmed, or a statement proves it. Consumers: credit utilises, receivables finances."""
+
+    type: ClassVar[str] = "loan.disbursed.v1"
+    principal: Amount
+    paid_out: Amount
+    disbursed_date: date
+    maturity_date: date
+
+
+class DisbursementFailed(LoanEvent):
+    """Trigger: the rail refused, or evidence shows that no money moved. Consumers: credit releases."""
+
+    type: ClassVar[str] = "loan.disbursement_failed.v1"
+    reason: str
+
+
+class LoanOverdue(LoanEvent):
+    """Trigger: end of day after grace with something unpaid. Consumers: console, risk. Contents: days past due."""
+
+    type: ClassVar[str] = "loan.overdue.v1"
+    days_past_due: int
+    outstanding: Amount
+
+
+class LoanRepaid(LoanEvent):
+    """Trigger: a receipt went through the waterfall (R5). Consumers: credit reinstates the principal part (R11)."""
+
+    type: ClassVar[str] = "loan.repaid.v1"
+    collection_id: str
+    value_date: date
+    costs: Amount
+    penalty: Amount
+    interest: Amount
+    principal: Amount
+    outstanding: Amount
+    surplus: Amount
+
+
+class LoanClosed(LoanEvent):
+    """Trigger: nothing is owed any more. Consumers: receivables settles the documents."""
+
+    type: ClassVar[str] = "loan.closed.v1"
+    closed_date: date
+
+
+class CollectionReceived(Event):
+    """Trigger: a statement entry on the collection account. Consumers: console. Contents: how it was applied."""
+
+    type: ClassVar[str] = "collection.received.v1"
+    topic: ClassVar[str] = "scf.settlement.collection.v1"
+    collection_id: str
+    account: str
+    received: Amount
+    applied: Amount
+    unmatched: Amount
+    value_date: date
+    reference: str
+
+    @property
+    def subject(self) -> str:
+        return self.collection_id
