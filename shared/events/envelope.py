@@ -1,0 +1,109 @@
+"""The envelope: CloudEvents 1.0 in Kafka's binary mode, one JSON body per event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+MAX_BODY_BYTES = 900_000
+EVENT_TYPES: dict[str, type[Event]] = {}
+
+
+class Event(BaseModel):
+    """A fact in the past tense. Its subject is its aggregate, record key, sequence and parking unit at once."""
+
+    # Within a version only additions happen, so an older reader ignores what it does not know.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ClassVar[str]
+    topic: ClassVar[str]
+
+    @property
+    def subject(self) -> str:
+        raise NotImplementedError
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Register each concrete event by its type; two events of one type are a programming error."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "type" not in cls.__dict__:
+            return
+        known = EVENT_TYPES.setdefault(cls.type, cls)
+        if known is not cls and known.__qualname__ != cls.__qualname__:
+            message = f"{cls.type} is already {known.__qualname__}"
+            raise TypeError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One event as a consumer sees it; `event` is None when this release does not know the type."""
+
+    id: str
+    type: str
+    topic: str
+    subject: str
+    sequence: int
+    time: datetime
+    source: str
+    traceparent: str | None
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One outbox row as it goes on the wire."""
+
+    id: str
+    type: str
+    source: str
+    subject: str
+    sequence: int
+    time: datetime
+    traceparent: str | None
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Return the CloudEvents headers of binary mode; no personal data may be among them."""
+        pairs = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", self.id),
+            ("ce_type", self.type),
+            ("ce_source", self.source),
+            ("ce_subject", self.subject),
+            ("ce_time", self.time.isoformat().replace("+00:00", "Z")),
+            ("ce_sequence", str(self.sequence)),
+            ("content-type", "application/json"),
+        ]
+        if self.traceparent:
+            pairs.append(("traceparent", self.traceparent))
+        return [(name, value.encode()) for name, value in pairs]
+
+
+class MalformedRecord(ValueError):
+    """A record without the headers or the body that the envelope asks for."""
+
+    code: ClassVar[str] = "malformed_record"
+
+
+def read_record(*, topic: str, headers: Sequence[tuple[str, bytes]], body: bytes) -> Received:
+    """Return the event a record carries; MalformedRecord when headers or a known type's body are not as agreed."""
+    found = {name: value.decode() for name, value in headers}
+    try:
+        model = EVENT_TYPES.get(found["ce_type"])
+        return Received(
+            id=found["ce_id"],
+            type=found["ce_type"],
+            topic=topic,
+            subject=found["ce_subject"],
+            sequence=int(found["ce_sequence"]),
+            time=datetime.fromisoformat(found["ce_time"]),
+            source=found["ce_source"],
+            traceparent=found.get("traceparent"),
+            event=model.model_validate_json(body) if model else None,
+        )
+    except (KeyError, ValueError) as error:
+        message = f"not an event of ours: {type(error).__name__}"
+        raise MalformedRecord(message) from error

@@ -1,0 +1,1 @@
+"""How events travel: outbox, relay, Kafka, inbox (the protocol of docs/architecture.md)."""

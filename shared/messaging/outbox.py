@@ -1,0 +1,78 @@
+"""The outbox: events are written in the transaction that makes them true.
+
+The aggregate's sequence, and after it the position, are drawn under the aggregate's lock; so whoever sees a row sees
+its predecessors too, and the relay needs no cursor, only the pending rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.events.envelope import Event
+from shared.events.topics import shard_of
+from shared.storage.database import Transaction
+from shared.values.ids import new_id
+
+# One statement: lock the heads sorted, then number the rows, then insert them in order with their pending marks.
+APPEND = """
+WITH given AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        WITH ORDINALITY AS g(id, topic, subject, type, body, shard, nth)),
+counted AS (SELECT topic, subject, count(*) AS many FROM given GROUP BY topic, subject),
+heads AS (
+    INSERT INTO outbox_head AS h (topic, subject, sequence)
+    SELECT topic, subject, many FROM counted ORDER BY topic, subject
+    ON CONFLICT (topic, subject) DO UPDATE SET sequence = h.sequence + excluded.sequence
+    RETURNING topic, subject, sequence),
+numbered AS (
+    SELECT given.*, heads.sequence - counted.many
+        + row_number() OVER (PARTITION BY given.topic, given.subject ORDER BY given.nth) AS sequence
+    FROM given JOIN heads USING (topic, subject) JOIN counted USING (topic, subject)),
+kept AS (
+    INSERT INTO outbox (id, topic, subject, sequence, type, source, traceparent, body)
+    SELECT id, topic, subject, sequence, type, $7, $8, body FROM numbered ORDER BY nth
+    RETURNING id, position)
+INSERT INTO outbox_pending (shard, position) SELECT given.shard, kept.position FROM kept JOIN given USING (id)
+"""
+
+_wakers: dict[str, set[asyncio.Event]] = {}
+
+
+async def append(tx: Transaction, events: Sequence[Event], *, source: str, traceparent: str | None = None) -> list[str]:
+    """Append events to the outbox of the open transaction, in their order; return their ids."""
+    if not events:
+        return []
+    ids = [new_id() for _ in events]
+    subjects = [event.subject for event in events]
+    await tx.pg.execute(
+        APPEND,
+        ids,
+        [event.topic for event in events],
+        subjects,
+        [event.type for event in events],
+        [event.model_dump_json() for event in events],
+        [shard_of(topic=event.topic, subject=subject) for event, subject in zip(events, subjects, strict=True)],
+        source,
+        traceparent,
+    )
+    wake_after_commit(tx)
+    return ids
+
+
+def wake_after_commit(tx: Transaction) -> None:
+    """Tell this process' relay of the same database, once the commit is durable, that rows are pending."""
+    for waker in _wakers.get(tx.url, ()):
+        tx.after_commit(waker.set)
+
+
+def waker_of(url: str) -> asyncio.Event:
+    """Return a new signal that commits on this database set; `forget_waker` ends it."""
+    waker = asyncio.Event()
+    _wakers.setdefault(url, set()).add(waker)
+    return waker
+
+
+def forget_waker(url: str, waker: asyncio.Event) -> None:
+    """Stop signalling."""
+    _wakers.get(url, set()).discard(waker)

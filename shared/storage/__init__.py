@@ -1,0 +1,1 @@
+"""Where rows live: transactions, idempotency, group commit, audit, approvals and paging."""

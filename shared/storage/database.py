@@ -1,0 +1,178 @@
+"""One service's database: the only file that commits.
+
+A transaction is one asyncpg connection seen twice: as SQLAlchemy Core for ordinary work and raw for set-wise SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from importlib.resources import files
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit, urlunsplit
+from zlib import crc32
+
+import asyncpg
+from sqlalchemy import MetaData, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+_open_in_this_task: ContextVar[frozenset[str]] = ContextVar("_open_in_this_task", default=frozenset())
+_Isolation = Literal["read_committed", "repeatable_read"]
+
+
+class NestedTransaction(RuntimeError):
+    """A second pooled connection was asked for inside a transaction: at the pool's size that hangs."""
+
+    code: ClassVar[str] = "nested_transaction"
+
+
+class Transaction:
+    """One open transaction; both views share it."""
+
+    def __init__(self, *, connection: AsyncConnection, pg: asyncpg.Connection[Any], url: str) -> None:
+        """Wrap the two views of one connection."""
+        self.connection = connection
+        self.pg = pg
+        self.url = url
+        self._callbacks: list[Callable[[], None]] = []
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Open a savepoint: what fails inside is undone, the transaction goes on."""
+        async with self.pg.transaction():
+            yield
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call back once the commit is durable; never when it is not."""
+        if callback not in self._callbacks:
+            self._callbacks.append(callback)
+
+    def committed(self) -> None:
+        """Run what waited for the commit."""
+        for callback in self._callbacks:
+            callback()
+
+
+class Database:
+    """A small pool of connections to one service's database."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        """Prepare the pool; nothing connects yet."""
+        self.url = url
+        self._engine = create_async_engine(
+            _sqlalchemy_url(url), pool_size=pool_size, max_overflow=0, pool_timeout=30, isolation_level="AUTOCOMMIT"
+        )
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a read-write transaction that commits when the block ends and rolls back when it raises."""
+        return self._open(isolation="read_committed", readonly=False)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a REPEATABLE READ, READ ONLY transaction: every statement sees the same instant."""
+        return self._open(isolation="repeatable_read", readonly=True)
+
+    def reader(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a READ ONLY transaction for queries."""
+        return self._open(isolation="read_committed", readonly=True)
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _open(self, *, isolation: _Isolation, readonly: bool) -> AsyncIterator[Transaction]:
+        already = _open_in_this_task.get()
+        if self.url in already:
+            raise NestedTransaction
+        async with self._engine.connect() as connection:
+            pg = (await connection.get_raw_connection()).driver_connection
+            if pg is None:
+                message = "the pool gave no connection"
+                raise ConnectionError(message)
+            token = _open_in_this_task.set(already | {self.url})
+            tx = Transaction(connection=connection, pg=pg, url=self.url)
+            try:
+                outer = pg.transaction(isolation=isolation, readonly=readonly)
+                await outer.start()
+                try:
+                    yield tx
+                except Exception:
+                    await outer.rollback()
+                    raise
+                await outer.commit()
+            except BaseException as error:
+                # Interrupted in the middle of a statement, its state is unknown: never back to the pool.
+                if not isinstance(error, Exception) or pg.is_closed() or pg.is_in_transaction():
+                    with contextlib.suppress(Exception):
+                        pg.terminate()
+                    await asyncio.shield(connection.invalidate())
+                raise
+            finally:
+                _open_in_this_task.reset(token)
+        tx.committed()
+
+
+def database_url(*, server_url: str, service: str) -> str:
+    """Return the URL of a service's database on the server that DATABASE_URL names."""
+    parts = urlsplit(server_url)
+    return urlunsplit(parts._replace(path=f"/tributary_{service}"))
+
+
+async def ensure_database(*, server_url: str, service: str) -> str:
+    """Create a service's database where it is missing; return its URL."""
+    url = database_url(server_url=server_url, service=service)
+    name = urlsplit(url).path.removeprefix("/")
+    connection = await asyncpg.connect(server_url)
+    try:
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+            with contextlib.suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+                await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+    return url
+
+
+async def migrate(*, url: str, package: str) -> None:
+    """Bring a service's database to the newest migration of its package; concurrent callers wait in line."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(files(package).joinpath("migrations")))
+    config.set_main_option("path_separator", "os")
+    engine = create_async_engine(_sqlalchemy_url(url), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": crc32(package.encode())})
+            config.attributes["connection"] = await connection.run_sync(lambda sync: sync)
+            await connection.run_sync(lambda _: command.upgrade(config, "head"))
+    finally:
+        await engine.dispose()
+
+
+def run_migrations(metadata: MetaData) -> None:
+    """Run Alembic on the connection that `migrate` opened: the whole of a service's env.py."""
+    from alembic import context
+
+    context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def execute_all(*statements: Sequence[str]) -> None:
+    """Run lists of DDL statements inside a migration, one by one (asyncpg prepares no multi-statements)."""
+    from alembic import op
+
+    bind = op.get_bind()
+    for group in statements:
+        for statement in group:
+            bind.exec_driver_sql(statement)
+
+
+def _sqlalchemy_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+asyncpg://{rest}" if scheme in {"postgresql", "postgres"} else url
