@@ -1,0 +1,51 @@
+"""Fixtures of every test: the real servers, an empty database, a name nobody else uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from tests.support.servers import addresses
+
+pytest_plugins: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-long", action="store_true", help="run the long versions of the fault tests")
+
+
+@pytest.fixture(scope="session")
+def _servers(request: pytest.FixtureRequest) -> dict[str, str]:
+    # Under xdist the workers' parent is the run; alone, this process is.
+    owner = os.getppid() if hasattr(request.config, "workerinput") else os.getpid()
+    run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(owner)
+    return addresses(run_id, owner=owner)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(_servers: dict[str, str]) -> str:
+    return _servers["postgres"]
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(_servers: dict[str, str]) -> str:
+    return _servers["kafka"]
+
+
+@pytest.fixture
+def unique_name() -> str:
+    return f"t{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def fresh_database(postgres_url: str, unique_name: str) -> AsyncIterator[str]:
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute(f'CREATE DATABASE "{unique_name}"')
+    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{unique_name}"))
+    await connection.execute(f'DROP DATABASE "{unique_name}" WITH (FORCE)')
+    await connection.close()

@@ -1,0 +1,80 @@
+"""One real PostgreSQL and one real Kafka for a whole test run, shared by its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_READY_WITHIN_S = 90
+
+
+async def _serve(folder: Path) -> None:
+    """Run the servers until the test run that asked for them is gone."""
+    from tributary.embedded.servers import EmbeddedServers
+
+    async with EmbeddedServers(folder, durable=False) as servers:
+        addresses = {"postgres": servers.database_url, "kafka": servers.bootstrap_servers}
+        part = folder / "addresses.part"
+        part.write_text(json.dumps(addresses), encoding="utf-8")
+        part.replace(folder / "addresses.json")
+        owner = int(sys.argv[2])
+        while _alive(owner):
+            await asyncio.sleep(0.3)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def addresses(run_id: str, *, owner: int) -> dict[str, str]:
+    """Return the addresses of the run's servers, starting them if this worker is the first to ask."""
+    folder = Path(tempfile.gettempdir()) / f"tributary-tests-{run_id}"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    with _locked(folder / "starting"):
+        if not (folder / "started").exists():
+            (folder / "started").touch()
+            with (folder / "servers.log").open("ab") as log:
+                subprocess.Popen(
+                    [sys.executable, "-W", "ignore", __file__, str(folder), str(owner)],
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    cwd=Path(__file__).resolve().parents[2],
+                )
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError):
+            found: dict[str, str] = json.loads((folder / "addresses.json").read_text(encoding="utf-8"))
+            return found
+        time.sleep(0.05)
+    message = (folder / "servers.log").read_text(encoding="utf-8", errors="replace")[-2000:]
+    raise RuntimeError(message)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(_serve(Path(sys.argv[1])))

