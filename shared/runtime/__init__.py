@@ -1,0 +1,1 @@
+"""What runs a service: settings, technical time, leases, timers, jobs, offloaded work and telemetry."""

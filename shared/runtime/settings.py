@@ -1,0 +1,34 @@
+"""Settings: from the environment only; secrets from the environment or files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.storage.database import database_url
+
+
+class Settings(BaseSettings):
+    """What a deployment decides. The embedded default fills in the servers it started itself."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+    server_url: str = Field(default="", validation_alias="DATABASE_URL")
+    bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    home: Path = Field(default=Path(".tributary"), validation_alias="TRIBUTARY_HOME")
+    port: int = Field(default=8000, ge=0, le=65535, validation_alias="TRIBUTARY_PORT")
+    issuer: str = Field(default="tributary", validation_alias="TRIBUTARY_ISSUER")
+    audience: str = Field(default="tributary", validation_alias="TRIBUTARY_AUDIENCE")
+    hold_seconds: int = Field(default=600, ge=1, validation_alias="TRIBUTARY_HOLD_SECONDS")
+    rail_timeout_seconds: float = Field(default=2.0, gt=0, validation_alias="TRIBUTARY_RAIL_TIMEOUT_SECONDS")
+
+    def database(self, service: str) -> str:
+        """Return the URL of a service's own database."""
+        return database_url(server_url=self.server_url, service=service)
+
+    @property
+    def registry(self) -> Path:
+        """Return the folder of the file-based movables registry."""
+        return self.home / "registry"
