@@ -1,0 +1,132 @@
+"""Group commit: concurrent commands of one kind coalesce into one transaction; no timers.
+
+While a batch of one root commits, the next gathers. The batch runs in the batcher's own task: a client that goes away
+removes only a command that is not gathered yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_BAD_ITEM = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+_TRY_AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SerializationError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    ConnectionError,
+    DBAPIError,
+)
+
+
+class QueueFull(Exception):
+    """More commands wait for one root than the process takes; come back later."""
+
+    code: ClassVar[str] = "busy"
+    retry_after_s: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        """Say that nothing was done."""
+        super().__init__("Too many commands are waiting; nothing was done, try again.")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[T, R]):
+    item: T
+    future: asyncio.Future[R]
+
+
+class GroupCommit(Generic[T, R]):
+    """Batches per root: one in flight a root and process, at most `max_batch` items, a bounded queue."""
+
+    def __init__(
+        self,
+        handler: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
+        *,
+        max_batch: int = 256,
+        max_queue: int = 4096,
+    ) -> None:
+        """Use a handler that commits a batch and answers each item, in order, with its result or its error."""
+        self._handler = handler
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._queues: dict[str, deque[_Waiting[T, R]]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def submit(self, item: T, *, root: str) -> R:
+        """Put the item into the root's next batch; return its result or raise its own error; QueueFull when full."""
+        queue = self._queues.setdefault(root, deque())
+        if len(queue) >= self._max_queue:
+            raise QueueFull
+        waiting: _Waiting[T, R] = _Waiting(item, asyncio.get_running_loop().create_future())
+        queue.append(waiting)
+        if root not in self._tasks:
+            self._tasks[root] = asyncio.create_task(self._drain(root, queue))
+        return await waiting.future
+
+    async def aclose(self) -> None:
+        """Wait until every gathered command is answered."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _drain(self, root: str, queue: deque[_Waiting[T, R]]) -> None:
+        try:
+            while queue:
+                taken = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
+                batch = [waiting for waiting in taken if not waiting.future.done()]
+                if batch:
+                    await self._run(batch)
+        finally:
+            del self._tasks[root]
+            if not queue:
+                self._queues.pop(root, None)
+
+    async def _run(self, batch: list[_Waiting[T, R]], *, again: bool = True) -> None:
+        try:
+            results = await self._handler([waiting.item for waiting in batch])
+        except _BAD_ITEM as error:
+            await self._by_halves(batch, error)
+        except _TRY_AGAIN as error:
+            # Also when the connection broke during COMMIT: the idempotency keys make the rerun exact.
+            if again:
+                await self._run(batch, again=False)
+            else:
+                _answer_all(batch, error)
+        except Exception as error:  # noqa: BLE001 - the error belongs to the waiting clients, the batcher lives on
+            _answer_all(batch, error)
+        else:
+            for waiting, result in zip(batch, results, strict=True):
+                _answer(waiting, result)
+
+    async def _by_halves(self, batch: list[_Waiting[T, R]], error: Exception) -> None:
+        if len(batch) == 1:
+            _answer_all(batch, error)
+            return
+        middle = len(batch) // 2
+        await self._run(batch[:middle])
+        await self._run(batch[middle:])
+
+
+def _answer(waiting: _Waiting[T, R], result: R | Exception) -> None:
+    if waiting.future.done():
+        return
+    if isinstance(result, Exception):
+        waiting.future.set_exception(result)
+    else:
+        waiting.future.set_result(result)
+
+
+def _answer_all(batch: Sequence[_Waiting[T, R]], error: Exception) -> None:
+    for waiting in batch:
+        _answer(waiting, error)

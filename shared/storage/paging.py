@@ -1,0 +1,39 @@
+"""Keyset paging: a page ends with the cursor of the next; no offsets, no counts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+T = TypeVar("T")
+LONGEST_PAGE = 500
+
+
+class InvalidCursor(ValueError):
+    """A cursor that this API did not make."""
+
+    code: ClassVar[str] = "invalid_cursor"
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("The cursor is not one that this API returned; start without one.")
+
+
+def read_cursor(cursor: str | None) -> str:
+    """Return the last key of the previous page, or an empty string for the first page."""
+    if not cursor:
+        return ""
+    try:
+        return base64.urlsafe_b64decode(cursor.encode("ascii")).decode()
+    except (binascii.Error, UnicodeError, ValueError) as error:
+        raise InvalidCursor from error
+
+
+def page(items: Sequence[T], *, limit: int, key: Callable[[T], str]) -> dict[str, Any]:
+    """Return a page of at most `limit` items; `items` holds one more when there is a next page."""
+    shown = list(items[:limit])
+    more = len(items) > limit
+    following = base64.urlsafe_b64encode(key(shown[-1]).encode()).decode() if more else None
+    return {"items": shown, "next": following}
