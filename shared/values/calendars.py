@@ -6,11 +6,22 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
+
+
+class InvalidZone(ValueError):
+    """A time zone that the IANA database does not name."""
+
+    code: ClassVar[str] = "invalid_zone"
+
+    def __init__(self, *, zone: str) -> None:
+        """Keep the refused name (shortened)."""
+        self.zone = zone[:60]
+        super().__init__(f"{self.zone!r} is not an IANA time zone.")
 
 
 class Roll(StrEnum):
@@ -68,3 +79,12 @@ def value_date(*, instant: datetime, zone: str, cut_off: time) -> date:
     local = instant.astimezone(ZoneInfo(zone))
     day = local.date()
     return day if local.timetz().replace(tzinfo=None) < cut_off else day + timedelta(days=1)
+
+
+def check_zone(zone: str) -> str:
+    """Return the zone's name; InvalidZone when nobody knows it."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidZone(zone=zone) from error
+    return zone

@@ -1,0 +1,1 @@
+"""The web edge: problems, access, the issuer, health and serving."""

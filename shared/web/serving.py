@@ -1,0 +1,199 @@
+"""How a service's HTTP app is built and served: one origin, a prefix a service, pure ASGI all the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from sse_starlette.sse import AppStatus
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.runtime.settings import Settings
+from shared.runtime.telemetry import enter_trace
+from shared.web.auth import ForeignParty, Verifier
+from shared.web.issuer import Issuer
+from shared.web.problems import ErrorStatuses, install_problems, problem_body
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_SECURITY = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", _POLICY),
+]
+
+
+@dataclass
+class ServiceApp:
+    """One service's HTTP app, and what to close when it ends."""
+
+    name: str
+    fastapi: FastAPI
+    asgi: ASGIApp
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.asgi(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """Close pools and finish gathered commands."""
+        for close in self.closing:
+            await close()
+
+
+def service_app(
+    name: str,
+    *,
+    settings: Settings,
+    routers: Sequence[APIRouter],
+    statuses: ErrorStatuses,
+    hot_routes: Sequence[Route] = (),
+    closing: Iterable[Callable[[], Awaitable[None]]] = (),
+) -> ServiceApp:
+    """Build a service's app: its hot routes first, then its routers, problems for every error."""
+    app = FastAPI(
+        title=f"Tributary {name}",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"/{name}/v1/openapi.json",
+        telemetry=None,
+    )
+    issuer = Issuer(home=settings.home, issuer=settings.issuer, audience=settings.audience)
+    app.state.settings = settings
+    app.state.issuer = issuer
+    app.state.statuses = {ForeignParty: 403, **statuses}
+    app.state.verifier = Verifier(jwks=issuer.jwks(), issuer=settings.issuer, audience=settings.audience)
+    app.router.routes[:0] = list(hot_routes)
+    for router in routers:
+        app.include_router(router, prefix=f"/{name}/v1" if name != "console" else "")
+    install_problems(app, statuses=app.state.statuses)
+    return ServiceApp(name, app, Edge(app), list(closing))
+
+
+class Edge:
+    """What every request passes: its trace, the body's size limit, the security headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an app."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        traceparent = enter_trace(headers.get(b"traceparent", b"").decode("latin-1")).encode()
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_SECURITY, (b"traceparent", traceparent)]
+            await send(message)
+
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            await _refuse(sending, status=413, code="body_too_large", detail="The body is over 32 MiB.")
+            return
+        await self._app(scope, _limited(receive) if b"transfer-encoding" in headers else receive, sending)
+
+
+def _limited(receive: Receive) -> Receive:
+    seen = 0
+
+    async def receiving() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MAX_BODY_BYTES:
+            return {"type": "http.disconnect"}
+        return message
+
+    return receiving
+
+
+async def _refuse(send: Send, *, status: int, code: str, detail: str) -> None:
+    headers = [(b"content-type", b"application/problem+json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": problem_body(status=status, code=code, detail=detail)})
+
+
+class Composite:
+    """Several apps on one origin: dispatch by the first path segment, one dictionary lookup."""
+
+    def __init__(self, apps: Mapping[str, ASGIApp], *, fallback: ASGIApp) -> None:
+        """Serve each app under its name, and everything else by the fallback."""
+        self._apps = dict(apps)
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            return
+        segment = scope["path"].split("/", 2)[1] if "/" in scope["path"] else ""
+        await self._apps.get(segment, self._fallback)(scope, receive, send)
+
+
+def tune_gc() -> None:
+    """Freeze what start-up made and collect seldom: the default costs a quarter of the throughput."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: who runs it decides when it ends."""
+
+    def install_signal_handlers(self) -> None:
+        """Leave the signals to the owner."""
+
+    def capture_signals(self) -> Any:
+        """Leave the signals to the owner."""
+        return contextlib.nullcontext()
+
+
+async def serve(app: ASGIApp, *, host: str, port: int, stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Serve until `stop` is set; OSError when the port is taken."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn announces its start by no event
+        await asyncio.sleep(0.01)
+    if server.started:
+        ready.set()
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    AppStatus.should_exit = True
+    server.should_exit = True
+    stopping.cancel()
+    await serving
+
+
+def openapi_of(app: ServiceApp) -> str:
+    """Return a service's OpenAPI document as text, stable across runs."""
+    return json.dumps(app.fastapi.openapi(), indent=2, sort_keys=True, ensure_ascii=False)
