@@ -10,9 +10,15 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from shared.runtime.telemetry import configure_logging
 from tests.support.servers import addresses
 
 pytest_plugins: list[str] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs() -> None:
+    configure_logging(level="ERROR")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

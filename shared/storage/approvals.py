@@ -152,7 +152,7 @@ def _read(row: Mapping[str, Any]) -> Approval:
         approval_id=row["approval_id"],
         kind=row["kind"],
         subject=row["subject"],
-        content=json.loads(row["content"]),
+        content=row["content"],
         content_hash=row["content_hash"],
         party=row["party"],
         proposer=row["proposer"],

@@ -113,7 +113,7 @@ class Access:
             raise ValueError(message)
 
     async def __call__(self, request: Request) -> Caller | None:
-        """Return the caller, if the token has one of the roles; Problem otherwise."""
+        """Answer who calls, if its token has one of the roles; Problem otherwise."""
         if not self.roles:
             return None
         verifier: Verifier = request.app.state.verifier
@@ -121,7 +121,7 @@ class Access:
 
 
 def access(*roles: str) -> Any:
-    """Declare who may call a route: `caller: Annotated[Caller, access("bank_maker")]`."""
+    """Return the dependency by which a route declares who may call it."""
     return Depends(Access(roles))
 
 

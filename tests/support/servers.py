@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _READY_WITHIN_S = 90
+_started: list[subprocess.Popen[bytes]] = []
 
 
 async def _serve(folder: Path) -> None:
@@ -49,7 +50,7 @@ def addresses(run_id: str, *, owner: int) -> dict[str, str]:
         if not (folder / "started").exists():
             (folder / "started").touch()
             with (folder / "servers.log").open("ab") as log:
-                subprocess.Popen(
+                server = subprocess.Popen(
                     [sys.executable, "-W", "ignore", __file__, str(folder), str(owner)],
                     stdout=log,
                     stderr=log,
@@ -57,6 +58,8 @@ def addresses(run_id: str, *, owner: int) -> dict[str, str]:
                     start_new_session=True,
                     cwd=Path(__file__).resolve().parents[2],
                 )
+                # It ends by itself when the run is over; until then nobody may reap it.
+                _started.append(server)
     deadline = time.monotonic() + _READY_WITHIN_S
     while time.monotonic() < deadline:
         with suppress(FileNotFoundError):
