@@ -11,6 +11,7 @@ from shared.events.envelope import Event
 from shared.values.money import Amount
 
 Direction = Literal["upstream", "downstream"]
+SizeClass = Literal["micro", "small", "medium", "large"]
 
 
 class EnterpriseEvent(Event):
@@ -30,7 +31,7 @@ class EnterpriseRegistered(EnterpriseEvent):
     country: str
     legal_identifiers: dict[str, str]
     group_head_id: str
-    size_class: Literal["micro", "small", "medium", "large"]
+    size_class: SizeClass
     industry: str
     account: str
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from shared.events.envelope import Event
 from shared.events.topics import shard_of
+from shared.runtime.telemetry import current_traceparent
 from shared.storage.database import Transaction
 from shared.values.ids import new_id
 
@@ -40,7 +41,10 @@ _wakers: dict[str, set[asyncio.Event]] = {}
 
 
 async def append(tx: Transaction, events: Sequence[Event], *, source: str, traceparent: str | None = None) -> list[str]:
-    """Append events to the outbox of the open transaction, in their order; return their ids."""
+    """Append events to the outbox of the open transaction, in their order; return their ids.
+
+    They carry the trace of the current task unless another is given.
+    """
     if not events:
         return []
     ids = [new_id() for _ in events]
@@ -54,7 +58,7 @@ async def append(tx: Transaction, events: Sequence[Event], *, source: str, trace
         [event.model_dump_json() for event in events],
         [shard_of(topic=event.topic, subject=subject) for event, subject in zip(events, subjects, strict=True)],
         source,
-        traceparent,
+        traceparent or current_traceparent(),
     )
     wake_after_commit(tx)
     return ids

@@ -8,17 +8,20 @@ import gc
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from sse_starlette.sse import AppStatus
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.runtime.settings import Settings
 from shared.runtime.telemetry import enter_trace
+from shared.storage.database import Database
 from shared.web.auth import ForeignParty, Verifier
+from shared.web.health import health_router
 from shared.web.issuer import Issuer
 from shared.web.problems import ErrorStatuses, install_problems, problem_body
 
@@ -58,6 +61,7 @@ def service_app(
     name: str,
     *,
     settings: Settings,
+    database: Database,
     routers: Sequence[APIRouter],
     statuses: ErrorStatuses,
     hot_routes: Sequence[Route] = (),
@@ -75,13 +79,30 @@ def service_app(
     issuer = Issuer(home=settings.home, issuer=settings.issuer, audience=settings.audience)
     app.state.settings = settings
     app.state.issuer = issuer
+    app.state.database = database
     app.state.statuses = {ForeignParty: 403, **statuses}
     app.state.verifier = Verifier(jwks=issuer.jwks(), issuer=settings.issuer, audience=settings.audience)
     app.router.routes[:0] = list(hot_routes)
+    prefix = f"/{name}/v1"
     for router in routers:
-        app.include_router(router, prefix=f"/{name}/v1" if name != "console" else "")
+        app.include_router(router, prefix=prefix if name != "console" else "")
+    app.include_router(health_router({"database": partial(_answers, database)}), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
-    return ServiceApp(name, app, Edge(app), list(closing))
+    return ServiceApp(name, app, Edge(app), [*closing, database.close])
+
+
+async def _answers(database: Database) -> None:
+    async with database.reader() as tx:
+        await tx.pg.fetchval("SELECT 1")
+
+
+def _database(request: Request) -> Database:
+    found: Database = request.app.state.database
+    return found
+
+
+# What a route asks for when it needs its service's database.
+Db = Annotated[Database, Depends(_database)]
 
 
 class Edge:

@@ -1,0 +1,1 @@
+"""Onboarding: who takes part, and under which terms."""

@@ -1,0 +1,239 @@
+"""Onboarding's routes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from services.onboarding import queries
+from services.onboarding.operations import decide, enterprises, identities, programmes
+from services.onboarding.schemas import (
+    EnterpriseIn,
+    IdentityIn,
+    LimitChangeIn,
+    LineAgreementIn,
+    LinkIn,
+    MemberIn,
+    ProgrammeIn,
+    ReasonIn,
+)
+from shared.storage.approvals import pending
+from shared.storage.paging import page, read_cursor
+from shared.values.ids import parse_id
+from shared.web.auth import BANK, COOKIE, Caller, access, own_party, public
+from shared.web.serving import Db
+
+router = APIRouter()
+_LIFETIME_S = 3600
+_Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+@router.post("/token", dependencies=[public()])
+async def token(  # noqa: PLR0917 - FastAPI passes each by name
+    request: Request,
+    database: Db,
+    client_id: Annotated[str, Form(max_length=200)],
+    client_secret: Annotated[str, Form(max_length=200)],
+    grant_type: Annotated[str, Form(pattern="^client_credentials$")] = "client_credentials",
+    redirect: Annotated[str, Form(pattern="^/console/[a-z]*$")] = "",
+) -> Response:
+    """Exchange a client's credentials for an access token; a page gets it as a cookie that only reads."""
+    found = await identities.authenticate(database, client_id=client_id, client_secret=client_secret)
+    signed = request.app.state.issuer.issue(
+        subject=found["identity_id"],
+        roles=found["roles"],
+        party=found["party"],
+        client_id=client_id,
+        lifetime_s=_LIFETIME_S,
+    )
+    if redirect:
+        response = RedirectResponse(redirect, status_code=303)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, signed, max_age=_LIFETIME_S, httponly=True, samesite="strict", secure=secure)
+        return response
+    body = {"access_token": signed, "token_type": "Bearer", "expires_in": _LIFETIME_S, "grant_type": grant_type}
+    return JSONResponse(body, headers={"cache-control": "no-store"})
+
+
+@router.get("/jwks", dependencies=[public()])
+async def jwks(request: Request) -> dict[str, Any]:
+    """Return the issuer's public keys."""
+    keys: dict[str, Any] = request.app.state.issuer.jwks()
+    return keys
+
+
+@router.post("/identities", status_code=201)
+async def register_identity(
+    body: IdentityIn, database: Db, caller: Annotated[Caller, access("administrator")]
+) -> dict[str, Any]:
+    """Register a person or a client; the secret is shown this once."""
+    return await identities.register_identity(
+        database, name=body.name, roles=body.roles, party=body.party, actor=caller.subject
+    )
+
+
+@router.post("/enterprises", status_code=201)
+async def register_enterprise(
+    body: EnterpriseIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Register a firm."""
+    enterprise_id = await enterprises.register_enterprise(
+        database,
+        name=body.name,
+        country=body.country,
+        legal_identifiers={str(scheme): text for scheme, text in body.legal_identifiers.items()},
+        group_head_id=body.group_head_id,
+        size_class=body.size_class,
+        industry=body.industry,
+        account=body.account,
+        actor=caller.subject,
+    )
+    return await queries.enterprise(database, enterprise_id=enterprise_id)
+
+
+@router.get("/enterprises")
+async def list_enterprises(
+    database: Db, _: Annotated[Caller, access(*BANK)], cursor: str | None = None, limit: _Limit = 100
+) -> dict[str, Any]:
+    """List firms."""
+    return await queries.enterprises(database, after=read_cursor(cursor), limit=limit)
+
+
+@router.get("/enterprises/{enterprise_id}")
+async def read_enterprise(
+    enterprise_id: str,
+    database: Db,
+    caller: Annotated[Caller, access(*BANK, "anchor_maker", "anchor_checker", "sme", "erp")],
+) -> dict[str, Any]:
+    """Read a firm; a party reads its own (R23)."""
+    own_party(caller, enterprise_id)
+    return await queries.enterprise(database, enterprise_id=parse_id(enterprise_id))
+
+
+@router.post("/enterprises/{enterprise_id}/suspensions", status_code=201)
+async def suspend_enterprise(
+    enterprise_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Propose to suspend a firm."""
+    proposal = await enterprises.propose_suspension(
+        database, enterprise_id=parse_id(enterprise_id), reason=body.reason, actor=caller.subject
+    )
+    return proposal.wire()
+
+
+@router.post("/enterprises/{enterprise_id}/line-agreements", status_code=201)
+async def sign_line_agreement(
+    enterprise_id: str, body: LineAgreementIn, database: Db, caller: Annotated[Caller, access("sme")]
+) -> dict[str, Any]:
+    """Sign the line agreement, by the SME itself."""
+    own_party(caller, enterprise_id)
+    await programmes.sign_line_agreement(
+        database,
+        enterprise_id=parse_id(enterprise_id),
+        programme_id=body.programme_id,
+        signed_date=body.signed_date,
+        expiry_date=body.expiry_date,
+        committed=body.committed,
+        actor=caller.subject,
+    )
+    return {"enterprise_id": enterprise_id, **body.model_dump(mode="json")}
+
+
+@router.post("/links", status_code=201)
+async def record_link(body: LinkIn, database: Db, caller: Annotated[Caller, access("bank_maker")]) -> dict[str, Any]:
+    """Record who supplies whom."""
+    link_id = await enterprises.record_link(
+        database,
+        supplier_id=body.supplier_id,
+        buyer_id=body.buyer_id,
+        traded=body.traded,
+        contract=body.contract,
+        actor=caller.subject,
+    )
+    return {"link_id": link_id, **body.model_dump(mode="json")}
+
+
+@router.post("/programmes", status_code=201)
+async def propose_programme(
+    body: ProgrammeIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Propose a programme."""
+    programme_id, proposal = await programmes.propose_programme(
+        database, name=body.name, anchor_id=body.anchor_id, terms=body.terms, actor=caller.subject
+    )
+    return {"programme_id": programme_id, "state": "pending_approval", "approval_id": proposal.approval_id}
+
+
+@router.get("/programmes/{programme_id}")
+async def read_programme(
+    programme_id: str, database: Db, caller: Annotated[Caller, access(*BANK, "anchor_maker", "anchor_checker")]
+) -> dict[str, Any]:
+    """Read a programme; an anchor reads its own."""
+    found = await queries.programme(database, programme_id=parse_id(programme_id))
+    own_party(caller, found["anchor_id"])
+    return found
+
+
+@router.post("/programmes/{programme_id}/limit-changes", status_code=201)
+async def propose_limit_change(
+    programme_id: str, body: LimitChangeIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Propose other limits."""
+    proposal = await programmes.propose_limit_change(
+        database,
+        programme_id=parse_id(programme_id),
+        limit=body.limit,
+        upstream_limit=body.upstream_limit,
+        downstream_limit=body.downstream_limit,
+        reason=body.reason,
+        actor=caller.subject,
+    )
+    return proposal.wire()
+
+
+@router.post("/programmes/{programme_id}/members", status_code=201)
+async def admit_member(
+    programme_id: str, body: MemberIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Admit a firm."""
+    await programmes.admit_member(
+        database,
+        programme_id=parse_id(programme_id),
+        enterprise_id=body.enterprise_id,
+        direction=body.direction,
+        anchor_support=body.anchor_support,
+        actor=caller.subject,
+    )
+    return {"programme_id": programme_id, **body.model_dump(mode="json")}
+
+
+@router.get("/approvals")
+async def list_approvals(
+    database: Db, _: Annotated[Caller, access(*BANK)], cursor: str | None = None, limit: _Limit = 100
+) -> dict[str, Any]:
+    """List what waits for a second person."""
+    async with database.reader() as tx:
+        waiting = await pending(tx, after=read_cursor(cursor), limit=limit + 1)
+    return page([each.wire() for each in waiting], limit=limit, key=lambda each: str(each["approval_id"]))
+
+
+@router.post("/approvals/{approval_id}/approve")
+async def approve(
+    approval_id: str, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
+) -> dict[str, Any]:
+    """Approve what another person proposed."""
+    approved = await decide.approve_proposal(database, approval_id=parse_id(approval_id), actor=caller.subject)
+    return approved.wire()
+
+
+@router.post("/approvals/{approval_id}/decline")
+async def decline(
+    approval_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
+) -> dict[str, Any]:
+    """Decline what another person proposed."""
+    declined = await decide.decline_proposal(
+        database, approval_id=parse_id(approval_id), reason=body.reason, actor=caller.subject
+    )
+    return declined.wire()
