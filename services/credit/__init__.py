@@ -1,1 +1,1 @@
-"""Credit: the limit tree, propagation, lines, price and drawdowns."""
+"""Credit: limits, lines, prices and drawdowns."""

@@ -10,10 +10,11 @@ from services.onboarding.operations.identities import InvalidClient
 from services.onboarding.operations.programmes import ProgrammeNotActive, UnknownProgramme
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
+from shared.web.problems import ErrorStatuses
 from shared.web.serving import ServiceApp, service_app
 
 NAME = "onboarding"
-STATUSES = {
+STATUSES: ErrorStatuses = {
     InvalidTerms: 422,
     InvalidRoles: 422,
     SelfTrade: 422,

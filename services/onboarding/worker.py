@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from services.onboarding.main import NAME
 from services.onboarding.operations.identities import ensure_administrator
 from shared.messaging.relay import Relay
 from shared.runtime.jobs import Jobs
@@ -12,6 +11,8 @@ from shared.runtime.settings import Settings
 from shared.runtime.timers import run_every
 from shared.storage.audit import seal
 from shared.storage.database import Database
+
+NAME = "onboarding"
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

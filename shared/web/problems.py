@@ -20,7 +20,7 @@ from shared.storage.idempotency import IdempotencyConflict, MissingIdempotencyKe
 from shared.storage.paging import InvalidCursor
 from shared.values.calendars import InvalidZone
 from shared.values.ids import InvalidId, InvalidLegalIdentifier
-from shared.values.money import CurrencyMismatch, InvalidAmount, UnknownCurrency
+from shared.values.money import CurrencyMismatch, InvalidAmount, Money, UnknownCurrency
 from shared.values.policies import NoPolicy
 from shared.values.rates import InvalidRate
 
@@ -133,4 +133,6 @@ def install_problems(app: FastAPI, *, statuses: ErrorStatuses) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Money):
+        return value.wire()
     return str(value)

@@ -1,0 +1,1 @@
+"""Console: what people see, read from every topic."""

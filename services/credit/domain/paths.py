@@ -1,0 +1,106 @@
+"""The limit nodes on a drawdown's path (DOMAIN §3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from shared.values.rates import MILLION, share_of
+
+
+class Level(IntEnum):
+    """Where a node stands; nodes are locked by level, then id: root first."""
+
+    GROUP = 0
+    OBLIGOR = 1
+    PROGRAMME = 2
+    DIRECTION = 3
+    TIER = 4
+    SME = 5
+    LINE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of a path and the share of the exposure, in millionths, that it carries."""
+
+    level: Level
+    node_id: str
+    share: int = MILLION
+
+    def carries(self, exposure_minor: int) -> int:
+        """Return what the node carries of an exposure, rounded down."""
+        return share_of(amount=exposure_minor, millionths=self.share)
+
+
+def group_node(*, enterprise_id: str, currency: str) -> str:
+    """Return the id of an anchor group's node: its head's, per currency."""
+    return f"group/{enterprise_id}/{currency}"
+
+
+def obligor_node(*, enterprise_id: str, currency: str) -> str:
+    """Return the id of the node of whoever owes."""
+    return f"obligor/{enterprise_id}/{currency}"
+
+
+def sme_node(*, enterprise_id: str, currency: str) -> str:
+    """Return the id of a seller's own cap, held with recourse."""
+    return f"sme/{enterprise_id}/{currency}"
+
+
+def programme_node(*, programme_id: str) -> str:
+    """Return the id of a programme's node."""
+    return f"programme/{programme_id}"
+
+
+def direction_node(*, programme_id: str, direction: str) -> str:
+    """Return the id of a direction's sub-limit."""
+    return f"direction/{programme_id}/{direction}"
+
+
+def tier_node(*, programme_id: str, direction: str, tier: int) -> str:
+    """Return the id of a tier's node."""
+    return f"tier/{programme_id}/{direction}/{tier}"
+
+
+def line_node(*, line_id: str) -> str:
+    """Return the id of a line's node."""
+    return f"line/{line_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line stands in its programme."""
+
+    line_id: str
+    programme_id: str
+    enterprise_id: str
+    group_head_id: str
+    direction: str
+    tier: int
+    currency: str
+    recourse: bool
+    anchor_support: int
+
+
+def path_of(place: Place, *, obligor_id: str) -> tuple[Step, ...]:
+    """Return every node that a drawdown on this line over this obligor's debt holds, root first.
+
+    Financing a tier-N document consumes tier N's line, never the lines between. Downstream the anchor's group
+    carries only the share that the anchor supports.
+    """
+    upstream = place.direction == "upstream"
+    steps = [
+        Step(Level.OBLIGOR, obligor_node(enterprise_id=obligor_id, currency=place.currency)),
+        Step(Level.PROGRAMME, programme_node(programme_id=place.programme_id)),
+        Step(Level.DIRECTION, direction_node(programme_id=place.programme_id, direction=place.direction)),
+        Step(Level.TIER, tier_node(programme_id=place.programme_id, direction=place.direction, tier=place.tier)),
+        Step(Level.LINE, line_node(line_id=place.line_id)),
+    ]
+    group_share = MILLION if upstream else place.anchor_support
+    if group_share:
+        group = group_node(enterprise_id=place.group_head_id, currency=place.currency)
+        steps.append(Step(Level.GROUP, group, group_share))
+    if upstream and place.recourse:
+        steps.append(Step(Level.SME, sme_node(enterprise_id=place.enterprise_id, currency=place.currency)))
+    return tuple(sorted(steps, key=lambda step: (step.level, step.node_id)))

@@ -1,0 +1,112 @@
+"""The price of a drawdown: every component named, never below the floor, the all-in rate with all fees (DOMAIN §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from typing import ClassVar
+
+from shared.values.money import round_half_even
+from shared.values.periods import DayCount, interest, year_fraction
+from shared.values.rates import MILLION, share_of
+
+LONGEST_SHORT_TENOR_DAYS = 365
+
+
+@dataclass(frozen=True, slots=True)
+class PricePolicy:
+    """One version of the bank's price list; rates in millionths a year, the fee once on the principal."""
+
+    version: str
+    lpr_version: str
+    lpr_1y: int
+    lpr_5y: int
+    product: Mapping[str, int]
+    tier: Sequence[int]
+    life_cycle: int
+    repeat_concession: int
+    inclusive_concession: Mapping[str, int]
+    floor: int
+    fee_rate: int
+    penalty_multiplier: int
+    day_count: DayCount
+    quote_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Borrower:
+    """What the price needs to know of who draws, and on what."""
+
+    risk_spread: int
+    product: str
+    tier: int
+    is_new: bool
+    size_class: str
+
+
+class NothingToLend(ValueError):
+    """Interest and cost would eat the whole payable."""
+
+    code: ClassVar[str] = "nothing_to_lend"
+
+    def __init__(self) -> None:
+        """Say it."""
+        super().__init__("The document leaves nothing to lend against.")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The rate with its components, in millionths a year, in the order in which they add up."""
+
+    components: tuple[tuple[str, int], ...]
+    rate: int
+    penalty_rate: int
+
+
+def price(policy: PricePolicy, borrower: Borrower, *, tenor_days: int) -> Price:
+    """Return LPR + risk + product + tier + life-cycle − repeat − inclusive concession, not below the floor."""
+    lpr = ("lpr_1y", policy.lpr_1y) if tenor_days <= LONGEST_SHORT_TENOR_DAYS else ("lpr_5y", policy.lpr_5y)
+    components = [
+        lpr,
+        ("risk", borrower.risk_spread),
+        ("product", policy.product[borrower.product]),
+        ("tier", policy.tier[min(borrower.tier, len(policy.tier)) - 1]),
+        ("life_cycle", policy.life_cycle if borrower.is_new else 0),
+        ("repeat_concession", 0 if borrower.is_new else policy.repeat_concession),
+        ("inclusive_concession", policy.inclusive_concession.get(borrower.size_class, 0)),
+    ]
+    summed = sum(rate for _, rate in components)
+    if summed < policy.floor:
+        components.append(("floor", policy.floor - summed))
+    rate = max(summed, policy.floor)
+    return Price(tuple(components), rate, share_of(amount=rate, millionths=policy.penalty_multiplier))
+
+
+def largest_principal(
+    *, payable_minor: int, rate: int, start: date, end: date, day_count: DayCount = DayCount.ACT_360
+) -> int:
+    """Return the most that can be lent when the payable alone covers principal + interest to the latest maturity."""
+    growth = 1 + Fraction(rate, MILLION) * year_fraction(start=start, end=end, day_count=day_count)
+    return int(payable_minor / growth)
+
+
+def discount(*, face_minor: int, rate: int, start: date, end: date, day_count: DayCount) -> int:
+    """Return what a purchase keeps of the face: simple interest on it, rounded half-even."""
+    exact = interest(principal_minor=face_minor, rate=rate, start=start, end=end, day_count=day_count)
+    return round_half_even(numerator=exact.numerator, denominator=exact.denominator)
+
+
+def fee(policy: PricePolicy, *, principal_minor: int) -> int:
+    """Return the arrangement fee, rounded half-even."""
+    return round_half_even(numerator=principal_minor * policy.fee_rate, denominator=MILLION)
+
+
+def all_in_rate(*, principal_minor: int, interest_minor: int, fee_minor: int, tenor_days: int) -> int:
+    """Return interest and every fee as one simple yearly rate on what the borrower gets, in millionths (365 days)."""
+    received = principal_minor - fee_minor
+    if received <= 0 or tenor_days <= 0:
+        raise NothingToLend
+    cost = (interest_minor + fee_minor) * 365 * MILLION
+    return round_half_even(numerator=cost, denominator=received * tenor_days)

@@ -1,0 +1,74 @@
+"""Limit nodes in the database: locked by (level, id) root first, written set-wise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from services.credit.domain.limits import Node
+from services.credit.domain.paths import Level
+from shared.storage.database import Transaction
+from shared.values.ids import new_id
+
+_CREATE = """
+INSERT INTO limit_node (node_id, level, currency)
+SELECT n.node_id, n.level, $3 FROM unnest($1::text[], $2::smallint[]) AS n(node_id, level)
+WHERE NOT EXISTS (SELECT FROM limit_node k WHERE k.node_id = n.node_id)
+ORDER BY n.level, n.node_id ON CONFLICT DO NOTHING
+"""
+_LOCK = """
+SELECT n.node_id, n.sanctioned_minor, n.held_minor, n.utilised_minor FROM limit_node n
+WHERE n.node_id = ANY($1) ORDER BY n.level, n.node_id FOR NO KEY UPDATE
+"""
+_MOVE = """
+UPDATE limit_node n SET held_minor = n.held_minor + m.held, utilised_minor = n.utilised_minor + m.utilised
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS m(node_id, held, utilised) WHERE n.node_id = m.node_id
+"""
+_OVERUSED = """
+INSERT INTO overuse (overuse_id, node_id, cause)
+SELECT i.overuse_id, n.node_id, $3 FROM limit_node n
+JOIN unnest($1::text[], $2::text[]) AS i(node_id, overuse_id) USING (node_id)
+WHERE n.held_minor + n.utilised_minor > n.sanctioned_minor
+ON CONFLICT (node_id) WHERE until IS NULL DO NOTHING
+"""
+_BACK_IN_LIMIT = """
+UPDATE overuse o SET until = clock_timestamp() FROM limit_node n
+WHERE o.node_id = n.node_id AND n.node_id = ANY($1) AND o.until IS NULL
+    AND n.held_minor + n.utilised_minor <= n.sanctioned_minor
+"""
+
+
+async def lock_nodes(
+    tx: Transaction, *, nodes: Sequence[tuple[Level, str]], currency: str = "", create: bool = True
+) -> dict[str, Node]:
+    """Lock nodes by (level, id), creating those that are missing; return where each stands, under the lock."""
+    if create:
+        await tx.pg.execute(_CREATE, [node_id for _, node_id in nodes], [int(level) for level, _ in nodes], currency)
+    rows = await tx.pg.fetch(_LOCK, [node_id for _, node_id in nodes])
+    return {row["node_id"]: Node(*row) for row in rows}
+
+
+async def sanction(tx: Transaction, amounts: Mapping[str, int]) -> None:
+    """Set what locked nodes are sanctioned; only propagation does this."""
+    await tx.pg.execute(
+        """UPDATE limit_node n SET sanctioned_minor = s.amount
+        FROM unnest($1::text[], $2::bigint[]) AS s(node_id, amount)
+        WHERE n.node_id = s.node_id AND n.sanctioned_minor <> s.amount""",
+        list(amounts),
+        list(amounts.values()),
+    )
+
+
+async def move(tx: Transaction, changes: Mapping[str, tuple[int, int]]) -> None:
+    """Change what locked nodes hold and use; only drawdowns do this."""
+    moved = {node_id: change for node_id, change in changes.items() if any(change)}
+    if moved:
+        await tx.pg.execute(
+            _MOVE, list(moved), [held for held, _ in moved.values()], [utilised for _, utilised in moved.values()]
+        )
+
+
+async def note_overuse(tx: Transaction, *, node_ids: Sequence[str], cause: str) -> None:
+    """Record why a locked node is used above its limit, as long as it is (I1)."""
+    names = sorted(set(node_ids))
+    await tx.pg.execute(_BACK_IN_LIMIT, names)
+    await tx.pg.execute(_OVERUSED, names, [new_id() for _ in names], cause)

@@ -1,0 +1,81 @@
+"""Credit's own tables; numbered, because migrations quote them.
+
+enterprise … document are projections of other services' events; limit_node … deficiency are credit's own.
+"""
+
+from __future__ import annotations
+
+CREDIT_1: tuple[str, ...] = (
+    "CREATE TABLE book (one boolean PRIMARY KEY DEFAULT true CHECK (one), open_date date NOT NULL)",
+    """CREATE TABLE enterprise (
+        enterprise_id text PRIMARY KEY, name text NOT NULL, group_head_id text NOT NULL, size_class text NOT NULL,
+        account text NOT NULL, active boolean NOT NULL DEFAULT true)""",
+    """CREATE TABLE rating (
+        enterprise_id text NOT NULL, currency text NOT NULL, grade text NOT NULL, cap_minor bigint NOT NULL,
+        multiplier int NOT NULL, risk_spread int NOT NULL, valid_until date NOT NULL,
+        PRIMARY KEY (enterprise_id, currency))""",
+    """CREATE TABLE link (
+        link_id text PRIMARY KEY, supplier_id text NOT NULL, buyer_id text NOT NULL, traded_minor bigint NOT NULL,
+        currency text NOT NULL)""",
+    "CREATE INDEX link_currency ON link (currency)",
+    """CREATE TABLE programme (
+        programme_id text PRIMARY KEY, name text NOT NULL, anchor_id text NOT NULL, group_head_id text NOT NULL,
+        currency text NOT NULL, terms jsonb NOT NULL, active boolean NOT NULL DEFAULT true,
+        shortfall_minor bigint NOT NULL DEFAULT 0, pool_minor bigint NOT NULL DEFAULT 0)""",
+    """CREATE TABLE agreement (
+        programme_id text NOT NULL, enterprise_id text NOT NULL, expiry_date date NOT NULL,
+        committed_minor bigint NOT NULL, PRIMARY KEY (programme_id, enterprise_id))""",
+    """CREATE TABLE voucher (
+        root_id text PRIMARY KEY, programme_id text NOT NULL, obligor_id text NOT NULL, currency text NOT NULL,
+        maturity_date date NOT NULL)""",
+    """CREATE TABLE document (
+        document_id text PRIMARY KEY, kind text NOT NULL, owner_id text, obligor_id text, eligible_minor bigint,
+        currency text, due_date date, state text NOT NULL, vouchered boolean NOT NULL DEFAULT false,
+        irrevocable boolean NOT NULL DEFAULT false)""",
+    "CREATE INDEX document_owner ON document (owner_id, document_id)",
+    """CREATE TABLE limit_node (
+        node_id text PRIMARY KEY, level smallint NOT NULL, currency text NOT NULL,
+        sanctioned_minor bigint NOT NULL DEFAULT 0 CHECK (sanctioned_minor >= 0),
+        held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0),
+        utilised_minor bigint NOT NULL DEFAULT 0 CHECK (utilised_minor >= 0)) WITH (fillfactor = 50)""",
+    """CREATE TABLE overuse (
+        overuse_id text PRIMARY KEY, node_id text NOT NULL REFERENCES limit_node, cause text NOT NULL,
+        since timestamptz NOT NULL DEFAULT clock_timestamp(), until timestamptz)""",
+    "CREATE UNIQUE INDEX overuse_open ON overuse (node_id) WHERE until IS NULL",
+    """CREATE TABLE line (
+        line_id text PRIMARY KEY, programme_id text NOT NULL, enterprise_id text NOT NULL, direction text NOT NULL,
+        anchor_support int NOT NULL, tier int, volume_minor bigint NOT NULL DEFAULT 0,
+        weight bigint NOT NULL DEFAULT 0, floor_minor bigint NOT NULL DEFAULT 0,
+        ceiling_minor bigint NOT NULL DEFAULT 0, reserved_minor bigint NOT NULL DEFAULT 0,
+        cap_minor bigint NOT NULL DEFAULT 0, bounds jsonb NOT NULL DEFAULT '{}',
+        drawable boolean NOT NULL DEFAULT false, reasons text[] NOT NULL DEFAULT '{}',
+        policy_version text NOT NULL DEFAULT '', UNIQUE (programme_id, enterprise_id))""",
+    "CREATE INDEX line_enterprise ON line (enterprise_id)",
+    """CREATE TABLE quote (
+        quote_id text PRIMARY KEY, line_id text NOT NULL, documents text[] NOT NULL, principal_minor bigint NOT NULL,
+        rate int NOT NULL, penalty_rate int NOT NULL, fee_minor bigint NOT NULL, policy_version text NOT NULL,
+        body text NOT NULL, valid_until timestamptz NOT NULL)""",
+    """CREATE TABLE drawdown (
+        drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
+        obligor_id text NOT NULL, state text NOT NULL, form text NOT NULL, currency text NOT NULL,
+        principal_minor bigint NOT NULL CHECK (principal_minor > 0), outstanding_minor bigint NOT NULL,
+        fee_minor bigint NOT NULL, rate int NOT NULL, penalty_rate int NOT NULL, day_count text NOT NULL,
+        due_date date NOT NULL, maturity_date date NOT NULL, documents jsonb NOT NULL, path jsonb NOT NULL,
+        purpose text NOT NULL, policy_version text NOT NULL, expires_at timestamptz, reason text, incident text,
+        command_client text NOT NULL, command_key text NOT NULL,
+        held_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        UNIQUE (command_client, command_key)) WITH (fillfactor = 80)""",
+    "CREATE INDEX drawdown_enterprise ON drawdown (enterprise_id, drawdown_id)",
+    "CREATE INDEX drawdown_line ON drawdown (line_id, drawdown_id)",
+    "CREATE INDEX drawdown_expiry ON drawdown (expires_at) WHERE state IN ('held', 'referred')",
+    """CREATE TABLE document_use (
+        document_id text PRIMARY KEY, drawdown_id text NOT NULL)""",
+    "CREATE INDEX document_use_of ON document_use (drawdown_id)",
+    """CREATE TABLE reinstatement (
+        event_id text PRIMARY KEY, drawdown_id text NOT NULL, principal_minor bigint NOT NULL,
+        exposure_minor bigint NOT NULL)""",
+    "CREATE INDEX reinstatement_of ON reinstatement (drawdown_id)",
+    """CREATE TABLE deficiency (
+        drawdown_id text NOT NULL, document_id text NOT NULL, deficiency_minor bigint NOT NULL,
+        claim_minor bigint NOT NULL, PRIMARY KEY (drawdown_id, document_id))""",
+)

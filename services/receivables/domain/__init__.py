@@ -1,0 +1,1 @@
+"""Pure nouns and rules of receivables: no I/O, no clock, no framework."""

@@ -1,0 +1,1 @@
+"""Risk: what the bank thinks of a firm, with its reasons."""

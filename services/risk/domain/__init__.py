@@ -1,0 +1,1 @@
+"""Pure nouns and rules of risk: no I/O, no clock, no framework."""

@@ -1,0 +1,1 @@
+"""Settlement: the business day, the money that moves, and the books that say so."""
