@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,7 +23,9 @@ async def offload(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
     global _pool  # noqa: PLW0603 - one pool a process, made when first needed
     if _pool is None:
         context = multiprocessing.get_context("spawn")
-        _pool = ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_leave_signals_to_the_owner)
+        _pool = ProcessPoolExecutor(
+            max_workers=1, mp_context=context, initializer=_belong_to_the_owner, initargs=(os.getpid(),)
+        )
     return await asyncio.get_running_loop().run_in_executor(_pool, partial(function, *args, **kwargs))
 
 
@@ -32,5 +37,13 @@ def close_offload() -> None:
         _pool = None
 
 
-def _leave_signals_to_the_owner() -> None:
+def _belong_to_the_owner(owner: int) -> None:
+    """Leave Ctrl-C to the owner, and end when it does, even by kill -9: nobody would ever send this process work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="owner-watch").start()

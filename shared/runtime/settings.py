@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     server_url: str = Field(default="", validation_alias="DATABASE_URL")
     bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     home: Path = Field(default=Path(".tributary"), validation_alias="TRIBUTARY_HOME")
+    host: str = Field(default="127.0.0.1", validation_alias="TRIBUTARY_HOST")
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="TRIBUTARY_PORT")
     issuer: str = Field(default="tributary", validation_alias="TRIBUTARY_ISSUER")
     audience: str = Field(default="tributary", validation_alias="TRIBUTARY_AUDIENCE")

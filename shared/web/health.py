@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from shared.runtime.jobs import being_restarted, down_for_good
 from shared.web.auth import public
 
 Check = Callable[[], Awaitable[str | None]]
 
 
-def health_router(checks: Mapping[str, Check]) -> APIRouter:
-    """Build the routes `health/live` and `health/ready`; a check returns what is wrong, or None."""
+def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
+    """Build the routes `health/live` and `health/ready`; a check returns what is wrong, or None.
+
+    Jobs that are being restarted are told, but do not make the service unready: with the broker away commands go on.
+    """
     router = APIRouter(tags=["health"], dependencies=[public()])
 
     @router.get("/health/live")
@@ -20,8 +24,10 @@ def health_router(checks: Mapping[str, Check]) -> APIRouter:
         return {"status": "alive"}
 
     @router.get("/health/ready")
-    async def ready(response: Response) -> dict[str, object]:
-        problems = {}
+    async def ready(request: Request, response: Response) -> dict[str, object]:
+        problems = dict(down_for_good(service))
+        if getattr(request.app.state, "stopping", False):
+            problems["process"] = "stopping"
         for name, check in checks.items():
             try:
                 problem = await check()
@@ -30,6 +36,7 @@ def health_router(checks: Mapping[str, Check]) -> APIRouter:
             if problem:
                 problems[name] = problem
         response.status_code = 503 if problems else 200
-        return {"status": "unready" if problems else "ready", "problems": problems}
+        status = "unready" if problems else "ready"
+        return {"status": status, "problems": problems, "restarting": being_restarted(service)}
 
     return router

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import json
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -86,7 +88,7 @@ def service_app(
     prefix = f"/{name}/v1"
     for router in routers:
         app.include_router(router, prefix=prefix if name != "console" else "")
-    app.include_router(health_router({"database": partial(_answers, database)}), prefix=prefix)
+    app.include_router(health_router(name, {"database": partial(_answers, database)}), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
     return ServiceApp(name, app, Edge(app), [*closing, database.close])
 
@@ -186,33 +188,55 @@ class Server(uvicorn.Server):
         return contextlib.nullcontext()
 
 
-async def serve(app: ASGIApp, *, host: str, port: int, stop: asyncio.Event, ready: asyncio.Event) -> None:
-    """Serve until `stop` is set; OSError when the port is taken."""
+class PortTaken(RuntimeError):
+    """Another process listens on the port."""
+
+    code: ClassVar[str] = "port_taken"
+
+    def __init__(self, *, port: int) -> None:
+        """Keep the port, and say what to do."""
+        self.port = port
+        super().__init__(f"Port {port} is taken; stop what listens there, or choose another TRIBUTARY_PORT.")
+
+
+def listen(*, host: str, port: int) -> socket.socket:
+    """Return a listening socket (port 0: any free port); PortTaken when another process has it."""
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTaken(port=port) from error
+
+
+async def serve(app: ASGIApp, *, listener: socket.socket, stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Serve on the listener until `stop` is set; streams end at once, requests in flight within a second."""
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         loop="none",
         http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=1,
         server_header=False,
     )
     server = Server(config)
-    serving = asyncio.create_task(server.serve())
+    AppStatus.should_exit = False
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn announces its start by no event
         await asyncio.sleep(0.01)
     if server.started:
         ready.set()
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    AppStatus.should_exit = True
-    server.should_exit = True
-    stopping.cancel()
-    await serving
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        AppStatus.should_exit = True
+        server.should_exit = True
+        stopping.cancel()
+        await serving
 
 
 def openapi_of(app: ServiceApp) -> str:

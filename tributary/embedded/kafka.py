@@ -107,7 +107,7 @@ class EmbeddedKafka:
                 node.process.send_signal(signal.SIGTERM)
         for node in self.nodes:
             if node.process is not None:
-                stop(node.process, sign=signal.SIGTERM, timeout_s=60 if self.record_classes else 4 / len(self.nodes))
+                stop(node.process, sign=signal.SIGTERM, timeout_s=60 if self.record_classes else 2 / len(self.nodes))
 
     def kill(self) -> None:
         """Kill every node as a crash would."""

@@ -65,10 +65,14 @@ class EmbeddedPostgres:
             if attempt == _ATTEMPTS - 1 or not self._port_was_taken():
                 raise PostgresDidNotStart(log=self.log)
 
+    def alive(self) -> bool:
+        """Return whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """Stop the server fast but cleanly."""
         if self._process is not None:
-            stop(self._process, sign=signal.SIGINT, timeout_s=4)
+            stop(self._process, sign=signal.SIGINT, timeout_s=2)
 
     def kill(self) -> None:
         """Kill the server as a crash would."""

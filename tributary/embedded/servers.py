@@ -27,9 +27,13 @@ class DataFolderInUse(RuntimeError):
 class EmbeddedServers:
     """A PostgreSQL and a Kafka on one data folder, locked against a second owner."""
 
-    def __init__(self, folder: Path, *, durable: bool = True, nodes: int = 1) -> None:
-        """Prepare the servers; nothing runs yet."""
+    def __init__(
+        self, folder: Path, *, durable: bool = True, nodes: int = 1, with_postgres: bool = True, with_kafka: bool = True
+    ) -> None:
+        """Prepare the servers that are wanted; nothing runs yet."""
         self.folder = folder.absolute()
+        self.with_postgres = with_postgres
+        self.with_kafka = with_kafka
         self.postgres = EmbeddedPostgres(self.folder / "postgres", durable=durable)
         self.kafka = EmbeddedKafka(self.folder / "kafka", nodes=nodes)
         self._lock: int | None = None
@@ -48,7 +52,8 @@ class EmbeddedServers:
         """Lock the folder and start both servers at once; DataFolderInUse when another process has it."""
         self._take_lock()
         try:
-            await asyncio.gather(self.postgres.start(), self.kafka.start())
+            wanted = [(self.with_postgres, self.postgres.start), (self.with_kafka, self.kafka.start)]
+            await asyncio.gather(*(start() for is_wanted, start in wanted if is_wanted))
         except BaseException:
             self.stop()
             raise
@@ -57,11 +62,19 @@ class EmbeddedServers:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop both servers and let the folder go."""
-        self.stop()
+        """Stop the servers and let the folder go."""
+        await asyncio.to_thread(self.stop)
+
+    def ended(self) -> str | None:
+        """Return the name of a server that ended by itself, if one did."""
+        if self.with_postgres and not self.postgres.alive():
+            return "PostgreSQL"
+        if self.with_kafka and not all(node.alive() for node in self.kafka.nodes):
+            return "Kafka"
+        return None
 
     def stop(self) -> None:
-        """Stop both servers and let the folder go."""
+        """Stop the servers, Kafka first, and let the folder go."""
         self.kafka.stop()
         self.postgres.stop()
         if self._lock is not None:
