@@ -1,0 +1,73 @@
+"""What is lent, and what goes out for it (DOMAIN §4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar, Literal
+
+from services.settlement.domain.loans import Form
+from shared.values.money import round_half_even
+from shared.values.periods import DayCount, interest
+
+
+class NothingToPay(ValueError):
+    """The terms leave nothing to pay out."""
+
+    code: ClassVar[str] = "nothing_to_pay"
+
+    def __init__(self) -> None:
+        """Say it."""
+        super().__init__("Discount and fee leave nothing to pay out.")
+
+
+class AlreadyMatured(ValueError):
+    """The maturity is not after the value date: there is no time left to lend for."""
+
+    code: ClassVar[str] = "already_matured"
+
+    def __init__(self, *, maturity_date: date, value_date: date) -> None:
+        """Keep both dates."""
+        self.maturity_date = maturity_date
+        self.value_date = value_date
+        super().__init__(f"The loan would mature on {maturity_date}, and money moves on {value_date}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """What a drawdown becomes: the exposure (face or principal), the discount kept, what is paid out."""
+
+    exposure_minor: int
+    discount_minor: int
+    paid_out_minor: int
+
+
+def payout(
+    *,
+    form: Form,
+    principal_minor: int,
+    face_minor: int,
+    fee_minor: int,
+    rate: int,
+    day_count: DayCount,
+    interest_payer: Literal["seller", "anchor"],
+    value_date: date,
+    maturity_date: date,
+) -> Payout:
+    """Return what goes out: principal − fee, or face − discount − fee; when the anchor pays the discount, face − fee.
+
+    NothingToPay or AlreadyMatured when the terms cannot be.
+    """
+    if maturity_date <= value_date:
+        raise AlreadyMatured(maturity_date=maturity_date, value_date=value_date)
+    exposure, discount = principal_minor, 0
+    if form == "purchase":
+        exposure = face_minor
+        exact = interest(
+            principal_minor=face_minor, rate=rate, start=value_date, end=maturity_date, day_count=day_count
+        )
+        discount = round_half_even(numerator=exact.numerator, denominator=exact.denominator)
+    paid_out = exposure - fee_minor - (discount if interest_payer == "seller" else 0)
+    if paid_out <= 0:
+        raise NothingToPay
+    return Payout(exposure, discount, paid_out)

@@ -1,0 +1,35 @@
+"""Settlement's HTTP app."""
+
+from __future__ import annotations
+
+from services.settlement.api import router
+from services.settlement.domain.business_day import (
+    BookAlreadyOpen,
+    BookNotOpen,
+    DayAlreadyClosed,
+    DayInTheFuture,
+    ValueDateAhead,
+)
+from services.settlement.domain.loans import NotPossible
+from services.settlement.operations.find_out import UnknownLoan
+from shared.runtime.settings import Settings
+from shared.storage.database import Database
+from shared.web.problems import ErrorStatuses
+from shared.web.serving import ServiceApp, service_app
+
+NAME = "settlement"
+STATUSES: ErrorStatuses = {
+    BookNotOpen: 409,
+    BookAlreadyOpen: 409,
+    DayAlreadyClosed: 409,
+    DayInTheFuture: 422,
+    ValueDateAhead: 422,
+    NotPossible: 409,
+    UnknownLoan: 404,
+}
+
+
+def build(settings: Settings) -> ServiceApp:
+    """Return the HTTP app of settlement."""
+    database = Database(settings.database(NAME), pool_size=4)
+    return service_app(NAME, settings=settings, database=database, routers=[router], statuses=STATUSES)

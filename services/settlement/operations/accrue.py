@@ -1,0 +1,59 @@
+"""Accrue loans day by day, and say which became overdue."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from services.settlement.domain.accrual import daily
+from services.settlement.domain.ledger import earning
+from services.settlement.domain.staging import overdue_marks
+from services.settlement.operations.loan_rows import Loan, Work, save, with_balances
+from services.settlement.operations.post_entries import bookings
+from shared.events.settlement import LoanOverdue
+from shared.storage.database import Transaction
+
+_CHUNK = 500
+_ACCRUING = """
+SELECT * FROM loan WHERE state = 'disbursed' AND accrued_through < $1 AND loan_id > $2
+ORDER BY loan_id LIMIT $3 FOR UPDATE
+"""
+
+
+async def accrue_all(tx: Transaction, *, open_date: date, following: date) -> None:
+    """Post every open loan's days up to the following open day, each day on its own date."""
+    after = ""
+    while rows := await tx.pg.fetch(_ACCRUING, following, after, _CHUNK):
+        loans = list((await with_balances(tx, rows)).values())
+        work = Work(open_date)
+        for loan in loans:
+            accrue(loan, work, through=following)
+        await save(tx, loans, work=work)
+        after = rows[-1]["loan_id"]
+
+
+def accrue(loan: Loan, work: Work, *, through: date) -> None:
+    """Post what the days before `through` add; a day that is closed already is posted on the open day (R18)."""
+    start = loan.accrued_through
+    if start is None or start >= through:
+        return
+    for day in daily(loan.terms(), loan.balances, posted=loan.earned, start=start, end=through):
+        work.booked += bookings(
+            earning(day.earned),
+            currency=loan.row["currency"],
+            value_date=day.day,
+            posting_date=max(day.day, work.open_date),
+            loan_id=loan.loan_id,
+        )
+        loan.earned = loan.earned.plus(day.earned)
+    work.events += _overdue(loan, after=start, through=through)
+    loan.accrued_through = through
+
+
+def _overdue(loan: Loan, *, after: date, through: date) -> list[LoanOverdue]:
+    """Return one event at the first day after grace, and one at each new stage (R15, R21)."""
+    maturity = loan.row["maturity_date"]
+    return [
+        LoanOverdue(loan_id=loan.loan_id, days_past_due=mark, outstanding=loan.amount(loan.outstanding))
+        for mark in overdue_marks(grace_days=loan.row["grace_days"])
+        if after < maturity + timedelta(days=mark) <= through
+    ]

@@ -1,0 +1,173 @@
+"""Instruct the payment of approved drawdowns, or refuse with a reason: then credit releases what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from services.settlement.domain.business_day import BookNotOpen, payment_value_date
+from services.settlement.domain.payouts import AlreadyMatured, NothingToPay, Payout, payout
+from services.settlement.operations.book import SOURCE, open_day
+from shared.events.credit import DrawdownApproved
+from shared.events.envelope import Event, Received
+from shared.events.onboarding import EnterpriseEvent, ProgrammeEvent
+from shared.events.settlement import DisbursementFailed, LoanInstructed
+from shared.messaging.applying import NotYet
+from shared.messaging.outbox import append
+from shared.runtime.clock import database_now
+from shared.storage.database import Transaction
+from shared.values.ids import new_id
+from shared.values.money import Amount
+from shared.values.periods import DayCount
+from shared.values.rates import parse_rate
+
+_LOAN = """
+INSERT INTO loan (loan_id, programme_id, enterprise_id, obligor_id, payee_id, form, currency, principal_minor,
+    face_minor, exposure_minor, fee_minor, discount_minor, paid_out_minor, holdback_minor, rate, penalty_rate,
+    day_count, interest_payer, recourse, document_due_date, maturity_date, grace_days, collection_account,
+    seller_account, end_to_end_id, state, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+    $25, $26, $27)
+"""
+_PAYMENT = """
+INSERT INTO payment (end_to_end_id, loan_id, purpose, account, currency, amount_minor, value_date)
+VALUES ($1, $2, 'disbursement', $3, $4, $5, $6)
+"""
+_PROJECTED = """
+SELECT a.drawdown_id, p.cut_off, p.zone, e.account, coalesce(d.base_minor, 0) AS base_minor,
+    coalesce(d.document_ids, '{}') AS document_ids
+FROM unnest($1::text[], $2::text[], $3::text[]) AS a(drawdown_id, programme_id, enterprise_id)
+LEFT JOIN programme p ON p.programme_id = a.programme_id
+LEFT JOIN enterprise e ON e.enterprise_id = a.enterprise_id
+LEFT JOIN drawdown d ON d.drawdown_id = a.drawdown_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruction:
+    """An approved drawdown with what becomes of it."""
+
+    said: DrawdownApproved
+    known: Mapping[str, Any]
+    end_to_end_id: str
+    value_date: date | None
+    terms: Payout
+    reason: str | None
+
+
+async def instruct_loans(tx: Transaction, events: Sequence[Received]) -> None:
+    """Instruct each approved drawdown once; NotYet until its programme and its seller are known."""
+    approved = [event.event for event in events if isinstance(event.event, DrawdownApproved)]
+    try:
+        open_date = await open_day(tx)
+    except BookNotOpen:
+        # Nothing can be booked before the book opens, and no money waits in between: the drawdown is refused.
+        open_date = None
+    known = await _known(tx, approved)
+    now = await database_now(tx)
+    made = [_instruct(said, known[said.drawdown_id], open_date, now) for said in approved]
+    await tx.pg.executemany(_LOAN, [_loan_row(each) for each in made])
+    going = [each for each in made if each.reason is None]
+    await tx.pg.executemany(
+        _PAYMENT,
+        [
+            (
+                each.end_to_end_id,
+                each.said.drawdown_id,
+                each.said.payee_account,
+                each.said.principal.currency,
+                each.terms.paid_out_minor,
+                each.value_date,
+            )
+            for each in going
+        ],
+    )
+    references = [
+        (reference, each.said.drawdown_id)
+        for each in made
+        for reference in {each.said.drawdown_id, *each.known["document_ids"]}
+    ]
+    await tx.pg.executemany("INSERT INTO loan_reference (reference, loan_id) VALUES ($1, $2)", references)
+    await append(tx, [_event(each) for each in made], source=SOURCE)
+
+
+async def _known(tx: Transaction, approved: Sequence[DrawdownApproved]) -> dict[str, Mapping[str, Any]]:
+    rows = await tx.pg.fetch(
+        _PROJECTED,
+        [said.drawdown_id for said in approved],
+        [said.programme_id for said in approved],
+        [said.enterprise_id for said in approved],
+    )
+    known = {row["drawdown_id"]: row for row in rows}
+    for said in approved:
+        if known[said.drawdown_id]["zone"] is None:
+            raise NotYet(topic=ProgrammeEvent.topic, subject=said.programme_id)
+        if known[said.drawdown_id]["account"] is None:
+            raise NotYet(topic=EnterpriseEvent.topic, subject=said.enterprise_id)
+    return known
+
+
+def _instruct(said: DrawdownApproved, known: Mapping[str, Any], open_date: date | None, now: datetime) -> _Instruction:
+    end_to_end_id = new_id().replace("-", "")
+    nothing = Payout(0, 0, 0)
+    if open_date is None:
+        return _Instruction(said, known, end_to_end_id, None, nothing, BookNotOpen.code)
+    value_date = payment_value_date(instant=now, zone=known["zone"], cut_off=known["cut_off"], open_date=open_date)
+    try:
+        terms = payout(
+            form=said.form,
+            principal_minor=said.principal.minor,
+            face_minor=said.face.minor,
+            fee_minor=said.fee.minor,
+            rate=parse_rate(said.rate),
+            day_count=DayCount(said.day_count),
+            interest_payer=said.interest_payer,
+            value_date=value_date,
+            maturity_date=said.maturity_date,
+        )
+    except (AlreadyMatured, NothingToPay) as refusal:
+        return _Instruction(said, known, end_to_end_id, value_date, nothing, refusal.code)
+    return _Instruction(said, known, end_to_end_id, value_date, terms, None)
+
+
+def _loan_row(each: _Instruction) -> tuple[Any, ...]:
+    said, terms = each.said, each.terms
+    holdback = max(0, each.known["base_minor"] - terms.exposure_minor) if said.form == "purchase" else 0
+    return (
+        said.drawdown_id,
+        said.programme_id,
+        said.enterprise_id,
+        said.obligor_id,
+        said.payee_id,
+        said.form,
+        said.principal.currency,
+        said.principal.minor,
+        said.face.minor,
+        terms.exposure_minor,
+        said.fee.minor,
+        terms.discount_minor,
+        terms.paid_out_minor,
+        holdback,
+        parse_rate(said.rate),
+        parse_rate(said.penalty_rate),
+        DayCount(said.day_count).value,
+        said.interest_payer,
+        said.recourse,
+        said.document_due_date,
+        said.maturity_date,
+        said.grace_days,
+        said.collection_account,
+        each.known["account"],
+        each.end_to_end_id,
+        "failed" if each.reason else "instructed",
+        each.reason,
+    )
+
+
+def _event(each: _Instruction) -> Event:
+    if each.reason:
+        return DisbursementFailed(loan_id=each.said.drawdown_id, reason=each.reason)
+    paid_out = Amount.of(amount_minor=each.terms.paid_out_minor, currency=each.said.principal.currency)
+    return LoanInstructed(loan_id=each.said.drawdown_id, end_to_end_id=each.end_to_end_id, paid_out=paid_out)

@@ -1,0 +1,116 @@
+"""Apply a receipt to a loan: the waterfall at its value date, and the difference it makes to what was posted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from services.settlement.domain.accrual import Earned, after_receipt, earned_through
+from services.settlement.domain.ledger import collection, earning
+from services.settlement.domain.loans import Executed, Input, step
+from services.settlement.domain.waterfall import Allocation, Owed, allocate
+from services.settlement.operations.loan_rows import Loan, Work
+from services.settlement.operations.post_entries import bookings
+from shared.events.settlement import LoanClosed, LoanRepaid
+
+
+def receive(
+    loan: Loan,
+    *,
+    receipt_minor: int,
+    value_date: date,
+    collection_id: str,
+    order: Sequence[str],
+    work: Work,
+) -> tuple[Allocation, date]:
+    """Apply a receipt; return where it went and the date it counts from.
+
+    A receipt dated before an earlier one of the same loan counts from that one's date: what was allocated stays.
+    """
+    terms = loan.terms()
+    counted = max(filter(None, (value_date, loan.disbursed_date, loan.last_receipt_date)))
+    allocation = allocate(
+        receipt_minor=receipt_minor,
+        owed=owed_on(loan, on=counted),
+        recourse=loan.row["recourse"],
+        holdback_minor=loan.row["holdback_minor"],
+        order=order,
+    )
+    _pay(loan, allocation, counted)
+    work.booked += bookings(
+        [collection(allocation, form=terms.form)],
+        currency=loan.row["currency"],
+        value_date=counted,
+        posting_date=work.open_date,
+        loan_id=loan.loan_id,
+        reference=collection_id,
+    )
+    work.events.append(_repaid(loan, allocation, collection_id, counted))
+    is_settled = owed_on(loan, on=counted) == Owed()
+    _correct(loan, work, value_date=counted, is_settled=is_settled)
+    settled = step(loan.state, Input.SETTLED) if is_settled else None
+    if isinstance(settled, Executed):
+        loan.state, loan.closed_date = settled.state, counted
+        work.events.append(LoanClosed(loan_id=loan.loan_id, closed_date=counted))
+    return allocation, counted
+
+
+def owed_on(loan: Loan, *, on: date) -> Owed:
+    """Return what a disbursed loan owes on a date."""
+    earned = earned_through(loan.terms(), loan.balances, through=on)
+    return Owed(
+        costs=loan.row["costs_minor"] - loan.costs_paid,
+        penalty=earned.penalty - loan.penalty_paid,
+        interest=earned.interest + loan.due_from_anchor - loan.interest_paid,
+        principal=loan.outstanding,
+    )
+
+
+def _pay(loan: Loan, allocation: Allocation, on: date) -> None:
+    loan.costs_paid += allocation.costs
+    loan.penalty_paid += allocation.penalty
+    loan.interest_paid += allocation.interest
+    if allocation.principal:
+        loan.balances = after_receipt(loan.balances, value_date=on, principal_minor=allocation.principal)
+        loan.outstanding -= allocation.principal
+    loan.last_receipt_date = on
+
+
+def _correct(loan: Loan, work: Work, *, value_date: date, is_settled: bool) -> None:
+    """Post the difference to what was posted since the value date; a settled purchase earns the rest of its discount.
+
+    Postings are never edited (R20): a receipt that comes late is put right on the open day with its value date.
+    """
+    terms = loan.terms()
+    through = max(filter(None, (loan.accrued_through, value_date)))
+    total = earned_through(terms, loan.balances, through=through)
+    if is_settled:
+        total = Earned(total.interest, total.penalty, terms.discount_minor)
+    change = total.minus(loan.earned)
+    entries = [
+        *earning(Earned(change.interest, change.penalty), correction=True),
+        *earning(Earned(discount=change.discount)),
+    ]
+    work.booked += bookings(
+        entries,
+        currency=loan.row["currency"],
+        value_date=value_date,
+        posting_date=work.open_date,
+        loan_id=loan.loan_id,
+    )
+    loan.earned = total
+    loan.accrued_through = through
+
+
+def _repaid(loan: Loan, allocation: Allocation, collection_id: str, value_date: date) -> LoanRepaid:
+    return LoanRepaid(
+        loan_id=loan.loan_id,
+        collection_id=collection_id,
+        value_date=value_date,
+        costs=loan.amount(allocation.costs),
+        penalty=loan.amount(allocation.penalty),
+        interest=loan.amount(allocation.interest),
+        principal=loan.amount(allocation.principal),
+        outstanding=loan.amount(loan.outstanding),
+        surplus=loan.amount(allocation.surplus),
+    )

@@ -1,0 +1,267 @@
+"""Record the entries of a bank statement: debits prove payments, credits are collected and applied (R5, R18).
+
+An entry is known by its account and id: seen again it does nothing, in whatever statement it comes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+from services.settlement.domain.business_day import check_value_date
+from services.settlement.domain.ledger import suspense
+from services.settlement.domain.loans import Input, State
+from services.settlement.domain.waterfall import Allocation
+from services.settlement.operations.book import open_day
+from services.settlement.operations.disburse import Happened, save_payments, take
+from services.settlement.operations.loan_rows import Loan, Work, lock_loans, save
+from services.settlement.operations.post_entries import bookings
+from services.settlement.operations.receive import receive
+from services.settlement.operations.run_payments import confirm_surpluses
+from shared.events.settlement import CollectionReceived
+from shared.storage.audit import Entry as AuditEntry
+from shared.storage.audit import record
+from shared.storage.database import Database, Transaction
+from shared.storage.idempotency import Answer, IdempotencyConflict, Key, claim, complete
+from shared.values.ids import new_id
+from shared.values.money import Amount, InvalidAmount
+from shared.values.policies import policy_on
+
+_ENTRY = """
+INSERT INTO statement_entry (account, entry_id, collection_id, loan_id, outcome, direction, currency, amount_minor,
+    value_date, applied_date, reference, end_to_end_id, costs_minor, penalty_minor, interest_minor, principal_minor,
+    surplus_minor, excess_minor, recorded_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+"""
+_SURPLUS = """
+INSERT INTO payment (end_to_end_id, loan_id, purpose, account, currency, amount_minor, value_date)
+VALUES ($1, $2, 'surplus', $3, $4, $5, $6)
+"""
+_REFERRED = """
+SELECT r.reference, r.loan_id FROM loan_reference r JOIN loan l USING (loan_id)
+WHERE r.reference = ANY($1) AND l.collection_account = $2 ORDER BY l.maturity_date, l.loan_id
+"""
+_PARTS = ("costs", "penalty", "interest", "principal", "surplus", "excess")
+
+
+@dataclass(frozen=True, slots=True)
+class StatementEntry:
+    """One booked movement on an account."""
+
+    entry_id: str
+    amount: Amount
+    direction: Literal["credit", "debit"]
+    value_date: date
+    reference: str
+    end_to_end_id: str | None
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of an entry."""
+
+    entry: StatementEntry
+    outcome: str
+    loan: Loan | None = None
+    collection_id: str | None = None
+    allocation: Allocation = field(default_factory=Allocation)
+    counted: date | None = None
+
+
+@dataclass(slots=True)
+class _Statement:
+    """A statement being recorded: the loans and payments it names, locked."""
+
+    account: str
+    work: Work
+    order: Sequence[str]
+    loans: dict[str, Loan]
+    referred: Mapping[str, Sequence[str]]
+    payments: Mapping[str, Mapping[str, Any]]
+    surpluses_paid: list[tuple[Mapping[str, Any], date]] = field(default_factory=list)
+    surpluses_due: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+async def record_statement(
+    database: Database, *, account: str, entries: Sequence[StatementEntry], key: Key, actor: str
+) -> Answer:
+    """Record entries in the order of their value dates; one that cannot be is refused with the whole statement."""
+    _check_amounts(entries)
+    async with database.transaction() as tx:
+        known = (await claim(tx, keys=[key])).known.get(key.name)
+        if isinstance(known, IdempotencyConflict):
+            raise known
+        if known is not None:
+            return known
+        open_date = await open_day(tx)
+        for entry in entries:
+            check_value_date(value_date=entry.value_date, open_date=open_date)
+        fresh = await _unseen(tx, account, entries)
+        statement = await _load(tx, account, fresh, open_date)
+        outcomes = [_take(entry, statement) for entry in sorted(fresh, key=lambda each: each.value_date)]
+        await _write(tx, statement, outcomes, actor)
+        answer = Answer(201, json.dumps({"entries": _wire(entries, outcomes)}))
+        await complete(tx, answers=[(key, answer)])
+    return answer
+
+
+def _check_amounts(entries: Sequence[StatementEntry]) -> None:
+    for entry in entries:
+        if entry.amount.minor <= 0:
+            raise InvalidAmount(amount=entry.amount.amount, reason="is not above zero")
+
+
+async def _unseen(tx: Transaction, account: str, entries: Sequence[StatementEntry]) -> list[StatementEntry]:
+    """Return the entries never seen on the account, each once; one statement of an account at a time."""
+    await tx.pg.execute("SELECT pg_advisory_xact_lock(hashtextextended('statement/' || $1, 0))", account)
+    rows = await tx.pg.fetch(
+        "SELECT entry_id FROM statement_entry WHERE account = $1 AND entry_id = ANY($2)",
+        *(account, [entry.entry_id for entry in entries]),
+    )
+    seen = {row["entry_id"] for row in rows}
+    fresh = {entry.entry_id: entry for entry in reversed(entries) if entry.entry_id not in seen}
+    return [entry for entry in entries if fresh.get(entry.entry_id) is entry]
+
+
+async def _load(tx: Transaction, account: str, entries: Sequence[StatementEntry], open_date: date) -> _Statement:
+    words = {word for entry in entries for word in _words(entry.reference)}
+    referred: dict[str, list[str]] = {}
+    for row in await tx.pg.fetch(_REFERRED, list(words), account):
+        referred.setdefault(row["reference"], []).append(row["loan_id"])
+    named = [entry.end_to_end_id for entry in entries if entry.end_to_end_id]
+    rows = await tx.pg.fetch("SELECT loan_id FROM payment WHERE end_to_end_id = ANY($1)", named)
+    loan_ids = {row["loan_id"] for row in rows} | {loan_id for found in referred.values() for loan_id in found}
+    loans = await lock_loans(tx, loan_ids=loan_ids)
+    payments = await tx.pg.fetch(
+        "SELECT * FROM payment WHERE end_to_end_id = ANY($1) ORDER BY end_to_end_id FOR UPDATE", named
+    )
+    order = policy_on("settlement", on=open_date).values["waterfall"]
+    by_id = {row["end_to_end_id"]: row for row in payments}
+    return _Statement(account, Work(open_date), order, loans, referred, by_id)
+
+
+def _words(reference: str) -> list[str]:
+    return [reference.strip(), *reference.split()]
+
+
+def _take(entry: StatementEntry, statement: _Statement) -> _Outcome:
+    return _prove(entry, statement) if entry.direction == "debit" else _collect(entry, statement)
+
+
+def _prove(entry: StatementEntry, statement: _Statement) -> _Outcome:
+    """A debit under an end-to-end id of ours proves that the payment went out, whatever was believed before."""
+    payment = statement.payments.get(entry.end_to_end_id or "")
+    expected = payment and (payment["currency"], payment["amount_minor"])
+    if payment is None or expected != (entry.amount.currency, entry.amount.minor):
+        return _Outcome(entry, "unmatched")
+    loan = statement.loans[payment["loan_id"]]
+    if payment["purpose"] == "surplus":
+        if payment["state"] != "confirmed":
+            statement.surpluses_paid.append((payment, entry.value_date))
+        return _Outcome(entry, "paid", loan)
+    take(loan, Happened(Input.PROVEN, entry.value_date), work=statement.work)
+    return _Outcome(entry, "disbursed", loan)
+
+
+def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
+    """A credit is applied to the open loan its reference names, or waits in suspense for a person."""
+    collection_id, work, minor = new_id(), statement.work, entry.amount.minor
+    loan = _loan_named(entry, statement)
+    if loan is None:
+        outcome = _Outcome(entry, "unmatched", None, collection_id)
+        work.booked += bookings(
+            [suspense(minor)],
+            currency=entry.amount.currency,
+            value_date=entry.value_date,
+            posting_date=work.open_date,
+            reference=collection_id,
+        )
+    else:
+        allocation, counted = receive(
+            loan,
+            receipt_minor=minor,
+            value_date=entry.value_date,
+            collection_id=collection_id,
+            order=statement.order,
+            work=work,
+        )
+        outcome = _Outcome(entry, "collected", loan, collection_id, allocation, counted)
+        if allocation.surplus:
+            statement.surpluses_due.append(_surplus(loan, allocation.surplus, work.open_date))
+    zero = Amount.of(amount_minor=0, currency=entry.amount.currency)
+    work.events.append(
+        CollectionReceived(
+            collection_id=collection_id,
+            account=statement.account,
+            received=entry.amount,
+            applied=entry.amount if loan else zero,
+            unmatched=zero if loan else entry.amount,
+            value_date=entry.value_date,
+            reference=entry.reference,
+        )
+    )
+    return outcome
+
+
+def _loan_named(entry: StatementEntry, statement: _Statement) -> Loan | None:
+    for word in _words(entry.reference):
+        for loan_id in statement.referred.get(word, ()):
+            loan = statement.loans[loan_id]
+            if loan.state is State.DISBURSED and loan.row["currency"] == entry.amount.currency:
+                return loan
+    return None
+
+
+def _surplus(loan: Loan, minor: int, value_date: date) -> tuple[Any, ...]:
+    end_to_end_id = new_id().replace("-", "")
+    return end_to_end_id, loan.loan_id, loan.row["seller_account"], loan.row["currency"], minor, value_date
+
+
+async def _write(tx: Transaction, statement: _Statement, outcomes: Sequence[_Outcome], actor: str) -> None:
+    await save(tx, list(statement.loans.values()), work=statement.work)
+    await save_payments(tx, statement.work)
+    await confirm_surpluses(tx, statement.surpluses_paid, open_date=statement.work.open_date)
+    await tx.pg.executemany(_SURPLUS, statement.surpluses_due)
+    await tx.pg.executemany(_ENTRY, [(statement.account, *_row(each), actor) for each in outcomes])
+    facts = {"entries": [each.entry.entry_id for each in outcomes]}
+    await record(tx, [AuditEntry(actor, "statement.recorded", statement.account, facts)])
+
+
+def _row(each: _Outcome) -> tuple[Any, ...]:
+    entry = each.entry
+    return (
+        entry.entry_id,
+        each.collection_id,
+        each.loan.loan_id if each.loan else None,
+        each.outcome,
+        entry.direction,
+        entry.amount.currency,
+        entry.amount.minor,
+        entry.value_date,
+        each.counted or entry.value_date,
+        entry.reference,
+        entry.end_to_end_id,
+        *(getattr(each.allocation, part) for part in _PARTS),
+    )
+
+
+def _wire(entries: Sequence[StatementEntry], outcomes: Sequence[_Outcome]) -> list[dict[str, Any]]:
+    """Return each entry's outcome in the statement's order; what was not fresh is a duplicate."""
+    found = {id(each.entry): each for each in outcomes}
+    shown = []
+    for entry in entries:
+        each = found.get(id(entry))
+        item: dict[str, Any] = {"entry_id": entry.entry_id, "outcome": each.outcome if each else "duplicate"}
+        if each and each.loan:
+            item["loan_id"] = each.loan.loan_id
+        if each and each.outcome == "collected":
+            item["collection_id"] = each.collection_id
+            item |= {
+                part: Amount.of(amount_minor=minor, currency=entry.amount.currency).model_dump()
+                for part, minor in asdict(each.allocation).items()
+            }
+        shown.append(item)
+    return shown

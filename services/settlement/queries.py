@@ -1,0 +1,198 @@
+"""What settlement's API reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from services.settlement.domain.accrual import days_past_due
+from services.settlement.domain.business_day import BookNotOpen
+from services.settlement.domain.ledger import Account
+from services.settlement.domain.staging import stage
+from services.settlement.operations.find_out import UnknownLoan
+from shared.storage.database import Database, Transaction
+from shared.storage.paging import page
+from shared.values.money import Amount
+from shared.values.rates import rate_text
+
+_PARTS = ("costs", "penalty", "interest", "principal", "surplus", "excess")
+_INCOME = {
+    Account.INTEREST: "interest",
+    Account.DISCOUNT: "discount",
+    Account.PENALTY: "penalty",
+    Account.FEES: "fees",
+    Account.EXCESS: "excess",
+}
+
+
+async def current_day(database: Database) -> date:
+    """Return the open day; BookNotOpen when there is none."""
+    async with database.reader() as tx:
+        found = await _open_date(tx)
+    if found is None:
+        raise BookNotOpen
+    return found
+
+
+async def loan(database: Database, *, loan_id: str) -> dict[str, Any]:
+    """Return one loan; UnknownLoan when there is none."""
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow("SELECT * FROM loan WHERE loan_id = $1", loan_id)
+        on = await _open_date(tx)
+    if row is None:
+        raise UnknownLoan(loan_id=loan_id)
+    return _loan(row, on)
+
+
+async def loans(database: Database, *, party: str | None, after: str, limit: int) -> dict[str, Any]:
+    """Return a page of loans, a party's own when one asks (R23)."""
+    async with database.snapshot() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT * FROM loan WHERE loan_id > $1 AND ($2::text IS NULL OR enterprise_id = $2)
+            ORDER BY loan_id LIMIT $3""",
+            *(after, party, limit + 1),
+        )
+        on = await _open_date(tx)
+    return page([_loan(row, on) for row in rows], limit=limit, key=lambda item: str(item["loan_id"]))
+
+
+async def collections(database: Database, *, after: str, limit: int) -> dict[str, Any]:
+    """Return a page of receipts and how each was applied."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT * FROM statement_entry WHERE collection_id IS NOT NULL AND collection_id > $1
+            ORDER BY collection_id LIMIT $2""",
+            *(after, limit + 1),
+        )
+    return page([_collection(row) for row in rows], limit=limit, key=lambda item: str(item["collection_id"]))
+
+
+async def accounts(database: Database) -> dict[str, Any]:
+    """Return every account of the ledger with its balance, on the side on which it grows."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT a.account, a.side, p.currency, sum(p.debit_minor)::bigint AS debit,
+                sum(p.credit_minor)::bigint AS credit
+            FROM ledger_posting p JOIN ledger_account a USING (account)
+            GROUP BY a.account, a.side, p.currency ORDER BY a.account, p.currency"""
+        )
+    return {"items": [_account(row) for row in rows], "next": None}
+
+
+async def transactions(database: Database, *, loan_id: str | None, after: str, limit: int) -> dict[str, Any]:
+    """Return a page of ledger transactions with their postings, in the order they were posted."""
+    async with database.snapshot() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT * FROM ledger_transaction WHERE transaction_id > $1 AND ($2::text IS NULL OR loan_id = $2)
+            ORDER BY transaction_id LIMIT $3""",
+            *(after, loan_id, limit + 1),
+        )
+        postings = await tx.pg.fetch(
+            "SELECT * FROM ledger_posting WHERE transaction_id = ANY($1) ORDER BY transaction_id, line",
+            [row["transaction_id"] for row in rows],
+        )
+    sides: dict[str, list[dict[str, Any]]] = {}
+    for each in postings:
+        amounts = {side: _money(each, f"{side}_minor") for side in ("debit", "credit")}
+        sides.setdefault(each["transaction_id"], []).append({"account": each["account"], **amounts})
+    items = [{**dict(row), "postings": sides.get(row["transaction_id"], [])} for row in rows]
+    return page(items, limit=limit, key=lambda item: str(item["transaction_id"]))
+
+
+async def income(database: Database) -> dict[str, Any]:
+    """Return what the bank earned, per currency and kind."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT currency, account, sum(credit_minor - debit_minor)::bigint AS earned FROM ledger_posting
+            WHERE account = ANY($1) GROUP BY currency, account ORDER BY currency""",
+            [account.value for account in _INCOME],
+        )
+    earned: dict[str, dict[str, int]] = {}
+    for row in rows:
+        earned.setdefault(row["currency"], {})[_INCOME[Account(row["account"])]] = row["earned"]
+    items = [
+        {
+            "currency": currency,
+            **{
+                name: Amount.of(amount_minor=found.get(name, 0), currency=currency).model_dump()
+                for name in _INCOME.values()
+            },
+        }
+        for currency, found in earned.items()
+    ]
+    return {"items": items, "next": None}
+
+
+async def _open_date(tx: Transaction) -> date | None:
+    found: date | None = await tx.pg.fetchval("SELECT open_date FROM book")
+    return found
+
+
+def _loan(row: Mapping[str, Any], on: date | None) -> dict[str, Any]:
+    is_open = row["state"] == "disbursed"
+    overdue = days_past_due(maturity=row["maturity_date"], on=on) if is_open and on else 0
+    due_from_anchor = row["discount_minor"] if row["interest_payer"] == "anchor" and row["disbursed_date"] else 0
+    interest_due = row["interest_minor"] + due_from_anchor - row["interest_paid_minor"]
+    plain = (
+        *("loan_id", "enterprise_id", "obligor_id", "payee_id", "programme_id", "form", "currency", "day_count"),
+        *("state", "reason", "incident", "end_to_end_id", "disbursed_date", "closed_date", "maturity_date"),
+        *("grace_days", "recourse", "collection_account", "instructed_at"),
+    )
+    amounts = {
+        "principal": row["principal_minor"],
+        "face": row["face_minor"],
+        "fee": row["fee_minor"],
+        "discount": row["discount_minor"],
+        "paid_out": row["paid_out_minor"],
+        "outstanding": row["outstanding_minor"],
+        "interest_accrued": row["interest_minor"] + row["discount_earned_minor"],
+        "interest_due": interest_due,
+        "penalty_accrued": row["penalty_minor"],
+        "penalty_due": row["penalty_minor"] - row["penalty_paid_minor"],
+        "costs_due": row["costs_minor"] - row["costs_paid_minor"],
+    }
+    wire = {
+        name: Amount.of(amount_minor=minor, currency=row["currency"]).model_dump() for name, minor in amounts.items()
+    }
+    return {
+        **{name: row[name] for name in plain},
+        **wire,
+        "rate": rate_text(row["rate"]),
+        "penalty_rate": rate_text(row["penalty_rate"]),
+        "days_past_due": overdue,
+        "stage": stage(days_past_due=overdue),
+    }
+
+
+def _collection(row: Mapping[str, Any]) -> dict[str, Any]:
+    received = _money(row, "amount_minor")
+    zero = Amount.of(amount_minor=0, currency=row["currency"]).model_dump()
+    matched = row["loan_id"] is not None
+    return {
+        **{name: row[name] for name in ("collection_id", "account", "entry_id", "loan_id", "value_date")},
+        **{name: row[name] for name in ("applied_date", "reference", "outcome", "recorded_at")},
+        "received": received,
+        "applied": received if matched else zero,
+        "unmatched": zero if matched else received,
+        **{part: _money(row, f"{part}_minor") for part in _PARTS},
+    }
+
+
+def _account(row: Mapping[str, Any]) -> dict[str, Any]:
+    debit, credit = row["debit"], row["credit"]
+    balance = debit - credit if row["side"] == "debit" else credit - debit
+    amounts = {"debit": debit, "credit": credit, "balance": balance}
+    return {
+        "account": row["account"],
+        "currency": row["currency"],
+        "side": row["side"],
+        **{
+            name: Amount.of(amount_minor=minor, currency=row["currency"]).model_dump()
+            for name, minor in amounts.items()
+        },
+    }
+
+
+def _money(row: Mapping[str, Any], column: str) -> dict[str, str]:
+    return Amount.of(amount_minor=row[column], currency=row["currency"]).model_dump()

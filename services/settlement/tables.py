@@ -1,0 +1,117 @@
+"""Settlement's own tables; numbered, because migrations quote them.
+
+programme, enterprise and drawdown are projections of other services' events; rail_* belong to the simulated rail alone.
+"""
+
+from __future__ import annotations
+
+_LOAN = (
+    """CREATE TABLE loan (
+        loan_id text PRIMARY KEY, programme_id text NOT NULL, enterprise_id text NOT NULL, obligor_id text NOT NULL,
+        payee_id text NOT NULL, form text NOT NULL CHECK (form IN ('loan', 'purchase')), currency text NOT NULL,
+        principal_minor bigint NOT NULL, face_minor bigint NOT NULL, exposure_minor bigint NOT NULL,
+        fee_minor bigint NOT NULL, discount_minor bigint NOT NULL, paid_out_minor bigint NOT NULL,
+        holdback_minor bigint NOT NULL, rate int NOT NULL, penalty_rate int NOT NULL, day_count text NOT NULL,
+        interest_payer text NOT NULL, recourse boolean NOT NULL, document_due_date date NOT NULL,
+        maturity_date date NOT NULL, grace_days int NOT NULL, collection_account text NOT NULL,
+        seller_account text NOT NULL, end_to_end_id text NOT NULL UNIQUE,
+        state text NOT NULL CHECK (state IN ('instructed', 'unknown', 'disbursed', 'failed', 'closed')),
+        reason text, incident text, instructed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        disbursed_date date, closed_date date, accrued_through date, last_receipt_date date,
+        outstanding_minor bigint NOT NULL DEFAULT 0 CHECK (outstanding_minor >= 0),
+        interest_minor bigint NOT NULL DEFAULT 0, interest_paid_minor bigint NOT NULL DEFAULT 0,
+        penalty_minor bigint NOT NULL DEFAULT 0, penalty_paid_minor bigint NOT NULL DEFAULT 0,
+        discount_earned_minor bigint NOT NULL DEFAULT 0,
+        costs_minor bigint NOT NULL DEFAULT 0, costs_paid_minor bigint NOT NULL DEFAULT 0)""",
+    "CREATE INDEX loan_enterprise ON loan (enterprise_id, loan_id)",
+    "CREATE INDEX loan_accruing ON loan (accrued_through, loan_id) WHERE state = 'disbursed'",
+    """CREATE TABLE loan_balance (
+        loan_id text NOT NULL REFERENCES loan, from_date date NOT NULL, outstanding_minor bigint NOT NULL,
+        PRIMARY KEY (loan_id, from_date))""",
+    """CREATE TABLE loan_reference (
+        reference text NOT NULL, loan_id text NOT NULL REFERENCES loan, PRIMARY KEY (reference, loan_id))""",
+)
+_RAIL = (
+    """CREATE TABLE payment (
+        end_to_end_id text PRIMARY KEY, loan_id text NOT NULL REFERENCES loan,
+        purpose text NOT NULL CHECK (purpose IN ('disbursement', 'surplus')), account text NOT NULL,
+        currency text NOT NULL, amount_minor bigint NOT NULL CHECK (amount_minor > 0), value_date date NOT NULL,
+        state text NOT NULL DEFAULT 'due'
+            CHECK (state IN ('due', 'sent', 'unknown', 'given_up', 'confirmed', 'refused', 'stopped')),
+        reason text, instructed_at timestamptz NOT NULL DEFAULT clock_timestamp(), sent_at timestamptz,
+        submitted_at timestamptz, answered_at timestamptz)""",
+    """CREATE INDEX payment_open ON payment (state, end_to_end_id)
+        WHERE state IN ('due', 'sent', 'unknown', 'given_up')""",
+    "CREATE INDEX payment_loan ON payment (loan_id)",
+    """CREATE TABLE rail_behaviour (
+        account text PRIMARY KEY, outcome text NOT NULL CHECK (outcome IN ('confirm', 'refuse', 'silence', 'late')),
+        count int NOT NULL CHECK (count >= 0))""",
+    """CREATE TABLE rail_payment (
+        end_to_end_id text PRIMARY KEY, account text NOT NULL, currency text NOT NULL, amount_minor bigint NOT NULL,
+        value_date date NOT NULL, outcome text NOT NULL, sends int NOT NULL DEFAULT 1,
+        answers_at timestamptz)""",
+)
+_LEDGER = (
+    "CREATE TABLE ledger_account (account text PRIMARY KEY, side text NOT NULL CHECK (side IN ('debit', 'credit')))",
+    """INSERT INTO ledger_account VALUES
+        ('nostro', 'debit'), ('loans_receivable', 'debit'), ('purchased_receivables', 'debit'),
+        ('interest_receivable', 'debit'), ('penalty_receivable', 'debit'), ('costs_receivable', 'debit'),
+        ('disbursement_clearing', 'credit'), ('deferred_income', 'credit'), ('collections_in_suspense', 'credit'),
+        ('due_to_seller', 'credit'), ('interest_income', 'credit'), ('discount_income', 'credit'),
+        ('penalty_income', 'credit'), ('fee_income', 'credit'), ('excess_income', 'credit')""",
+    """CREATE TABLE ledger_transaction (
+        transaction_id text PRIMARY KEY, kind text NOT NULL, loan_id text, currency text NOT NULL,
+        value_date date NOT NULL, posting_date date NOT NULL,
+        posted_at timestamptz NOT NULL DEFAULT clock_timestamp(), reference text NOT NULL DEFAULT '')""",
+    "CREATE INDEX ledger_transaction_loan ON ledger_transaction (loan_id, transaction_id)",
+    """CREATE TABLE ledger_posting (
+        transaction_id text NOT NULL REFERENCES ledger_transaction, line smallint NOT NULL,
+        account text NOT NULL REFERENCES ledger_account, currency text NOT NULL,
+        debit_minor bigint NOT NULL DEFAULT 0, credit_minor bigint NOT NULL DEFAULT 0,
+        PRIMARY KEY (transaction_id, line),
+        CHECK (debit_minor >= 0 AND credit_minor >= 0 AND (debit_minor = 0) <> (credit_minor = 0)))""",
+    """CREATE INDEX ledger_posting_account ON ledger_posting (account, currency)
+        INCLUDE (debit_minor, credit_minor)""",
+    # The postings of a transaction come in one statement; what is added later must balance by itself too (R20).
+    """CREATE FUNCTION refuse_unbalanced() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM fresh GROUP BY transaction_id, currency
+                    HAVING sum(debit_minor) <> sum(credit_minor)) THEN
+                RAISE EXCEPTION 'debits and credits differ' USING ERRCODE = 'integrity_constraint_violation';
+            END IF;
+            RETURN NULL;
+        END $$""",
+    """CREATE TRIGGER ledger_posting_balanced AFTER INSERT ON ledger_posting REFERENCING NEW TABLE AS fresh
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_unbalanced()""",
+    """CREATE TRIGGER ledger_transaction_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_transaction
+        EXECUTE FUNCTION refuse_change()""",
+    """CREATE TRIGGER ledger_posting_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_posting
+        EXECUTE FUNCTION refuse_change()""",
+)
+
+SETTLEMENT_1: tuple[str, ...] = (
+    """CREATE TABLE book (
+        one boolean PRIMARY KEY DEFAULT true CHECK (one), opening_date date NOT NULL, open_date date NOT NULL)""",
+    """CREATE TABLE programme (
+        programme_id text PRIMARY KEY, name text NOT NULL, anchor_id text NOT NULL, currency text NOT NULL,
+        cut_off time NOT NULL, zone text NOT NULL)""",
+    "CREATE TABLE enterprise (enterprise_id text PRIMARY KEY, name text NOT NULL, account text NOT NULL)",
+    """CREATE TABLE drawdown (
+        drawdown_id text PRIMARY KEY, enterprise_id text NOT NULL, obligor_id text NOT NULL,
+        document_ids text[] NOT NULL, base_minor bigint NOT NULL)""",
+    *_LOAN,
+    *_RAIL,
+    *_LEDGER,
+    """CREATE TABLE statement_entry (
+        account text NOT NULL, entry_id text NOT NULL, collection_id text, loan_id text,
+        outcome text NOT NULL CHECK (outcome IN ('disbursed', 'paid', 'collected', 'unmatched')),
+        direction text NOT NULL, currency text NOT NULL, amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+        value_date date NOT NULL, applied_date date NOT NULL, reference text NOT NULL, end_to_end_id text,
+        costs_minor bigint NOT NULL DEFAULT 0, penalty_minor bigint NOT NULL DEFAULT 0,
+        interest_minor bigint NOT NULL DEFAULT 0, principal_minor bigint NOT NULL DEFAULT 0,
+        surplus_minor bigint NOT NULL DEFAULT 0, excess_minor bigint NOT NULL DEFAULT 0,
+        recorded_by text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (account, entry_id))""",
+    "CREATE UNIQUE INDEX statement_entry_collection ON statement_entry (collection_id) WHERE collection_id IS NOT NULL",
+    "CREATE INDEX statement_entry_loan ON statement_entry (loan_id)",
+)
