@@ -63,6 +63,7 @@ def parse_id(text: str) -> str:
 
 
 _SCHEMES = {"uscc": uscc, "lei": lei, "vat": vat}
+_LEI_LENGTH = 20
 
 
 def check_legal_identifier(*, scheme: str, identifier: str) -> str:
@@ -71,6 +72,10 @@ def check_legal_identifier(*, scheme: str, identifier: str) -> str:
     if module is None:
         raise InvalidLegalIdentifier(scheme=scheme, identifier=identifier)
     try:
-        return str(module.validate(identifier))
+        found = str(module.validate(identifier))
     except ValidationError as error:
         raise InvalidLegalIdentifier(scheme=scheme, identifier=identifier) from error
+    # stdnum checks an LEI's digits, not that there are 20: every hundredth short text would pass.
+    if scheme == "lei" and len(found) != _LEI_LENGTH:
+        raise InvalidLegalIdentifier(scheme=scheme, identifier=identifier)
+    return found

@@ -56,6 +56,12 @@ def test_r24_the_check_character_of_a_uscc_decides() -> None:
         check_legal_identifier(scheme="uscc", identifier="91512081MA62K0260F")
 
 
+def test_r24_an_lei_has_twenty_characters_whatever_its_check_digits_say() -> None:
+    assert check_legal_identifier(scheme="lei", identifier="213800KUD8LAJWSQ9D15") == "213800KUD8LAJWSQ9D15"
+    with pytest.raises(InvalidLegalIdentifier):
+        check_legal_identifier(scheme="lei", identifier="12345676")
+
+
 def test_ids_are_ordered_by_the_time_they_were_made() -> None:
     made = [new_id() for _ in range(1000)]
     assert made == sorted(made)
