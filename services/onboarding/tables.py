@@ -18,7 +18,7 @@ ONBOARDING_1: tuple[str, ...] = (
         link_id text PRIMARY KEY, supplier_id text NOT NULL REFERENCES enterprise,
         buyer_id text NOT NULL REFERENCES enterprise, traded_minor bigint NOT NULL CHECK (traded_minor >= 0),
         currency text NOT NULL, contract text NOT NULL,
-        UNIQUE (supplier_id, buyer_id), CHECK (supplier_id <> buyer_id))""",
+        UNIQUE (supplier_id, buyer_id, currency), CHECK (supplier_id <> buyer_id))""",
     """CREATE TABLE programme (
         programme_id text PRIMARY KEY, name text NOT NULL, anchor_id text NOT NULL REFERENCES enterprise,
         terms jsonb NOT NULL,

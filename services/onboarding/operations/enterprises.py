@@ -139,7 +139,7 @@ async def suspend(tx: Transaction, approval: Approval) -> None:
 async def record_link(
     database: Database, *, supplier_id: str, buyer_id: str, traded: Amount, contract: str, actor: str
 ) -> str:
-    """Record that one firm supplies another; a second record of the pair updates it; return the link's id."""
+    """Record that one firm supplies another; a second one in its currency updates it; return the link's id."""
     if supplier_id == buyer_id:
         raise SelfTrade
     if traded.minor < 0:
@@ -149,8 +149,8 @@ async def record_link(
         link_id: str = await tx.pg.fetchval(
             """INSERT INTO link (link_id, supplier_id, buyer_id, traded_minor, currency, contract)
             VALUES ($1, $2, $3, $4, $5, $6)
-            ON CONFLICT (supplier_id, buyer_id) DO UPDATE SET traded_minor = excluded.traded_minor,
-                currency = excluded.currency, contract = excluded.contract RETURNING link_id""",
+            ON CONFLICT (supplier_id, buyer_id, currency) DO UPDATE SET traded_minor = excluded.traded_minor,
+                contract = excluded.contract RETURNING link_id""",
             *(new_id(), supplier_id, buyer_id, traded.minor, traded.currency, contract),
         )
         event = LinkRecorded(

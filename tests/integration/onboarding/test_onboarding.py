@@ -156,3 +156,14 @@ async def test_i11_the_audit_chain_holds_and_shows_a_change(onboarding: Bench) -
         await tx.pg.execute("ALTER TABLE audit DISABLE TRIGGER audit_append_only")
         await tx.pg.execute("UPDATE audit SET actor = 'another' WHERE position = 2")
         assert await broken_links(tx) == [2]
+
+
+async def test_trade_in_two_currencies_is_two_links_and_a_second_record_of_one_updates_it(onboarding: Bench) -> None:
+    async with onboarding.caller("bank_maker") as maker:
+        seller, buyer = [(await maker.post("/enterprises", json=FIRM)).json()["enterprise_id"] for _ in range(2)]
+        found = {}
+        for currency, amount in (("EUR", "100.00"), ("USD", "200.00"), ("EUR", "300.00")):
+            traded = {"amount": amount, "currency": currency}
+            body = {"supplier_id": seller, "buyer_id": buyer, "traded": traded, "contract": "C-1"}
+            found[currency, amount] = (await maker.post("/links", json=body)).json()["link_id"]
+    assert found["EUR", "100.00"] == found["EUR", "300.00"] != found["USD", "200.00"]
