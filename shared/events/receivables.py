@@ -155,6 +155,16 @@ class AssignmentRefused(AssignmentEvent):
     reason: str
 
 
+class DocumentsWithdrawn(AssignmentEvent):
+    """Trigger: a document was diluted between assignment and disbursement. Consumers: credit. Contents: why.
+
+    The documents stay locked until the drawdown is released; if the money goes out all the same, they are financed.
+    """
+
+    type: ClassVar[str] = "assignment.withdrawn.v1"
+    reason: str
+
+
 class DocumentsFreed(AssignmentEvent):
     """Trigger: the drawdown was released. Consumers: console. The documents can be financed again."""
 
