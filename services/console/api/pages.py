@@ -1,0 +1,141 @@
+"""The pages: sign in, the feed, exposure, drawdowns, queues."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from itertools import groupby
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.console import queries
+from services.console.api.languages import language_of
+from services.console.api.rendering import render, summarise
+from shared.storage.paging import InvalidCursor, page, read_cursor
+from shared.values.ids import parse_id
+from shared.web.auth import BANK, COOKIE, Caller, access, public
+from shared.web.serving import Db
+
+router = APIRouter(include_in_schema=False)
+SIGN_IN = "/console/"
+_ROWS, _LINES_EACH, _QUEUE = 100, 25, 50
+_UNAUTHORISED = 401
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+@router.get("/console", dependencies=[public()])
+@router.get(SIGN_IN, dependencies=[public()])
+async def sign_in(request: Request) -> Response:
+    """Show the sign-in form."""
+    return render(request, "sign_in.html")
+
+
+@router.post("/console/sign-out", dependencies=[public()])
+async def sign_out() -> Response:
+    """Forget the reader's token: it needs none, for it gives nothing away."""
+    response = RedirectResponse(SIGN_IN, status_code=303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+@router.get("/console/feed")
+async def feed(
+    request: Request,
+    database: Db,
+    _: Annotated[Caller, access(*BANK)],
+    before: Annotated[int | None, Query(ge=1)] = None,
+    subject: Annotated[str, Query(max_length=100)] = "",
+) -> Response:
+    """Show the last events, or those before a position, or those of one subject."""
+    rows = await queries.feed_before(database, position=before, subject=subject, limit=_ROWS + 1)
+    told = await summarise(database, rows[:_ROWS], reader=language_of(request))
+    older = rows[_ROWS - 1]["position"] if len(rows) > _ROWS else None
+    newest = rows[0]["position"] if rows else 0
+    return render(request, "feed.html", events=told, older=older, newest=newest, subject=subject, live=before is None)
+
+
+@router.get("/console/exposure")
+async def exposure(
+    request: Request,
+    database: Db,
+    _: Annotated[Caller, access(*BANK)],
+    programme: str | None = None,
+    cursor: str | None = None,
+) -> Response:
+    """Show programmes with their first lines, or all lines of one programme."""
+    following, lines = None, []
+    if programme:
+        chosen = parse_id(programme)
+        found = await queries.programme(database, programme_id=chosen)
+        programmes = [found] if found else []
+        place, line_id = _place(cursor)
+        rows = await queries.lines(database, programme_id=chosen, place=place, line_id=line_id, limit=_ROWS + 1)
+        shown = page(rows, limit=_ROWS, key=lambda row: f"{row['place']}/{row['line_id']}")
+        lines, following = shown["items"], shown["next"]
+    else:
+        rows = await queries.programmes(database, after=read_cursor(cursor), limit=_QUEUE + 1)
+        shown = page(rows, limit=_QUEUE, key=lambda row: str(row["programme_id"]))
+        programmes, following = shown["items"], shown["next"]
+        ids = [row["programme_id"] for row in programmes]
+        lines = await queries.first_lines(database, programme_ids=ids, limit=_LINES_EACH)
+    by_programme = {key: list(group) for key, group in groupby(lines, key=lambda row: row["programme_id"])}
+    return render(
+        request,
+        "exposure.html",
+        totals=await queries.totals(database),
+        open_date=await queries.open_date(database),
+        programmes=programmes,
+        lines=by_programme,
+        chosen=programme,
+        following=following,
+    )
+
+
+@router.get("/console/drawdowns")
+async def drawdowns(
+    request: Request, database: Db, _: Annotated[Caller, access(*BANK)], cursor: str | None = None
+) -> Response:
+    """Show drawdowns with their loans, newest first."""
+    rows = await queries.drawdowns(database, before=read_cursor(cursor), limit=_ROWS + 1)
+    shown = page(rows, limit=_ROWS, key=lambda row: str(row["drawdown_id"]))
+    return render(request, "drawdowns.html", drawdowns=shown["items"], following=shown["next"])
+
+
+@router.get("/console/queues")
+async def queues(request: Request, database: Db, _: Annotated[Caller, access(*BANK)]) -> Response:
+    """Show what waits for a person."""
+    found = await queries.queues(database, limit=_QUEUE)
+    return render(request, "queues.html", queues=found, most=_QUEUE)
+
+
+def install_pages(app: FastAPI) -> None:
+    """Show a person a page where a program gets a problem document; without a token, the sign-in form."""
+
+    def as_page(handler: Handler) -> Handler:
+        async def answer(request: Request, error: Exception) -> Response:
+            response = await handler(request, error)
+            accepts = request.headers.get("accept", "")
+            if "text/html" not in accepts or request.url.path.startswith("/console/v1"):
+                return response
+            if response.status_code == _UNAUTHORISED:
+                return RedirectResponse(SIGN_IN, status_code=303, headers={"cache-control": "no-store"})
+            problem = json.loads(bytes(response.body))
+            return render(request, "problem.html", status=response.status_code, problem=problem)
+
+        return answer
+
+    handlers: dict[Any, Any] = dict(app.exception_handlers)
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, as_page(handler))
+
+
+def _place(cursor: str | None) -> tuple[int, str]:
+    key = read_cursor(cursor)
+    if not key:
+        return -1, ""
+    place, _, line_id = key.partition("/")
+    if not place.isdecimal():
+        raise InvalidCursor
+    return int(place), line_id

@@ -1,0 +1,72 @@
+// What the pages do beyond reading: the live feed's state and pause, and a sign-in that says what was wrong.
+"use strict";
+
+const MOST_ROWS = 300;
+
+function follow(events) {
+  const state = document.querySelector(".live");
+  const pause = document.querySelector(".pause");
+  let paused = false;
+
+  function show(word) {
+    state.textContent = state.dataset[word];
+    state.dataset.state = word;
+    state.hidden = false;
+  }
+
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    if (paused) {
+      // What came meanwhile was not kept: read the page anew.
+      window.location.reload();
+      return;
+    }
+    paused = true;
+    pause.textContent = pause.dataset.resume;
+    show("paused");
+  });
+  document.body.addEventListener("htmx:sseOpen", () => paused || show("live"));
+  document.body.addEventListener("htmx:sseError", () => paused || show("away"));
+  document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
+    // After a reconnection the stream may begin where the page did.
+    const seen = document.getElementById(`event-${event.detail.lastEventId}`);
+    if (paused || seen) {
+      event.preventDefault();
+    }
+  });
+  document.body.addEventListener("htmx:sseMessage", () => {
+    document.querySelector(".nothing")?.remove();
+    while (events.rows.length > MOST_ROWS) {
+      events.deleteRow(-1);
+    }
+  });
+}
+
+function signIn(form) {
+  const refusal = form.querySelector(".refusal");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    refusal.hidden = true;
+    let message = form.dataset.failed;
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+      if (answer.ok) {
+        window.location.assign(form.elements.namedItem("redirect").value);
+        return;
+      }
+      message = answer.status === 401 ? form.dataset.refused : message;
+    } catch {
+      // The platform is not there: the message says so already.
+    }
+    refusal.textContent = message;
+    refusal.hidden = false;
+  });
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const events = document.querySelector("#events[sse-swap]");
+  if (events && window.htmx) {
+    follow(events);
+  }
+  document.querySelectorAll("form[data-sign-in]").forEach(signIn);
+});

@@ -1,0 +1,75 @@
+"""Every event type → what console keeps of it; a type without an entry is in the feed all the same."""
+
+from __future__ import annotations
+
+from services.console.operations.keep_drawdowns import move_drawdowns, open_drawdowns
+from services.console.operations.keep_facts import keep
+from services.console.operations.keep_feed import keep_feed
+from services.console.tables import (
+    ASSIGNMENT,
+    BOOK,
+    COLLECTION,
+    ENTERPRISE,
+    LINE,
+    LOAN,
+    PROGRAMME,
+    RECEIVABLE,
+)
+from shared.events import credit, onboarding, receivables, risk, settlement
+from shared.events.envelope import EVENT_TYPES, Event
+from shared.messaging.applying import Handler, Handlers
+
+PUBLISHERS = (onboarding, receivables, risk, credit, settlement)
+
+_READ_MODELS: dict[type[Event], Handler] = {
+    onboarding.EnterpriseRegistered: keep(ENTERPRISE, "name", "country", "size_class"),
+    onboarding.EnterpriseSuspended: keep(ENTERPRISE, suspended=True),
+    onboarding.EnterpriseReinstated: keep(ENTERPRISE, suspended=False),
+    onboarding.ProgrammeActivated: keep(
+        PROGRAMME,
+        "name",
+        "anchor_id",
+        "terms.limit",
+        "terms.upstream_limit",
+        "terms.downstream_limit",
+        state="active",
+    ),
+    onboarding.ProgrammeLimitChanged: keep(PROGRAMME, "limit", "upstream_limit", "downstream_limit"),
+    onboarding.ProgrammeSuspended: keep(PROGRAMME, state="suspended"),
+    receivables.ReceivableRegistered: keep(
+        RECEIVABLE, "seller_id", "obligor_id", "number", "payable", "due_date", "state", "reasons"
+    ),
+    receivables.ReceivableConfirmed: keep(RECEIVABLE, "financeable", "due_date", "undertaking", state="confirmed"),
+    receivables.ReceivableDiluted: keep(RECEIVABLE, "financeable", "reason"),
+    receivables.ReceivableRejected: keep(RECEIVABLE, "reason", state="rejected"),
+    receivables.ReceivableSettled: keep(RECEIVABLE, state="settled"),
+    receivables.DocumentsAssigned: keep(ASSIGNMENT, "registry_reference", state="assigned"),
+    receivables.AssignmentRefused: keep(ASSIGNMENT, "reason", state="refused"),
+    receivables.DocumentsFreed: keep(ASSIGNMENT, state="freed"),
+    receivables.DocumentsFinanced: keep(ASSIGNMENT, state="financed"),
+    receivables.AssignmentSettled: keep(ASSIGNMENT, state="settled"),
+    credit.LimitPropagated: keep(PROGRAMME, "pool", "reserved", "shortfall"),
+    credit.LineChanged: keep(LINE, "programme_id", "enterprise_id", "direction", "tier", "cap", "drawable", "reasons"),
+    credit.DrawdownHeld: open_drawdowns,
+    credit.DrawdownReferred: move_drawdowns,
+    credit.DrawdownApproved: move_drawdowns,
+    credit.DrawdownCancellationRequested: move_drawdowns,
+    credit.DrawdownReleased: move_drawdowns,
+    credit.DrawdownUtilised: move_drawdowns,
+    credit.DrawdownReinstated: move_drawdowns,
+    credit.DrawdownRepaid: move_drawdowns,
+    settlement.BusinessDayOpened: keep(BOOK, "open_date"),
+    settlement.BusinessDayClosed: keep(BOOK, "open_date"),
+    settlement.LoanInstructed: keep(LOAN, "end_to_end_id", "paid_out", state="instructed"),
+    settlement.LoanUnknown: keep(LOAN, "end_to_end_id", state="unknown"),
+    settlement.LoanDisbursed: keep(LOAN, "principal", "paid_out", "disbursed_date", "maturity_date", state="disbursed"),
+    settlement.DisbursementFailed: keep(LOAN, "reason", state="failed"),
+    settlement.LoanOverdue: keep(LOAN, "days_past_due", "outstanding"),
+    settlement.LoanRepaid: keep(LOAN, "outstanding"),
+    settlement.LoanClosed: keep(LOAN, state="closed", days_past_due=0, outstanding_minor=0),
+    settlement.CollectionReceived: keep(
+        COLLECTION, "account", "received", "applied", "unmatched", "value_date", "reference"
+    ),
+}
+_PUBLISHED = [kind for kind in EVENT_TYPES.values() if kind.__module__ in {each.__name__ for each in PUBLISHERS}]
+HANDLERS: Handlers = dict.fromkeys(_PUBLISHED, keep_feed) | _READ_MODELS

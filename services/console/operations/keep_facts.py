@@ -1,0 +1,56 @@
+"""Keep the last word of an aggregate: the fields an event names, in the columns of the same names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from services.console.operations.keep_feed import keep_feed
+from services.console.tables import Model
+from shared.events.envelope import Event, Received
+from shared.messaging.applying import Handler
+from shared.storage.database import Transaction
+from shared.values.money import Amount
+
+
+def keep(model: Model, *fields: str, **said: Any) -> Handler:
+    """Return a handler that keeps events in the feed and these of their fields, and what their type says, in a row.
+
+    An amount goes to the column `<field>_minor` and its currency to `currency`; `terms.limit` is an inner field.
+    """
+
+    async def handler(tx: Transaction, events: Sequence[Received]) -> None:
+        await keep_feed(tx, events)
+        rows = [{model.key: each.subject, **_row(each.event, fields), **said} for each in events if each.event]
+        await tx.pg.execute(_merge(model.table, model.key, tuple(model.columns)), json.dumps(rows))
+
+    return handler
+
+
+def _row(event: Event, fields: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    body = event.model_dump(mode="json")
+    for field in fields:
+        value, document = event, body
+        for name in field.split("."):
+            value, document = getattr(value, name), document[name]
+        column = field.rpartition(".")[2]
+        if isinstance(value, Amount):
+            row |= {f"{column}_minor": value.minor, "currency": value.currency}
+        else:
+            row[column] = document
+    return row
+
+
+@lru_cache
+def _merge(table: str, key: str, columns: tuple[str, ...]) -> str:
+    """Return the statement that merges rows: what an event does not say stays as it was."""
+    names = ", ".join((key, *columns))
+    changes = ", ".join(f"{column} = coalesce(excluded.{column}, t.{column})" for column in columns)
+    return (
+        f"INSERT INTO {table} AS t ({names}) SELECT {names} "  # noqa: S608 - names from tables.py only
+        f"FROM jsonb_populate_recordset(NULL::{table}, $1::jsonb) ORDER BY {key} "
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    )

@@ -1,0 +1,76 @@
+"""Rebuild the read models: apply every topic, from its beginning, to an empty database (I7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.events.envelope import read_record
+from shared.events.topics import TOPICS
+from shared.messaging.applying import Arrival, Handlers, apply_all, lock_heads
+from shared.storage.database import Database
+
+_BATCH = 500
+Offsets = Mapping[tuple[str, int], int]
+
+
+async def rebuild(
+    database: Database,
+    *,
+    bootstrap_servers: str,
+    handlers: Handlers,
+    topics: Mapping[str, int] = TOPICS,
+    until: Offsets | None = None,
+) -> int:
+    """Apply every record from offset zero up to `until` (without it: to the end) and return how many were applied.
+
+    The database is migrated and empty. The handlers are those of the worker, in the worker's protocol of heads.
+    """
+    partitions = [TopicPartition(topic, nth) for topic, count in topics.items() for nth in range(count)]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50
+    )
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        if until is not None:
+            ends = {each: min(end, until.get((each.topic, each.partition), 0)) for each, end in ends.items()}
+        return await _apply_until(database, consumer, ends, handlers)
+    finally:
+        await consumer.stop()
+
+
+async def _apply_until(
+    database: Database, consumer: Any, ends: Mapping[TopicPartition, int], handlers: Handlers
+) -> int:
+    applied = 0
+    for partition in ends:
+        consumer.seek(partition, 0)
+    consumer.pause(*(each for each, end in ends.items() if end == 0))
+    at = dict.fromkeys(ends, 0)
+    while any(at[each] < end for each, end in ends.items()):
+        fetched = await consumer.getmany(timeout_ms=1000, max_records=_BATCH)
+        records: list[Any] = []
+        for partition, batch in fetched.items():
+            records += [record for record in batch if record.offset < ends[partition]]
+            at[partition] = batch[-1].offset + 1
+            if at[partition] >= ends[partition]:
+                consumer.pause(partition)
+        applied += await _apply(database, records, handlers)
+    return applied
+
+
+async def _apply(database: Database, records: Sequence[Any], handlers: Handlers) -> int:
+    if not records:
+        return 0
+    arrivals = []
+    for record in records:
+        headers, body = tuple(record.headers), record.value or b""
+        arrivals.append(Arrival(read_record(topic=record.topic, headers=headers, body=body), headers, body))
+    async with database.transaction() as tx:
+        heads = await lock_heads(tx, [arrival.aggregate for arrival in arrivals])
+        outcome = await apply_all(tx, arrivals, heads=heads, handlers=handlers)
+    return outcome.applied

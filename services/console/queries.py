@@ -1,0 +1,198 @@
+"""What console's pages and API read, and the hash of the state they read (I7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from services.console.tables import STATE
+from shared.storage.database import Database, Transaction
+
+Row = Mapping[str, Any]
+
+# Whose event it is: the firm it names, or the firm of the drawdown, loan, line or document that it is about.
+_FEED = """
+SELECT f.*, e.name AS who, e.enterprise_id AS who_id FROM feed f
+LEFT JOIN drawdown d ON d.drawdown_id = f.subject
+LEFT JOIN receivable r ON r.receivable_id = f.subject
+LEFT JOIN enterprise e ON e.enterprise_id = coalesce(f.facts->>'enterprise_id', d.enterprise_id, r.seller_id,
+    f.facts->>'anchor_id', f.facts->>'supplier_id', f.facts->>'obligor_id')
+"""
+_AVAILABLE = "greatest(0, coalesce({0}, 0) - t.held_minor - t.utilised_minor) AS available_minor"
+_SHORTFALL = "greatest(0, t.held_minor + t.utilised_minor - coalesce({0}, 0)) AS {1}"
+_PROGRAMMES = f"""
+SELECT t.*, a.name AS anchor_name, {_AVAILABLE.format("t.limit_minor")},
+    {_SHORTFALL.format("t.limit_minor", "overuse_minor")},
+    (SELECT count(*) FROM line_exposure l WHERE l.programme_id = t.programme_id) AS lines
+FROM programme_exposure t LEFT JOIN enterprise a ON a.enterprise_id = t.anchor_id
+"""  # noqa: S608 - columns from this file only
+_LINES = f"""
+SELECT t.*, e.name AS enterprise_name, {_AVAILABLE.format("t.cap_minor")},
+    {_SHORTFALL.format("t.cap_minor", "shortfall_minor")}
+FROM line_exposure t LEFT JOIN enterprise e USING (enterprise_id)
+"""  # noqa: S608 - columns from this file only
+_DRAWDOWNS = """
+SELECT d.*, e.name AS enterprise_name, o.name AS obligor_name, p.name AS programme_name, l.state AS loan_state,
+    l.days_past_due, l.maturity_date, l.end_to_end_id, a.state AS assignment_state, a.registry_reference
+FROM drawdown d
+LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
+LEFT JOIN enterprise o ON o.enterprise_id = d.obligor_id
+LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
+LEFT JOIN loan l ON l.loan_id = d.drawdown_id
+LEFT JOIN assignment a ON a.drawdown_id = d.drawdown_id
+"""
+_TOTALS = """
+SELECT currency, sum(limit_minor)::bigint AS limit_minor, sum(reserved_minor)::bigint AS reserved_minor,
+    sum(held_minor)::bigint AS held_minor, sum(utilised_minor)::bigint AS utilised_minor,
+    sum(greatest(0, coalesce(limit_minor, 0) - held_minor - utilised_minor))::bigint AS available_minor
+FROM programme_exposure WHERE currency IS NOT NULL GROUP BY currency ORDER BY currency
+"""
+_LOANS = """
+SELECT l.*, d.enterprise_id, e.name AS enterprise_name, p.name AS programme_name FROM loan l
+LEFT JOIN drawdown d ON d.drawdown_id = l.loan_id
+LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
+LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
+"""
+_RECEIVABLES = """
+SELECT r.*, s.name AS seller_name, o.name AS obligor_name FROM receivable r
+LEFT JOIN enterprise s ON s.enterprise_id = r.seller_id LEFT JOIN enterprise o ON o.enterprise_id = r.obligor_id
+"""
+# What waits for a person, oldest first; each has its partial index.
+_QUEUES = {
+    "referred_drawdowns": f"{_DRAWDOWNS} WHERE d.state = 'referred' ORDER BY d.drawdown_id LIMIT $1",
+    "incidents": f"{_DRAWDOWNS} WHERE d.incident IS NOT NULL ORDER BY d.drawdown_id LIMIT $1",
+    "unknown_payments": f"{_LOANS} WHERE l.state = 'unknown' ORDER BY l.loan_id LIMIT $1",
+    "overdue_loans": f"{_LOANS} WHERE l.days_past_due > 0 ORDER BY l.loan_id LIMIT $1",
+    "referred_receivables": f"{_RECEIVABLES} WHERE r.state = 'referred' ORDER BY r.receivable_id LIMIT $1",
+    "unmatched_receipts": "SELECT * FROM collection WHERE unmatched_minor > 0 ORDER BY collection_id LIMIT $1",
+    "parked": """SELECT parked_id, topic, subject, sequence, type, reason, error, attempts, parked_at
+        FROM inbox_parked ORDER BY parked_id LIMIT $1""",
+}
+
+
+async def feed_after(database: Database, *, position: int, subject: str = "", limit: int) -> list[Row]:
+    """Return what follows a position of the feed, oldest first."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"{_FEED} WHERE f.position > $1 AND ($2 = '' OR f.subject = $2) ORDER BY f.position LIMIT $3",
+            *(position, subject, limit),
+        )
+
+
+async def feed_before(database: Database, *, position: int | None, subject: str = "", limit: int) -> list[Row]:
+    """Return the last of the feed, or what came before a position, newest first."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"""{_FEED} WHERE ($1::bigint IS NULL OR f.position < $1) AND ($2 = '' OR f.subject = $2)
+            ORDER BY f.position DESC LIMIT $3""",
+            *(position, subject, limit),
+        )
+
+
+async def names(database: Database, *, ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of firms and programmes among these ids."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT enterprise_id AS id, name FROM enterprise WHERE enterprise_id = ANY($1) AND name IS NOT NULL
+            UNION ALL SELECT programme_id, name FROM programme_exposure
+            WHERE programme_id = ANY($1) AND name IS NOT NULL""",
+            sorted(set(ids)),
+        )
+    return {row["id"]: row["name"] for row in rows}
+
+
+async def programmes(database: Database, *, after: str, limit: int) -> list[Row]:
+    """Return programmes with their exposure, by id."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"{_PROGRAMMES} WHERE t.programme_id > $1 ORDER BY t.programme_id LIMIT $2", after, limit
+        )
+
+
+async def programme(database: Database, *, programme_id: str) -> Row | None:
+    """Return one programme with its exposure, or None."""
+    async with database.reader() as tx:
+        row: Row | None = await tx.pg.fetchrow(f"{_PROGRAMMES} WHERE t.programme_id = $1", programme_id)
+    return row
+
+
+async def lines(database: Database, *, programme_id: str, place: int, line_id: str, limit: int) -> list[Row]:
+    """Return a programme's lines after a place, upstream first, tier by tier."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"""{_LINES} WHERE t.programme_id = $1 AND (t.place, t.line_id) > ($2, $3)
+            ORDER BY t.place, t.line_id LIMIT $4""",
+            *(programme_id, place, line_id, limit),
+        )
+
+
+async def all_lines(database: Database, *, programme_id: str, place: int, line_id: str, limit: int) -> list[Row]:
+    """Return the lines of every programme after a place in one of them."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"""{_LINES} WHERE (t.programme_id, t.place, t.line_id) > ($1, $2, $3)
+            ORDER BY t.programme_id, t.place, t.line_id LIMIT $4""",
+            *(programme_id, place, line_id, limit),
+        )
+
+
+async def first_lines(database: Database, *, programme_ids: Sequence[str], limit: int) -> list[Row]:
+    """Return the first lines of each of these programmes."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"""SELECT f.* FROM unnest($1::text[]) AS p(programme_id) CROSS JOIN LATERAL (
+                {_LINES} WHERE t.programme_id = p.programme_id ORDER BY t.place, t.line_id LIMIT $2) f
+            ORDER BY f.programme_id, f.place, f.line_id""",  # noqa: S608 - the statement above and parameters
+            *(list(programme_ids), limit),
+        )
+
+
+async def totals(database: Database) -> list[Row]:
+    """Return the exposure of the whole book, one row a currency."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(_TOTALS)
+
+
+async def open_date(database: Database) -> Any:
+    """Return the open business date, or None before the book is opened."""
+    async with database.reader() as tx:
+        return await tx.pg.fetchval("SELECT open_date FROM book")
+
+
+async def drawdowns(database: Database, *, before: str, limit: int) -> list[Row]:
+    """Return drawdowns with their loans and assignments, newest first."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"""{_DRAWDOWNS} WHERE ($1 = '' OR d.drawdown_id < $1)
+            ORDER BY d.drawdown_id DESC LIMIT $2""",
+            *(before, limit),
+        )
+
+
+async def queues(database: Database, *, limit: int) -> dict[str, list[Row]]:
+    """Return what waits for a person, queue by queue, at one instant."""
+    async with database.snapshot() as tx:
+        return {name: await tx.pg.fetch(statement, limit) for name, statement in _QUEUES.items()}
+
+
+async def state_hash(tx: Transaction) -> str:
+    """Return the digest of all read models: equal states, equal digests, whenever they were processed (I7)."""
+    digest = sha256()
+    for table, key, processing in STATE:
+        order = ", ".join(f'{column} COLLATE "C"' if column != "sequence" else column for column in key.split(", "))
+        digest.update(f"{table}\n".encode())
+        rows = tx.pg.cursor(
+            f"SELECT (to_jsonb(t) - $1::text[])::text AS row FROM {table} t ORDER BY {order}",  # noqa: S608 - names from tables.py only
+            list(processing),
+        )
+        async for row in rows:
+            digest.update(json.dumps(row["row"]).encode())
+    return digest.hexdigest()
+
+
+async def offsets(tx: Transaction) -> dict[tuple[str, int], int]:
+    """Return up to where each partition is applied: what `rebuild` takes to reach the same state."""
+    rows = await tx.pg.fetch("SELECT topic, partition, next_offset FROM inbox_offset")
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}

@@ -1,0 +1,117 @@
+"""Console's read models; numbered, because migrations quote them.
+
+Each row belongs to one aggregate, and each column to one topic: so events of different aggregates may come in any
+order. What says when we processed something (`feed.position`, `feed.seen_at`) is no part of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONSOLE_1: tuple[str, ...] = (
+    """CREATE TABLE feed (
+        position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
+        event_id text NOT NULL, topic text NOT NULL, type text NOT NULL, subject text NOT NULL,
+        sequence bigint NOT NULL, time timestamptz NOT NULL, facts jsonb NOT NULL,
+        seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        UNIQUE (topic, subject, sequence))""",
+    "CREATE INDEX feed_subject ON feed (subject, position)",
+    "CREATE TABLE book (book_id text PRIMARY KEY, open_date date)",
+    """CREATE TABLE enterprise (
+        enterprise_id text PRIMARY KEY, name text, country text, size_class text, suspended boolean)""",
+    """CREATE TABLE programme_exposure (
+        programme_id text PRIMARY KEY, currency text, name text, anchor_id text, state text, limit_minor bigint,
+        upstream_limit_minor bigint, downstream_limit_minor bigint, pool_minor bigint, reserved_minor bigint,
+        shortfall_minor bigint, held_minor bigint NOT NULL DEFAULT 0,
+        utilised_minor bigint NOT NULL DEFAULT 0) WITH (fillfactor = 70)""",
+    """CREATE TABLE line_exposure (
+        line_id text PRIMARY KEY, programme_id text NOT NULL, enterprise_id text NOT NULL, currency text NOT NULL,
+        direction text, tier int, cap_minor bigint, drawable boolean, reasons text[],
+        held_minor bigint NOT NULL DEFAULT 0, utilised_minor bigint NOT NULL DEFAULT 0,
+        place int NOT NULL GENERATED ALWAYS AS (
+            CASE direction WHEN 'upstream' THEN 0 WHEN 'downstream' THEN 1000 ELSE 2000 END
+            + CASE coalesce(tier, 0) WHEN 0 THEN 999 ELSE least(tier, 998) END) STORED) WITH (fillfactor = 70)""",
+    "CREATE INDEX line_exposure_place ON line_exposure (programme_id, place, line_id)",
+    """CREATE TABLE drawdown (
+        drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
+        obligor_id text NOT NULL, currency text NOT NULL, principal_minor bigint NOT NULL, state text NOT NULL,
+        held_minor bigint NOT NULL DEFAULT 0, utilised_minor bigint NOT NULL DEFAULT 0, reason text,
+        incident text) WITH (fillfactor = 70)""",
+    "CREATE INDEX drawdown_waiting ON drawdown (drawdown_id) WHERE state IN ('referred', 'cancelling')",
+    "CREATE INDEX drawdown_incident ON drawdown (drawdown_id) WHERE incident IS NOT NULL",
+    "CREATE TABLE assignment (drawdown_id text PRIMARY KEY, state text, registry_reference text, reason text)",
+    """CREATE TABLE loan (
+        loan_id text PRIMARY KEY, currency text, state text, principal_minor bigint, paid_out_minor bigint,
+        outstanding_minor bigint, end_to_end_id text, disbursed_date date, maturity_date date, days_past_due int,
+        reason text) WITH (fillfactor = 70)""",
+    "CREATE INDEX loan_unknown ON loan (loan_id) WHERE state = 'unknown'",
+    "CREATE INDEX loan_overdue ON loan (loan_id) WHERE days_past_due > 0",
+    """CREATE TABLE receivable (
+        receivable_id text PRIMARY KEY, seller_id text, obligor_id text, number text, currency text,
+        payable_minor bigint, financeable_minor bigint, due_date date, state text, undertaking text, reasons text[],
+        reason text) WITH (fillfactor = 70)""",
+    "CREATE INDEX receivable_referred ON receivable (receivable_id) WHERE state = 'referred'",
+    """CREATE TABLE collection (
+        collection_id text PRIMARY KEY, account text, currency text, received_minor bigint, applied_minor bigint,
+        unmatched_minor bigint, value_date date, reference text)""",
+    "CREATE INDEX collection_unmatched ON collection (collection_id) WHERE unmatched_minor > 0",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A table that keeps the last word of an aggregate, column by column."""
+
+    table: str
+    key: str
+    columns: Sequence[str]
+
+
+BOOK = Model("book", "book_id", ["open_date"])
+ENTERPRISE = Model("enterprise", "enterprise_id", ["name", "country", "size_class", "suspended"])
+PROGRAMME = Model(
+    "programme_exposure",
+    "programme_id",
+    [
+        *("currency", "name", "anchor_id", "state", "limit_minor", "upstream_limit_minor", "downstream_limit_minor"),
+        *("pool_minor", "reserved_minor", "shortfall_minor"),
+    ],
+)
+LINE = Model(
+    "line_exposure",
+    "line_id",
+    ["programme_id", "enterprise_id", "currency", "direction", "tier", "cap_minor", "drawable", "reasons"],
+)
+ASSIGNMENT = Model("assignment", "drawdown_id", ["state", "registry_reference", "reason"])
+LOAN = Model(
+    "loan",
+    "loan_id",
+    [
+        *("currency", "state", "principal_minor", "paid_out_minor", "outstanding_minor", "end_to_end_id"),
+        *("disbursed_date", "maturity_date", "days_past_due", "reason"),
+    ],
+)
+RECEIVABLE = Model(
+    "receivable",
+    "receivable_id",
+    [
+        *("seller_id", "obligor_id", "number", "currency", "payable_minor", "financeable_minor", "due_date", "state"),
+        *("undertaking", "reasons", "reason"),
+    ],
+)
+COLLECTION = Model(
+    "collection",
+    "collection_id",
+    ["account", "currency", "received_minor", "applied_minor", "unmatched_minor", "value_date", "reference"],
+)
+
+# The state that I7 hashes: every read model by its key, without what only our own processing made.
+STATE: tuple[tuple[str, str, Sequence[str]], ...] = (
+    ("feed", "topic, subject, sequence", ("position", "seen_at")),
+    ("drawdown", "drawdown_id", ()),
+    *(
+        (model.table, model.key, ())
+        for model in (BOOK, ENTERPRISE, PROGRAMME, LINE, ASSIGNMENT, LOAN, RECEIVABLE, COLLECTION)
+    ),
+)
