@@ -1,0 +1,1 @@
+"""The story, a chapter a file; each chapter is a few steps that stand on those before."""
