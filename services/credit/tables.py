@@ -33,11 +33,15 @@ CREDIT_1: tuple[str, ...] = (
         currency text, due_date date, state text NOT NULL, vouchered boolean NOT NULL DEFAULT false,
         irrevocable boolean NOT NULL DEFAULT false)""",
     "CREATE INDEX document_owner ON document (owner_id, document_id)",
+    """CREATE FUNCTION document_state(d document) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+        SELECT CASE WHEN d.vouchered THEN 'vouchered' WHEN d.state IN ('confirmed', 'live') THEN 'free'
+            WHEN d.state = 'registered' THEN 'not_confirmed' ELSE d.state END $$""",
     """CREATE TABLE limit_node (
         node_id text PRIMARY KEY, level smallint NOT NULL, currency text NOT NULL,
         sanctioned_minor bigint NOT NULL DEFAULT 0 CHECK (sanctioned_minor >= 0),
         held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0),
-        utilised_minor bigint NOT NULL DEFAULT 0 CHECK (utilised_minor >= 0)) WITH (fillfactor = 50)""",
+        utilised_minor bigint NOT NULL DEFAULT 0 CHECK (utilised_minor >= 0),
+        version bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50)""",
     """CREATE TABLE overuse (
         overuse_id text PRIMARY KEY, node_id text NOT NULL REFERENCES limit_node, cause text NOT NULL,
         since timestamptz NOT NULL DEFAULT clock_timestamp(), until timestamptz)""",
@@ -48,26 +52,31 @@ CREDIT_1: tuple[str, ...] = (
         weight bigint NOT NULL DEFAULT 0, floor_minor bigint NOT NULL DEFAULT 0,
         ceiling_minor bigint NOT NULL DEFAULT 0, reserved_minor bigint NOT NULL DEFAULT 0,
         cap_minor bigint NOT NULL DEFAULT 0, bounds jsonb NOT NULL DEFAULT '{}',
-        drawable boolean NOT NULL DEFAULT false, reasons text[] NOT NULL DEFAULT '{}',
+        is_new boolean NOT NULL DEFAULT true, drawable boolean NOT NULL DEFAULT false,
+        reasons text[] NOT NULL DEFAULT '{}',
         policy_version text NOT NULL DEFAULT '', UNIQUE (programme_id, enterprise_id))""",
     "CREATE INDEX line_enterprise ON line (enterprise_id)",
     """CREATE TABLE quote (
         quote_id text PRIMARY KEY, line_id text NOT NULL, documents text[] NOT NULL, principal_minor bigint NOT NULL,
         rate int NOT NULL, penalty_rate int NOT NULL, fee_minor bigint NOT NULL, policy_version text NOT NULL,
         body text NOT NULL, valid_until timestamptz NOT NULL)""",
+    # exposure is what the path carries when held or used in full (a purchase: its face); used what it carries now.
     """CREATE TABLE drawdown (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
         obligor_id text NOT NULL, state text NOT NULL, form text NOT NULL, currency text NOT NULL,
-        principal_minor bigint NOT NULL CHECK (principal_minor > 0), outstanding_minor bigint NOT NULL,
-        fee_minor bigint NOT NULL, rate int NOT NULL, penalty_rate int NOT NULL, day_count text NOT NULL,
-        due_date date NOT NULL, maturity_date date NOT NULL, documents jsonb NOT NULL, path jsonb NOT NULL,
-        purpose text NOT NULL, policy_version text NOT NULL, expires_at timestamptz, reason text, incident text,
-        command_client text NOT NULL, command_key text NOT NULL,
+        principal_minor bigint NOT NULL CHECK (principal_minor > 0), face_minor bigint NOT NULL,
+        exposure_minor bigint NOT NULL, disbursed_minor bigint NOT NULL DEFAULT 0,
+        outstanding_minor bigint NOT NULL DEFAULT 0, used_minor bigint NOT NULL DEFAULT 0,
+        fee_minor bigint NOT NULL, rate int NOT NULL, penalty_rate int NOT NULL,
+        day_count text NOT NULL, start_date date NOT NULL, due_date date NOT NULL, maturity_date date NOT NULL,
+        documents jsonb NOT NULL, path jsonb NOT NULL, purpose text NOT NULL, policy_version text NOT NULL,
+        expires_at timestamptz, reason text, incident text, command_client text NOT NULL, command_key text NOT NULL,
         held_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (command_client, command_key)) WITH (fillfactor = 80)""",
     "CREATE INDEX drawdown_enterprise ON drawdown (enterprise_id, drawdown_id)",
     "CREATE INDEX drawdown_line ON drawdown (line_id, drawdown_id)",
     "CREATE INDEX drawdown_expiry ON drawdown (expires_at) WHERE state IN ('held', 'referred')",
+    "CREATE INDEX drawdown_referred ON drawdown (drawdown_id) WHERE state = 'referred'",
     """CREATE TABLE document_use (
         document_id text PRIMARY KEY, drawdown_id text NOT NULL)""",
     "CREATE INDEX document_use_of ON document_use (drawdown_id)",
@@ -76,6 +85,7 @@ CREDIT_1: tuple[str, ...] = (
         exposure_minor bigint NOT NULL)""",
     "CREATE INDEX reinstatement_of ON reinstatement (drawdown_id)",
     """CREATE TABLE deficiency (
-        drawdown_id text NOT NULL, document_id text NOT NULL, deficiency_minor bigint NOT NULL,
-        claim_minor bigint NOT NULL, PRIMARY KEY (drawdown_id, document_id))""",
+        drawdown_id text PRIMARY KEY, line_id text NOT NULL, deficiency_minor bigint NOT NULL,
+        claim_minor bigint NOT NULL, noted_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
+    "CREATE INDEX deficiency_line ON deficiency (line_id)",
 )

@@ -28,11 +28,14 @@ class Input(StrEnum):
     ASSIGNED_OUTSIDE_POLICY = "documents_assigned_outside_policy"
     REFUSED = "assignment_refused"
     CANCEL = "cancel"
+    BLOCK = "block"
+    WITHDRAWN = "documents_withdrawn"
     EXPIRE = "expire"
     APPROVE = "approve"
     DECLINE = "decline"
     DISBURSED = "loan_disbursed"
     FAILED = "disbursement_failed"
+    CLOSED = "loan_closed"
 
 
 class NotPossible(Exception):
@@ -54,16 +57,24 @@ _NEXT: dict[tuple[State, Input], State] = {
     (State.HELD, Input.ASSIGNED_OUTSIDE_POLICY): State.REFERRED,
     (State.HELD, Input.REFUSED): State.RELEASED,
     (State.HELD, Input.CANCEL): State.RELEASED,
+    (State.HELD, Input.BLOCK): State.RELEASED,
+    (State.HELD, Input.WITHDRAWN): State.RELEASED,
     (State.HELD, Input.EXPIRE): State.RELEASED,
     (State.REFERRED, Input.APPROVE): State.APPROVED,
     (State.REFERRED, Input.DECLINE): State.RELEASED,
     (State.REFERRED, Input.CANCEL): State.RELEASED,
+    (State.REFERRED, Input.BLOCK): State.RELEASED,
+    (State.REFERRED, Input.WITHDRAWN): State.RELEASED,
+    (State.REFERRED, Input.REFUSED): State.RELEASED,
     (State.REFERRED, Input.EXPIRE): State.RELEASED,
     (State.APPROVED, Input.DISBURSED): State.UTILISED,
     (State.APPROVED, Input.FAILED): State.RELEASED,
     (State.APPROVED, Input.CANCEL): State.CANCELLING,
+    (State.APPROVED, Input.BLOCK): State.CANCELLING,
+    (State.APPROVED, Input.WITHDRAWN): State.CANCELLING,
     (State.CANCELLING, Input.FAILED): State.RELEASED,
     (State.CANCELLING, Input.DISBURSED): State.UTILISED,
+    (State.UTILISED, Input.CLOSED): State.REPAID,
     # The money went out although we had released it: it is used, there is a shortfall, and an incident.
     (State.RELEASED, Input.DISBURSED): State.UTILISED,
 }
@@ -90,6 +101,8 @@ def step(state: State, happened: Input, *, exposure_minor: int) -> Executed | Al
     if following is None:
         return AlreadyApplied()
     before = exposure_minor if state in _HOLDING else 0
+    if happened is Input.CLOSED:
+        return Executed(following, Move())
     move = Move(
         held_before=before,
         held_after=exposure_minor if following in _HOLDING else 0,
@@ -101,14 +114,30 @@ def step(state: State, happened: Input, *, exposure_minor: int) -> Executed | Al
     return Executed(following, move, incident)
 
 
-def repay(*, outstanding_minor: int, principal_minor: int) -> tuple[State, int, Move]:
-    """Return the state, what is left, and how use shrinks when principal is repaid (R11).
+@dataclass(frozen=True, slots=True)
+class Repaid:
+    """What is open after principal was repaid, what the path still carries, and how it moves."""
+
+    outstanding_minor: int
+    used_minor: int
+    move: Move
+
+
+def repay(
+    *, exposure_minor: int, disbursed_minor: int, outstanding_minor: int, used_minor: int, principal_minor: int
+) -> Repaid:
+    """Return how use shrinks when principal is repaid (R11); a purchase's face shrinks in proportion.
 
     A negative principal is a reversal: it uses again, and never fails.
     """
     left = max(0, outstanding_minor - principal_minor)
-    move = Move(utilised_before=outstanding_minor, utilised_after=left)
-    return (State.REPAID if left == 0 else State.UTILISED), left, move
+    used = exposure_minor * left // disbursed_minor if disbursed_minor else 0
+    return Repaid(left, used, Move(utilised_before=used_minor, utilised_after=used))
+
+
+def after_repayment(state: State, *, outstanding_minor: int) -> State:
+    """Return the state after principal moved: a reversal of a repaid loan opens it again."""
+    return State.UTILISED if state is State.REPAID and outstanding_minor > 0 else state
 
 
 def outside_policy(*, principal_minor: int, auto_approve_minor: int, warnings: tuple[str, ...] = ()) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
+from functools import lru_cache
 from typing import ClassVar
 
 from shared.values.money import round_half_even
@@ -88,8 +89,13 @@ def largest_principal(
     *, payable_minor: int, rate: int, start: date, end: date, day_count: DayCount = DayCount.ACT_360
 ) -> int:
     """Return the most that can be lent when the payable alone covers principal + interest to the latest maturity."""
-    growth = 1 + Fraction(rate, MILLION) * year_fraction(start=start, end=end, day_count=day_count)
-    return int(payable_minor / growth)
+    growth = _growth(rate, start, end, day_count)
+    return payable_minor * growth.denominator // growth.numerator
+
+
+@lru_cache(maxsize=4096)
+def _growth(rate: int, start: date, end: date, day_count: DayCount) -> Fraction:
+    return 1 + Fraction(rate, MILLION) * year_fraction(start=start, end=end, day_count=day_count)
 
 
 def discount(*, face_minor: int, rate: int, start: date, end: date, day_count: DayCount) -> int:

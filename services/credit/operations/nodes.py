@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from services.credit.domain.limits import Node
-from services.credit.domain.paths import Level
+from services.credit.domain.paths import Level, programme_node
 from shared.storage.database import Transaction
 from shared.values.ids import new_id
 
@@ -37,13 +37,14 @@ WHERE o.node_id = n.node_id AND n.node_id = ANY($1) AND o.until IS NULL
 """
 
 
-async def lock_nodes(
-    tx: Transaction, *, nodes: Sequence[tuple[Level, str]], currency: str = "", create: bool = True
-) -> dict[str, Node]:
-    """Lock nodes by (level, id), creating those that are missing; return where each stands, under the lock."""
-    if create:
-        await tx.pg.execute(_CREATE, [node_id for _, node_id in nodes], [int(level) for level, _ in nodes], currency)
-    rows = await tx.pg.fetch(_LOCK, [node_id for _, node_id in nodes])
+async def create_nodes(tx: Transaction, *, nodes: Collection[tuple[Level, str]], currency: str) -> None:
+    """Create the nodes that are missing, sanctioned nothing yet."""
+    await tx.pg.execute(_CREATE, [node_id for _, node_id in nodes], [int(level) for level, _ in nodes], currency)
+
+
+async def lock_nodes(tx: Transaction, *, node_ids: Collection[str]) -> dict[str, Node]:
+    """Lock nodes by (level, id); return where each stands, under the lock."""
+    rows = await tx.pg.fetch(_LOCK, list(node_ids))
     return {row["node_id"]: Node(*row) for row in rows}
 
 
@@ -58,6 +59,13 @@ async def sanction(tx: Transaction, amounts: Mapping[str, int]) -> None:
     )
 
 
+async def renew_version(tx: Transaction, *, programme_id: str) -> None:
+    """Tell every hold that what it remembers of the programme's lines is old; its locked node carries the version."""
+    await tx.pg.execute(
+        "UPDATE limit_node SET version = version + 1 WHERE node_id = $1", programme_node(programme_id=programme_id)
+    )
+
+
 async def move(tx: Transaction, changes: Mapping[str, tuple[int, int]]) -> None:
     """Change what locked nodes hold and use; only drawdowns do this."""
     moved = {node_id: change for node_id, change in changes.items() if any(change)}
@@ -67,7 +75,7 @@ async def move(tx: Transaction, changes: Mapping[str, tuple[int, int]]) -> None:
         )
 
 
-async def note_overuse(tx: Transaction, *, node_ids: Sequence[str], cause: str) -> None:
+async def note_overuse(tx: Transaction, *, node_ids: Collection[str], cause: str) -> None:
     """Record why a locked node is used above its limit, as long as it is (I1)."""
     names = sorted(set(node_ids))
     await tx.pg.execute(_BACK_IN_LIMIT, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.credit.operations.advance_drawdowns import block
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
 from shared.events.onboarding import (
@@ -49,6 +50,8 @@ async def suspend_enterprises(tx: Transaction, events: Sequence[Received]) -> No
                 "UPDATE enterprise SET active = $2 WHERE enterprise_id = $1", event.event.enterprise_id, active
             )
     await _propagate_for(tx, [event.subject for event in events], cause="enterprise.state")
+    blocked = [event.subject for event in events if isinstance(event.event, EnterpriseSuspended)]
+    await block(tx, column="enterprise_id", ids=blocked, reason="sme_suspended")
 
 
 async def keep_agreements(tx: Transaction, events: Sequence[Received]) -> None:
@@ -120,6 +123,8 @@ async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
             await tx.pg.execute("UPDATE programme SET active = false WHERE programme_id = $1", said.programme_id)
     cause = events[-1].type.removesuffix(".v1")
     await propagate_limits(tx, programme_ids=[event.subject for event in events], cause=cause)
+    blocked = [event.subject for event in events if isinstance(event.event, ProgrammeSuspended)]
+    await block(tx, column="programme_id", ids=blocked, reason="programme_not_active")
 
 
 async def keep_members(tx: Transaction, events: Sequence[Received]) -> None:

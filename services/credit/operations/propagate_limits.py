@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.credit.domain.eligibility import LineState, why_not_drawable
+from services.credit.domain.limits import Node
 from services.credit.domain.paths import (
     Level,
     direction_node,
@@ -28,7 +29,7 @@ from services.credit.domain.propagation import (
     propagate,
 )
 from services.credit.domain.trade import Reach, Trade, reach
-from services.credit.operations.nodes import lock_nodes, note_overuse, sanction
+from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, renew_version, sanction
 from shared.events.credit import LimitPropagated, LineChanged
 from shared.events.envelope import Event
 from shared.events.onboarding import ProgrammeTerms
@@ -43,7 +44,8 @@ SELECT l.*, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier, r.v
     coalesce(a.committed_minor, 0) AS committed,
     (SELECT coalesce(sum(n.held_minor + n.utilised_minor), 0)::bigint FROM line o
         JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
-        WHERE o.enterprise_id = l.enterprise_id) AS sme_used
+        WHERE o.enterprise_id = l.enterprise_id) AS sme_used,
+    EXISTS (SELECT FROM deficiency d WHERE d.line_id = l.line_id AND d.deficiency_minor > 0) AS deficient
 FROM line l
 LEFT JOIN enterprise e USING (enterprise_id)
 LEFT JOIN rating r ON r.enterprise_id = l.enterprise_id AND r.currency = $2
@@ -79,6 +81,22 @@ class _Computed:
         return seen != (self.share.cap, self.reach.tier if self.reach else None, not self.reasons, self.reasons)
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A programme as it was read: its terms, its lines, how far trade reaches, and the nodes it sanctions."""
+
+    programme: Mapping[str, Any]
+    terms: ProgrammeTerms
+    rows: Sequence[Mapping[str, Any]]
+    reached: Mapping[tuple[str, str], Reach]
+    above: Mapping[tuple[Level, str], int]
+
+    def nodes(self) -> list[tuple[Level, str]]:
+        """Return every node that the programme sanctions."""
+        lines = [(Level.LINE, line_node(line_id=row["line_id"])) for row in self.rows]
+        return [*self.above, *(_firm_node(row, self.terms.currency) for row in self.rows), *lines]
+
+
 async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cause: str) -> None:
     """Propagate each programme anew; only lines that changed produce an event."""
     rows = await tx.pg.fetch(
@@ -86,40 +104,70 @@ async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cau
         WHERE programme_id = ANY($1) ORDER BY programme_id FOR UPDATE OF p""",
         sorted(set(programme_ids)),
     )
-    for row in rows:
-        await _propagate_one(tx, row, cause)
+    given = [await _read(tx, row) for row in rows]
+    for each in given:
+        await create_nodes(tx, nodes=each.nodes(), currency=each.terms.currency)
+    # All programmes' nodes in one statement: root first, or two propagations could wait for each other.
+    nodes = await lock_nodes(tx, node_ids={node_id for each in given for _, node_id in each.nodes()})
+    for each in given:
+        await _propagate_one(tx, each, nodes, cause)
 
 
-async def _propagate_one(tx: Transaction, programme: Mapping[str, Any], cause: str) -> None:
+async def _read(tx: Transaction, programme: Mapping[str, Any]) -> _Given:
     terms = ProgrammeTerms.model_validate(programme["terms"])
-    policy = policy_on(terms.propagation_policy, on=programme["today"])
-    currency, limit = terms.currency, terms.limit.minor
-    reached = await _reach(tx, programme, terms)
-    rows = await tx.pg.fetch(_LINES, programme["programme_id"], currency)
-    nodes = await lock_nodes(
-        tx, nodes=[(Level.LINE, line_node(line_id=row["line_id"])) for row in rows], currency=currency
+    return _Given(
+        programme,
+        terms,
+        await tx.pg.fetch(_LINES, programme["programme_id"], terms.currency),
+        await _reach(tx, programme, terms),
+        await _sanctioned_above(tx, programme, terms),
     )
-    used = {node_id.removeprefix("line/"): node.held + node.utilised for node_id, node in nodes.items()}
-    inputs, bounds = [], {}
+
+
+async def _propagate_one(tx: Transaction, given: _Given, nodes: Mapping[str, Node], cause: str) -> None:
+    programme, terms, rows = given.programme, given.terms, given.rows
+    policy = policy_on(terms.propagation_policy, on=programme["today"])
+    inputs, bounds = {}, {}
     for row in rows:
-        bounds[row["line_id"]] = _bounds(row, terms, policy)
-        inputs.append(_input(row, reached.get(_who(row)), used[row["line_id"]], bounds[row["line_id"]], policy))
+        line_id = row["line_id"]
+        node = nodes[line_node(line_id=line_id)]
+        bounds[line_id] = _bounds(row, terms, policy)
+        used = node.held + node.utilised
+        inputs[line_id] = _input(row, given.reached.get(_who(row)), used, bounds[line_id], policy)
     ratio = parse_rate(policy.values["commitment_ratio"])
-    result = propagate(limit=limit, lines=inputs, commitment_ratio=ratio)
-    given = {each.line_id: each for each in inputs}
+    result = propagate(limit=terms.limit.minor, lines=list(inputs.values()), commitment_ratio=ratio)
     shares = {share.line_id: share for share in result.shares}
     lines = [
         _Computed(
             row,
-            reached.get(_who(row)),
-            given[row["line_id"]],
+            given.reached.get(_who(row)),
+            inputs[row["line_id"]],
             shares[row["line_id"]],
-            _reasons(row, programme, reached.get(_who(row))),
+            _reasons(row, programme, given.reached.get(_who(row))),
             bounds[row["line_id"]],
         )
         for row in rows
     ]
+    await _sanction(tx, given, lines, cause)
     await _write(tx, programme, terms, lines, result, policy=policy, cause=cause)
+
+
+async def _sanction(tx: Transaction, given: _Given, lines: Sequence[_Computed], cause: str) -> None:
+    amounts = {node_id: amount for (_, node_id), amount in given.above.items()}
+    for line in lines:
+        _, firm = _firm_node(line.row, given.terms.currency)
+        amounts[firm] = line.bounds["rating_cap"]
+        amounts[line_node(line_id=line.row["line_id"])] = line.share.cap
+    await sanction(tx, amounts)
+    await note_overuse(tx, node_ids=amounts, cause=cause)
+    await renew_version(tx, programme_id=given.programme["programme_id"])
+
+
+def _firm_node(row: Mapping[str, Any], currency: str) -> tuple[Level, str]:
+    """Return the node of the firm itself: a seller's own cap, or a distributor as whoever owes."""
+    if row["direction"] == "upstream":
+        return Level.SME, sme_node(enterprise_id=row["enterprise_id"], currency=currency)
+    return Level.OBLIGOR, obligor_node(enterprise_id=row["enterprise_id"], currency=currency)
 
 
 def _who(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -182,6 +230,10 @@ def _reasons(row: Mapping[str, Any], programme: Mapping[str, Any], reached: Reac
     reasons = why_not_drawable(state, on=programme["today"])
     if reached is None:
         reasons.append("no_trade_with_the_anchor")
+    if row["direction"] == "downstream" and not row["anchor_support"]:
+        reasons.append("anchor_does_not_support")
+    if row["deficient"]:
+        reasons.append("deficiency")
     return tuple(reasons)
 
 
@@ -196,10 +248,6 @@ async def _write(
     cause: str,
 ) -> None:
     programme_id, currency = programme["programme_id"], terms.currency
-    sanctioned = await _sanctioned(tx, programme, terms, lines)
-    await lock_nodes(tx, nodes=list(sanctioned), currency=currency)
-    await sanction(tx, {node_id: amount for (_, node_id), amount in sanctioned.items()})
-    await note_overuse(tx, node_ids=[node_id for _, node_id in sanctioned], cause=cause)
     await tx.pg.execute(
         _WRITE_LINES,
         [line.row["line_id"] for line in lines],
@@ -240,10 +288,10 @@ async def _write(
     await append(tx, events, source="credit")
 
 
-async def _sanctioned(
-    tx: Transaction, programme: Mapping[str, Any], terms: ProgrammeTerms, lines: Sequence[_Computed]
+async def _sanctioned_above(
+    tx: Transaction, programme: Mapping[str, Any], terms: ProgrammeTerms
 ) -> dict[tuple[Level, str], int]:
-    """Return what every node of the programme is sanctioned; tier nodes default to the programme's limit."""
+    """Return what the nodes above the lines are sanctioned; tier nodes default to the programme's limit."""
     programme_id, currency, limit = programme["programme_id"], terms.currency, terms.limit.minor
     head, anchor = programme["group_head_id"], programme["anchor_id"]
     caps: dict[str, int] = defaultdict(int)
@@ -265,13 +313,6 @@ async def _sanctioned(
         found[Level.DIRECTION, direction_node(programme_id=programme_id, direction=direction)] = sub_limit
         for tier in range(1, terms.max_tier + 1):
             found[Level.TIER, tier_node(programme_id=programme_id, direction=direction, tier=tier)] = limit
-    for line in lines:
-        who, cap = line.row["enterprise_id"], line.bounds["rating_cap"]
-        if line.row["direction"] == "upstream":
-            found[Level.SME, sme_node(enterprise_id=who, currency=currency)] = cap
-        else:
-            found[Level.OBLIGOR, obligor_node(enterprise_id=who, currency=currency)] = cap
-        found[Level.LINE, line_node(line_id=line.row["line_id"])] = line.share.cap
     return found
 
 

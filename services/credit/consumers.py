@@ -1,0 +1,49 @@
+"""Event type → operation."""
+
+from __future__ import annotations
+
+from services.credit.operations import advance_drawdowns, documents, parties
+from services.credit.operations.business_days import keep_business_date
+from shared.events import onboarding, receivables, risk, settlement
+from shared.messaging.applying import Handlers
+
+TOPICS = (
+    "scf.onboarding.enterprise.v1",
+    "scf.onboarding.link.v1",
+    "scf.onboarding.programme.v1",
+    "scf.risk.rating.v1",
+    "scf.receivables.receivable.v1",
+    "scf.receivables.voucher.v1",
+    "scf.receivables.assignment.v1",
+    "scf.settlement.business_day.v1",
+    "scf.settlement.loan.v1",
+)
+
+HANDLERS: Handlers = {
+    onboarding.EnterpriseRegistered: parties.keep_enterprises,
+    onboarding.EnterpriseSuspended: parties.suspend_enterprises,
+    onboarding.EnterpriseReinstated: parties.suspend_enterprises,
+    onboarding.LineAgreementSigned: parties.keep_agreements,
+    onboarding.LinkRecorded: parties.keep_links,
+    onboarding.ProgrammeActivated: parties.keep_programmes,
+    onboarding.ProgrammeLimitChanged: parties.keep_programmes,
+    onboarding.ProgrammeSuspended: parties.keep_programmes,
+    onboarding.MemberAdmitted: parties.keep_members,
+    risk.RatingRecorded: parties.keep_ratings,
+    receivables.ReceivableRegistered: documents.keep_registered,
+    receivables.ReceivableConfirmed: documents.keep_confirmed,
+    receivables.ReceivableDiluted: documents.keep_diluted,
+    receivables.ReceivableRejected: documents.keep_ended,
+    receivables.ReceivableSettled: documents.keep_ended,
+    receivables.VoucherIssued: documents.keep_vouchers,
+    receivables.VoucherTransferred: documents.move_slices,
+    receivables.VoucherSettled: documents.settle_slices,
+    receivables.DocumentsAssigned: advance_drawdowns.approve_assigned,
+    receivables.AssignmentRefused: advance_drawdowns.release_refused,
+    settlement.BusinessDayOpened: keep_business_date,
+    settlement.BusinessDayClosed: keep_business_date,
+    settlement.LoanDisbursed: advance_drawdowns.utilise_disbursed,
+    settlement.DisbursementFailed: advance_drawdowns.release_failed,
+    settlement.LoanRepaid: advance_drawdowns.reinstate_repaid,
+    settlement.LoanClosed: advance_drawdowns.close_repaid,
+}

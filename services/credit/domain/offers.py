@@ -1,0 +1,188 @@
+"""What the bank offers on a line over documents: amounts, price and dates, or why it does not (DOMAIN §3, §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar, Literal
+
+from services.credit.domain.eligibility import (
+    Drawer,
+    Financeable,
+    NotDrawable,
+    NotEligible,
+    borrowing_base,
+    check_base,
+    check_document,
+    maturity_of,
+)
+from services.credit.domain.paths import Step
+from services.credit.domain.pricing import (
+    Borrower,
+    Price,
+    PricePolicy,
+    all_in_rate,
+    discount,
+    fee,
+    largest_principal,
+    price,
+)
+from shared.values.money import CurrencyMismatch, InvalidAmount, Money, minor_text
+
+
+class DocumentInUse(Exception):
+    """Another drawdown stands on this document: one active financing, first wins."""
+
+    code: ClassVar[str] = "document_in_use"
+
+    def __init__(self, *, document_id: str) -> None:
+        """Keep the document; whose drawdown it is, nobody learns here (R23)."""
+        self.document_id = document_id
+        super().__init__(f"Another drawdown stands on the document {document_id}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What line, programme and ratings say of any drawdown on a line."""
+
+    line_id: str
+    programme_id: str
+    obligor_id: str
+    drawer: Drawer
+    path: tuple[Step, ...]
+    not_drawable: tuple[str, ...]
+    form: Literal["loan", "purchase"]
+    advance_rate: int
+    borrower_spread: int
+    obligor_spread: int
+    is_new: bool
+    size_class: str
+    interest_payer: str
+    pricing_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A drawdown as it would be: `exposure` is what the limits carry, a purchase's face or a loan's principal."""
+
+    principal: Money
+    face: Money
+    exposure: Money
+    price: Price
+    fee_minor: int
+    due_date: date
+    maturity_date: date
+    start_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """A price that binds the bank until the quote expires."""
+
+    rate: int
+    penalty_rate: int
+    fee_minor: int
+
+
+def offer(
+    terms: Terms,
+    documents: Sequence[Financeable],
+    *,
+    principal: Money,
+    policy: PricePolicy,
+    on: date,
+    quoted: Quoted | None = None,
+) -> Offer:
+    """Return what a drawdown of this principal over these documents would be, at the quoted price if there is one.
+
+    NotDrawable, NotEligible, BaseExceeded, CurrencyMismatch or InvalidAmount say why there is none.
+    """
+    drawer = terms.drawer
+    _check_principal(principal, currency=drawer.currency)
+    if terms.not_drawable:
+        raise NotDrawable(reasons=terms.not_drawable)
+    for document in documents:
+        check_document(drawer, document, on=on)
+        if document.kind != documents[0].kind:
+            raise NotEligible(document_id=document.document_id, reason="kinds_do_not_mix")
+    due = max(document.due_date for document in documents)
+    maturity = maturity_of(documents, buffer_days=drawer.buffer_days)
+    if quoted is None:
+        priced = price(policy, _borrower(terms, documents[0].kind), tenor_days=(maturity - on).days)
+    else:
+        priced = Price((), quoted.rate, quoted.penalty_rate)
+    face_minor = sum(document.eligible_minor for document in documents)
+    base_minor = borrowing_base(documents, advance_rate=terms.advance_rate)
+    largest = base_minor
+    # Without other cover the payable alone bears principal and interest; downstream the anchor's support is cover.
+    if terms.form == "loan" and drawer.direction == "upstream":
+        largest = largest_principal(
+            payable_minor=face_minor, rate=priced.rate, start=on, end=maturity, day_count=policy.day_count
+        )
+    check_base(principal=principal, base_minor=base_minor, largest_minor=largest)
+    face = Money(face_minor, drawer.currency)
+    return Offer(
+        principal=principal,
+        face=face,
+        exposure=face if terms.form == "purchase" else principal,
+        price=priced,
+        fee_minor=quoted.fee_minor if quoted else fee(policy, principal_minor=principal.amount_minor),
+        due_date=due,
+        maturity_date=maturity,
+        start_date=on,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a drawdown costs when it is paid at maturity, and what the payee gets."""
+
+    interest_minor: int
+    fee_minor: int
+    paid_out_minor: int
+    all_in_rate: int
+
+
+def cost_of(terms: Terms, offered: Offer, policy: PricePolicy) -> Cost:
+    """Return interest to maturity, the fee, what is paid out, and all of it as one yearly rate.
+
+    A purchase keeps the discount back, unless the anchor pays the interest; a loan's interest comes in arrears.
+    """
+    principal = offered.principal.amount_minor
+    interest = discount(
+        face_minor=principal,
+        rate=offered.price.rate,
+        start=offered.start_date,
+        end=offered.maturity_date,
+        day_count=policy.day_count,
+    )
+    borne = interest if terms.interest_payer == "seller" else 0
+    kept_back = borne if terms.form == "purchase" else 0
+    yearly = all_in_rate(
+        principal_minor=principal - kept_back,
+        interest_minor=borne,
+        fee_minor=offered.fee_minor,
+        tenor_days=(offered.maturity_date - offered.start_date).days,
+    )
+    return Cost(interest, offered.fee_minor, principal - kept_back - offered.fee_minor, yearly)
+
+
+def _check_principal(principal: Money, *, currency: str) -> None:
+    if principal.currency != currency:
+        raise CurrencyMismatch(expected=currency, found=principal.currency)
+    if principal.amount_minor <= 0:
+        text = minor_text(amount_minor=principal.amount_minor, currency=principal.currency)
+        raise InvalidAmount(amount=text, reason="is not above zero")
+
+
+def _borrower(terms: Terms, kind: str) -> Borrower:
+    """Whoever the bank looks to: the obligor of what it buys and of a voucher, else the borrower."""
+    on_obligor = terms.form == "purchase" or kind == "slice"
+    return Borrower(
+        risk_spread=terms.obligor_spread if on_obligor else terms.borrower_spread,
+        product=kind,
+        tier=terms.drawer.tier,
+        is_new=terms.is_new,
+        size_class=terms.size_class,
+    )

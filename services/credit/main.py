@@ -1,0 +1,65 @@
+"""Credit's HTTP app."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+
+from services.credit.api import HOT_ROUTES, document_hot_routes, router
+from services.credit.domain.drawdowns import NotPossible
+from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible
+from services.credit.domain.limits import LimitExceeded
+from services.credit.domain.offers import DocumentInUse
+from services.credit.domain.pricing import NothingToLend
+from services.credit.operations.drawdown_rows import UnknownDrawdown
+from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
+from services.credit.operations.line_terms import UnknownLine
+from services.credit.queries import UnknownProgramme
+from shared.runtime.settings import Settings
+from shared.storage.database import Database
+from shared.web.problems import ErrorStatuses
+from shared.web.serving import ServiceApp, service_app
+
+NAME = "credit"
+STATUSES: ErrorStatuses = {
+    UnknownLine: 404,
+    UnknownProgramme: 404,
+    UnknownDrawdown: 404,
+    UnknownQuote: 404,
+    LimitExceeded: 409,
+    NotDrawable: 409,
+    DocumentInUse: 409,
+    QuoteMismatch: 409,
+    NotPossible: 409,
+    QuoteExpired: 410,
+    NotEligible: 422,
+    BaseExceeded: 422,
+    NothingToLend: 422,
+}
+
+
+def build(settings: Settings) -> ServiceApp:
+    """Return the HTTP app of credit."""
+    database = Database(settings.database(NAME), pool_size=4)
+    holds = HoldDrawdowns(database, hold_seconds=settings.hold_seconds)
+    app = service_app(
+        NAME,
+        settings=settings,
+        database=database,
+        routers=[router],
+        statuses=STATUSES,
+        hot_routes=HOT_ROUTES,
+        closing=[holds.aclose],
+    )
+    app.fastapi.state.holds = holds
+    app.fastapi.openapi = partial(_openapi, app.fastapi, app.fastapi.openapi)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI, generated: Any) -> dict[str, Any]:
+    """Return the OpenAPI document with the hot route in it, made once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = document_hot_routes(generated())
+    return app.openapi_schema

@@ -1,0 +1,93 @@
+"""Give a quote: the price of a drawdown that binds the bank for its validity (DOMAIN §4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from services.credit.domain.eligibility import Financeable, NotEligible
+from services.credit.domain.offers import Cost, DocumentInUse, Offer, Terms, cost_of, offer
+from services.credit.domain.pricing import PricePolicy
+from services.credit.operations.line_terms import line_terms
+from services.credit.operations.price_policies import price_policy
+from shared.storage.database import Database, Transaction
+from shared.values.ids import new_id
+from shared.values.money import Money
+from shared.values.rates import basis_points, rate_text
+from shared.web.auth import Caller, own_party
+
+_DOCUMENTS = """
+SELECT d.kind, d.document_id, d.owner_id, d.obligor_id, d.eligible_minor, d.currency, d.due_date,
+    document_state(d) AS state, u.drawdown_id IS NOT NULL AS in_use
+FROM document d LEFT JOIN document_use u USING (document_id) WHERE d.document_id = ANY($1)
+"""
+
+
+async def give_quote(
+    database: Database, *, line_id: str, documents: Sequence[tuple[str, str]], principal: Money, caller: Caller
+) -> dict[str, Any]:
+    """Price a drawdown and keep the price until the quote expires; nothing is held."""
+    async with database.transaction() as tx:
+        terms = await line_terms(tx, line_id=line_id)
+        own_party(caller, terms.drawer.enterprise_id)
+        now, today = await _now_and_today(tx)
+        policy = price_policy(name=terms.pricing_policy, on=today)
+        found = await _documents(tx, documents)
+        offered = offer(terms, found, principal=principal, policy=policy, on=today)
+        cost = cost_of(terms, offered, policy)
+        valid_until = now + timedelta(minutes=policy.quote_minutes)
+        quote = {"quote_id": new_id(), **_wire(terms, offered, cost, policy), "valid_until": valid_until.isoformat()}
+        await tx.pg.execute(
+            """INSERT INTO quote (quote_id, line_id, documents, principal_minor, rate, penalty_rate, fee_minor,
+                policy_version, body, valid_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+            *(quote["quote_id"], line_id, sorted(document_id for _, document_id in documents)),
+            *(principal.amount_minor, offered.price.rate, offered.price.penalty_rate, offered.fee_minor),
+            *(policy.version, json.dumps(quote), valid_until),
+        )
+    return quote
+
+
+async def _now_and_today(tx: Transaction) -> tuple[datetime, date]:
+    (row,) = await tx.pg.fetch("SELECT clock_timestamp(), coalesce((SELECT open_date FROM book), current_date)")
+    return row[0], row[1]
+
+
+async def _documents(tx: Transaction, named: Sequence[tuple[str, str]]) -> list[Financeable]:
+    rows = await tx.pg.fetch(_DOCUMENTS, [document_id for _, document_id in named])
+    known = {(row["kind"], row["document_id"]): row for row in rows}
+    found = []
+    for name in named:
+        row = known.get(name)
+        if row is None:
+            raise NotEligible(document_id=name[1], reason="unknown")
+        if row["in_use"]:
+            raise DocumentInUse(document_id=name[1])
+        found.append(Financeable(*tuple(row)[:8]))
+    return found
+
+
+def _wire(terms: Terms, offered: Offer, cost: Cost, policy: PricePolicy) -> dict[str, Any]:
+    currency = terms.drawer.currency
+    return {
+        "line_id": terms.line_id,
+        "form": terms.form,
+        "principal": offered.principal.wire(),
+        "face": offered.face.wire(),
+        "components": [
+            {"name": name, "rate": rate_text(rate), "basis_points": basis_points(rate)}
+            for name, rate in offered.price.components
+        ],
+        "rate": rate_text(offered.price.rate),
+        "penalty_rate": rate_text(offered.price.penalty_rate),
+        "all_in_rate": rate_text(cost.all_in_rate),
+        "interest": Money(cost.interest_minor, currency).wire(),
+        "fee": Money(cost.fee_minor, currency).wire(),
+        "paid_out": Money(cost.paid_out_minor, currency).wire(),
+        "due_date": offered.due_date.isoformat(),
+        "maturity_date": offered.maturity_date.isoformat(),
+        "tenor_days": (offered.maturity_date - offered.start_date).days,
+        "policy_version": policy.version,
+        "lpr_version": policy.lpr_version,
+    }

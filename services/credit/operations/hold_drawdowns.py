@@ -1,0 +1,296 @@
+"""Hold drawdowns: the hot path. Concurrent commands on one programme share a transaction of two statements.
+
+Decisions are pure and one by one; a refused or repeated command never touches its neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import asyncpg
+
+from services.credit.domain.eligibility import Financeable, NotEligible
+from services.credit.domain.limits import hold
+from services.credit.domain.offers import DocumentInUse, Offer, Quoted, Terms, offer
+from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
+from services.credit.operations.line_terms import UnknownLine, read_terms
+from services.credit.operations.price_policies import price_policy
+from shared.events.credit import DrawdownHeld
+from shared.events.receivables import Document
+from shared.storage.database import Database, Transaction
+from shared.storage.group_commit import GroupCommit
+from shared.storage.idempotency import IdempotencyConflict, Key
+from shared.values.ids import new_id
+from shared.values.money import Amount, Money, minor_text
+from shared.values.rates import rate_text
+from shared.web.auth import ForeignParty
+
+_ATTEMPTS = 3
+# What a repeated key or a document taken meanwhile by another process violates: read again, then it is known.
+_KNOWN_MEANWHILE = frozenset({"idempotency_pkey", "document_use_pkey", "drawdown_command_client_command_key_key"})
+
+
+class QuoteExpired(Exception):
+    """The quote bound the bank until an instant that has passed."""
+
+    code: ClassVar[str] = "quote_expired"
+
+    def __init__(self, *, quote_id: str) -> None:
+        """Keep the quote."""
+        self.quote_id = quote_id
+        super().__init__("The quote has expired; ask for another.")
+
+
+class UnknownQuote(LookupError):
+    """No quote has this id."""
+
+    code: ClassVar[str] = "unknown_quote"
+
+    def __init__(self, *, quote_id: str) -> None:
+        """Keep the id asked for."""
+        self.quote_id = quote_id[:40]
+        super().__init__("There is no such quote.")
+
+
+class QuoteMismatch(Exception):
+    """The command asks for something else than was quoted."""
+
+    code: ClassVar[str] = "quote_mismatch"
+
+    def __init__(self, *, quote_id: str) -> None:
+        """Keep the quote."""
+        self.quote_id = quote_id
+        super().__init__("Line, documents and principal must be those of the quote.")
+
+
+class _TermsMoved(Exception):
+    """A line's terms changed between their reading and the lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A command: an SME draws a principal on a line over documents."""
+
+    key: Key
+    party: str | None
+    line_id: str
+    documents: tuple[tuple[Literal["receivable", "slice"], str], ...]
+    principal: Money
+    purpose: str
+    quote_id: str | None = None
+    traceparent: str | None = None
+
+
+class HoldDrawdowns:
+    """Gathers commands per programme and holds each batch in one transaction; remembers lines by version."""
+
+    def __init__(self, database: Database, *, hold_seconds: int) -> None:
+        """Prepare; nothing is read yet."""
+        self._database = database
+        self._hold_seconds = hold_seconds
+        self._group: GroupCommit[Draw, str] = GroupCommit(self._commit)
+        self._programme_of: dict[str, str] = {}
+        self._terms: dict[str, dict[str, Terms]] = {}
+        self._versions: dict[str, int] = {}
+
+    async def submit(self, draw: Draw) -> str:
+        """Hold a drawdown and return the answer as JSON text, or raise why not."""
+        root = self._programme_of.get(draw.line_id)
+        if root is None:
+            root = await self._find_programme(draw.line_id)
+        return await self._group.submit(draw, root=root)
+
+    async def aclose(self) -> None:
+        """Wait for what is gathered."""
+        await self._group.aclose()
+
+    async def _find_programme(self, line_id: str) -> str:
+        async with self._database.reader() as tx:
+            found: str | None = await tx.pg.fetchval("SELECT programme_id FROM line WHERE line_id = $1", line_id)
+        if found is None:
+            raise UnknownLine(line_id=line_id)
+        self._programme_of[line_id] = found
+        return found
+
+    async def _commit(self, batch: list[Draw]) -> list[str | Exception]:
+        """Hold a batch of one programme; what came between reading and locking or writing is read again."""
+        programme_id = self._programme_of[batch[0].line_id]
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._database.transaction() as tx:
+                    return await self._hold(tx, programme_id, batch)
+            except _TermsMoved:
+                self._terms.pop(programme_id, None)
+            except asyncpg.UniqueViolationError as error:
+                if error.constraint_name not in _KNOWN_MEANWHILE or attempt == _ATTEMPTS - 1:
+                    raise
+        raise asyncpg.SerializationError
+
+    async def _hold(self, tx: Transaction, programme_id: str, batch: Sequence[Draw]) -> list[str | Exception]:
+        terms = await self._terms_of(tx, programme_id, {draw.line_id for draw in batch})
+        situation = await lock_and_read(
+            tx,
+            node_ids=sorted({step.node_id for draw in batch for step in terms[draw.line_id].path}),
+            keys=[draw.key for draw in batch],
+            document_ids=sorted({document_id for draw in batch for _, document_id in draw.documents}),
+            quote_ids=sorted({draw.quote_id for draw in batch if draw.quote_id}),
+        )
+        if situation.versions.get(f"programme/{programme_id}") != self._versions[programme_id]:
+            raise _TermsMoved
+        held_before = {node.node_id: node.held for node in situation.nodes.values()}
+        decisions = _decide_all(batch, terms, situation, hold_seconds=self._hold_seconds)
+        holds = [each for each in decisions if isinstance(each, Hold)]
+        if holds:
+            moved = {node.node_id: node.held - held_before[node.node_id] for node in situation.nodes.values()}
+            policy = price_policy(name=holds[0].terms.pricing_policy, on=situation.today)
+            await write(
+                tx,
+                holds,
+                moved={node_id: held for node_id, held in moved.items() if held},
+                programme_id=programme_id,
+                day_count=policy.day_count,
+                situation=situation,
+                hold_seconds=self._hold_seconds,
+            )
+        return [each.answer if isinstance(each, Hold) else each for each in decisions]
+
+    async def _terms_of(self, tx: Transaction, programme_id: str, line_ids: set[str]) -> dict[str, Terms]:
+        known = self._terms.setdefault(programme_id, {})
+        if not line_ids <= known.keys():
+            found, versions = await read_terms(tx, line_ids=line_ids | known.keys())
+            known.update(found)
+            self._versions[programme_id] = versions[programme_id]
+        return known
+
+
+def _decide_all(
+    batch: Sequence[Draw], terms: dict[str, Terms], situation: Situation, *, hold_seconds: int
+) -> list[Hold | str | Exception]:
+    """Answer each command on its own: held, known already, or refused; the first of twins decides for both."""
+    known = situation.known
+    decisions: list[Hold | str | Exception] = []
+    for draw in batch:
+        name = (draw.key.client, draw.key.key)
+        before = known.get(name)
+        if before is not None:
+            same = before[0] == draw.key.body_hash
+            decisions.append(before[1] if same else IdempotencyConflict(key=draw.key.key))
+            continue
+        try:
+            decided = _decide(draw, terms[draw.line_id], situation, hold_seconds=hold_seconds)
+        except Exception as error:  # noqa: BLE001 - each command has its own answer, whatever it is
+            decisions.append(error)
+            continue
+        situation.in_use.update(decided.document_ids)
+        known[name] = (draw.key.body_hash, decided.answer)
+        decisions.append(decided)
+    return decisions
+
+
+def _decide(draw: Draw, terms: Terms, situation: Situation, *, hold_seconds: int) -> Hold:
+    if draw.party != terms.drawer.enterprise_id:
+        raise ForeignParty
+    documents = _documents(draw, situation)
+    policy = price_policy(name=terms.pricing_policy, on=situation.today)
+    quoted, version = _quoted(draw, situation, policy.version)
+    offered = offer(terms, documents, principal=draw.principal, policy=policy, on=situation.today, quoted=quoted)
+    row = _row(draw, terms, documents, offered, situation, version, hold_seconds)
+    # Last, because it changes the nodes: whatever fails before leaves no trace in the batch.
+    hold(situation.nodes, terms.path, exposure=offered.exposure)
+    return row
+
+
+def _documents(draw: Draw, situation: Situation) -> list[Financeable]:
+    found = []
+    for kind, document_id in draw.documents:
+        document = situation.documents.get(document_id)
+        if document is None or document.kind != kind:
+            raise NotEligible(document_id=document_id, reason="unknown")
+        if document_id in situation.in_use:
+            raise DocumentInUse(document_id=document_id)
+        found.append(document)
+    return found
+
+
+def _quoted(draw: Draw, situation: Situation, version: str) -> tuple[Quoted | None, str]:
+    if draw.quote_id is None:
+        return None, version
+    quote = situation.quotes.get(draw.quote_id)
+    if quote is None:
+        raise UnknownQuote(quote_id=draw.quote_id)
+    if quote.valid_until <= situation.now:
+        raise QuoteExpired(quote_id=draw.quote_id)
+    documents = tuple(sorted(document_id for _, document_id in draw.documents))
+    if (quote.line_id, quote.documents, quote.principal_minor) != (
+        draw.line_id,
+        documents,
+        draw.principal.amount_minor,
+    ):
+        raise QuoteMismatch(quote_id=draw.quote_id)
+    return quote.quoted, quote.policy_version
+
+
+def _row(  # noqa: PLR0917 - a hold is made of all that was decided
+    draw: Draw,
+    terms: Terms,
+    documents: Sequence[Financeable],
+    offered: Offer,
+    situation: Situation,
+    version: str,
+    hold_seconds: int,
+) -> Hold:
+    drawdown_id, currency = new_id(), terms.drawer.currency
+    expires_at = expiry(situation, hold_seconds=hold_seconds)
+    named = [
+        Document(
+            kind=document.kind,
+            document_id=document.document_id,
+            amount=Amount.of(amount_minor=document.eligible_minor, currency=currency),
+        )
+        for document in documents
+    ]
+    event = DrawdownHeld(
+        drawdown_id=drawdown_id,
+        line_id=terms.line_id,
+        programme_id=terms.programme_id,
+        enterprise_id=terms.drawer.enterprise_id,
+        obligor_id=terms.obligor_id,
+        principal=Amount(**offered.principal.wire()),
+        held=Amount(**offered.exposure.wire()),
+        documents=named,
+        purpose=draw.purpose,
+        expires_at=expires_at,
+    )
+    listed = [document.model_dump() for document in named]
+    answer = {
+        "drawdown_id": drawdown_id,
+        "state": "held",
+        "line_id": terms.line_id,
+        "form": terms.form,
+        "principal": offered.principal.wire(),
+        "held": offered.exposure.wire(),
+        "rate": rate_text(offered.price.rate),
+        "penalty_rate": rate_text(offered.price.penalty_rate),
+        "fee": {"amount": minor_text(amount_minor=offered.fee_minor, currency=currency), "currency": currency},
+        "due_date": offered.due_date.isoformat(),
+        "maturity_date": offered.maturity_date.isoformat(),
+        "documents": listed,
+        "expires_at": expires_at.isoformat(),
+    }
+    return Hold(
+        drawdown_id=drawdown_id,
+        key=draw.key,
+        terms=terms,
+        offered=offered,
+        document_ids=tuple(document.document_id for document in documents),
+        documents=json.dumps(listed),
+        path=json.dumps([[int(step.level), step.node_id, step.share] for step in terms.path]),
+        purpose=draw.purpose,
+        policy_version=version,
+        event=event.model_dump_json(),
+        answer=json.dumps(answer, ensure_ascii=False),
+        traceparent=draw.traceparent,
+    )

@@ -1,0 +1,304 @@
+"""What credit's API reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from services.credit.domain.limits import Node, binding
+from services.credit.domain.offers import Terms
+from services.credit.domain.paths import Level
+from services.credit.operations.drawdown_rows import UnknownDrawdown
+from services.credit.operations.line_terms import UnknownLine, read_terms
+from shared.events.onboarding import ProgrammeTerms
+from shared.storage.database import Database, Transaction
+from shared.storage.paging import page
+from shared.values.money import Amount, Money
+from shared.values.rates import MILLION, rate_text
+
+_LINES = """
+SELECT l.*, p.currency, p.name AS programme_name, coalesce(e.name, '') AS enterprise_name
+FROM line l JOIN programme p USING (programme_id) LEFT JOIN enterprise e USING (enterprise_id)
+WHERE l.line_id > $1 AND ($2::text IS NULL OR l.enterprise_id = $2) AND ($3::text IS NULL OR l.programme_id = $3)
+    AND ($4::text IS NULL OR l.line_id = $4)
+ORDER BY l.line_id LIMIT $5
+"""
+_DRAWDOWNS = """
+SELECT w.*, coalesce(f.deficiency_minor, 0) AS deficiency_minor, coalesce(f.claim_minor, 0) AS claim_minor
+FROM drawdown w LEFT JOIN deficiency f USING (drawdown_id)
+WHERE w.drawdown_id > $1 AND ($2::text IS NULL OR w.enterprise_id = $2) AND ($3::text IS NULL OR w.line_id = $3)
+ORDER BY w.drawdown_id LIMIT $4
+"""
+_DRAWDOWN = """
+SELECT w.*, coalesce(f.deficiency_minor, 0) AS deficiency_minor, coalesce(f.claim_minor, 0) AS claim_minor
+FROM drawdown w LEFT JOIN deficiency f USING (drawdown_id) WHERE w.drawdown_id = $1
+"""
+_REFERRALS = """
+SELECT w.*, 0 AS deficiency_minor, 0 AS claim_minor FROM drawdown w
+WHERE w.state = 'referred' AND w.drawdown_id > $1 ORDER BY w.drawdown_id LIMIT $2
+"""
+# A firm's documents: what it may be paid for, and what it owes.
+_DOCUMENTS = """
+SELECT d.kind, d.document_id, d.owner_id, d.obligor_id, d.eligible_minor, d.currency, d.due_date,
+    CASE WHEN u.drawdown_id IS NULL THEN document_state(d) ELSE 'in_use' END AS state, d.irrevocable
+FROM ((SELECT * FROM document WHERE owner_id = $1 AND document_id > $2 ORDER BY document_id LIMIT $3)
+    UNION (SELECT * FROM document WHERE obligor_id = $1 AND document_id > $2 ORDER BY document_id LIMIT $3)) AS d
+LEFT JOIN document_use u USING (document_id) ORDER BY d.document_id LIMIT $3
+"""
+_NODES = """
+SELECT n.* FROM limit_node n WHERE (n.level, n.node_id) > ($2, $3) AND n.node_id IN (
+    SELECT unnest(ARRAY['group/' || p.group_head_id || '/' || p.currency,
+        'obligor/' || p.anchor_id || '/' || p.currency, 'programme/' || p.programme_id])
+        FROM programme p WHERE p.programme_id = $1
+    UNION SELECT 'direction/' || $1 || '/' || d FROM unnest(ARRAY['upstream', 'downstream']) AS d
+    UNION SELECT 'tier/' || $1 || '/' || d || '/' || t
+        FROM unnest(ARRAY['upstream', 'downstream']) AS d, generate_series(1, 20) AS t
+    UNION SELECT unnest(ARRAY['line/' || l.line_id, CASE l.direction WHEN 'upstream' THEN 'sme/' ELSE 'obligor/' END
+        || l.enterprise_id || '/' || p.currency])
+        FROM line l JOIN programme p USING (programme_id) WHERE l.programme_id = $1)
+ORDER BY n.level, n.node_id LIMIT $4
+"""
+
+
+class UnknownProgramme(LookupError):
+    """No programme has this id."""
+
+    code: ClassVar[str] = "unknown_programme"
+
+    def __init__(self, *, programme_id: str) -> None:
+        """Keep the id asked for."""
+        self.programme_id = programme_id
+        super().__init__(f"There is no programme {programme_id}.")
+
+
+async def lines(
+    database: Database, *, enterprise_id: str | None, programme_id: str | None, after: str, limit: int
+) -> dict[str, Any]:
+    """Return a page of lines with what each can draw: the minimum over its path."""
+    async with database.snapshot() as tx:
+        rows = await tx.pg.fetch(_LINES, after, enterprise_id, programme_id, None, limit + 1)
+        terms, nodes = await _paths(tx, rows)
+    found = [_line(row, terms[row["line_id"]], nodes) for row in rows]
+    return page(found, limit=limit, key=lambda each: str(each["line_id"]))
+
+
+async def line(database: Database, *, line_id: str) -> dict[str, Any]:
+    """Return one line; UnknownLine when there is none."""
+    row, terms, nodes = await _one_line(database, line_id)
+    return _line(row, terms, nodes)
+
+
+async def explanation(database: Database, *, line_id: str, whole: bool) -> dict[str, Any]:
+    """Return the derivation of a line's available amount, node by node, as data and as text.
+
+    Unless it is shown whole, a node that others share tells only what it leaves available (R23).
+    """
+    row, terms, nodes = await _one_line(database, line_id)
+    shown, currency = _line(row, terms, nodes), row["currency"]
+    path = []
+    for step in terms.path:
+        told = {**_node(nodes[step.node_id], step.level, currency), "share": rate_text(step.share)}
+        own = whole or step.level in {Level.LINE, Level.SME}
+        path.append(told if own else {name: told[name] for name in ("node_id", "level", "share", "available")})
+    bounds = {name: Money(minor, currency).wire() for name, minor in row["bounds"].items()}
+    propagation = {
+        "volume": Money(row["volume_minor"], currency).wire(),
+        "weight": row["weight"],
+        "floor": Money(row["floor_minor"], currency).wire(),
+        "ceiling": Money(row["ceiling_minor"], currency).wire(),
+        "bounds": bounds,
+        "reserved": shown["reserved"],
+        "cap": shown["cap"],
+        "policy_version": row["policy_version"],
+    }
+    text = _explain(shown, path, propagation)
+    return {"line_id": line_id, "text": text, "line": shown, "nodes": path, "propagation": propagation}
+
+
+async def programme(database: Database, *, programme_id: str) -> dict[str, Any]:
+    """Return one programme as credit knows it; UnknownProgramme when it does not."""
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow("SELECT * FROM programme WHERE programme_id = $1", programme_id)
+        if row is None:
+            raise UnknownProgramme(programme_id=programme_id)
+        reserved = await tx.pg.fetchval(
+            "SELECT coalesce(sum(reserved_minor), 0)::bigint FROM line WHERE programme_id = $1", programme_id
+        )
+    terms, currency = ProgrammeTerms.model_validate(row["terms"]), row["currency"]
+    return {
+        "programme_id": programme_id,
+        "name": row["name"],
+        "anchor_id": row["anchor_id"],
+        "currency": currency,
+        "limit": terms.limit.model_dump(),
+        "pool": Money(row["pool_minor"], currency).wire(),
+        "reserved": Money(reserved, currency).wire(),
+        "shortfall": Money(row["shortfall_minor"], currency).wire(),
+        "active": row["active"],
+    }
+
+
+async def nodes(database: Database, *, programme_id: str, after: str, limit: int) -> dict[str, Any]:
+    """Return a page of the limit nodes of a programme, root first."""
+    level, _, node_id = after.partition(":")
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(_NODES, programme_id, int(level) if level.isdigit() else -1, node_id, limit + 1)
+    found = [_node(_read_node(row), Level(row["level"]), row["currency"]) for row in rows]
+    return page(found, limit=limit, key=lambda each: f"{int(Level[each['level'].upper()])}:{each['node_id']}")
+
+
+async def drawdowns(
+    database: Database, *, enterprise_id: str | None, line_id: str | None, after: str, limit: int
+) -> dict[str, Any]:
+    """Return a page of drawdowns, oldest first."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(_DRAWDOWNS, after, enterprise_id, line_id, limit + 1)
+    return page([_drawdown(row) for row in rows], limit=limit, key=lambda each: str(each["drawdown_id"]))
+
+
+async def drawdown(database: Database, *, drawdown_id: str) -> dict[str, Any]:
+    """Return one drawdown; UnknownDrawdown when there is none."""
+    async with database.reader() as tx:
+        row = await tx.pg.fetchrow(_DRAWDOWN, drawdown_id)
+    if row is None:
+        raise UnknownDrawdown(drawdown_id=drawdown_id)
+    return _drawdown(row)
+
+
+async def referrals(database: Database, *, after: str, limit: int) -> dict[str, Any]:
+    """Return a page of the drawdowns that wait for two persons."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(_REFERRALS, after, limit + 1)
+    return page([_drawdown(row) for row in rows], limit=limit, key=lambda each: str(each["drawdown_id"]))
+
+
+async def documents(database: Database, *, enterprise_id: str, after: str, limit: int) -> dict[str, Any]:
+    """Return a page of a firm's documents as credit knows them."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(_DOCUMENTS, enterprise_id, after, limit + 1)
+    found = [{**dict(row), "eligible": _eligible(row)} for row in rows]
+    for each in found:
+        del each["eligible_minor"], each["currency"]
+    return page(found, limit=limit, key=lambda each: str(each["document_id"]))
+
+
+async def _one_line(database: Database, line_id: str) -> tuple[Mapping[str, Any], Terms, dict[str, Node]]:
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow(_LINES, "", None, None, line_id, 1)
+        if row is None:
+            raise UnknownLine(line_id=line_id)
+        terms, found = await _paths(tx, [row])
+    return row, terms[line_id], found
+
+
+async def _paths(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Terms], dict[str, Node]]:
+    terms, _ = await read_terms(tx, line_ids=[row["line_id"] for row in rows])
+    wanted = sorted({step.node_id for each in terms.values() for step in each.path})
+    found = await tx.pg.fetch("SELECT * FROM limit_node WHERE node_id = ANY($1)", wanted)
+    return terms, {row["node_id"]: _read_node(row) for row in found}
+
+
+def _read_node(row: Mapping[str, Any]) -> Node:
+    return Node(row["node_id"], row["sanctioned_minor"], row["held_minor"], row["utilised_minor"])
+
+
+def _line(row: Mapping[str, Any], terms: Terms, found: Mapping[str, Node]) -> dict[str, Any]:
+    currency = row["currency"]
+    own, bind = found[f"line/{row['line_id']}"], binding(found, terms.path)
+    return {
+        "line_id": row["line_id"],
+        "programme_id": row["programme_id"],
+        "programme_name": row["programme_name"],
+        "enterprise_id": row["enterprise_id"],
+        "enterprise_name": row["enterprise_name"],
+        "direction": row["direction"],
+        "tier": row["tier"] or 0,
+        "currency": currency,
+        "cap": Money(row["cap_minor"], currency).wire(),
+        "reserved": Money(row["reserved_minor"], currency).wire(),
+        "held": Money(own.held, currency).wire(),
+        "utilised": Money(own.utilised, currency).wire(),
+        "available": Money(bind.available, currency).wire(),
+        "shortfall": Money(own.shortfall, currency).wire(),
+        "drawable": not terms.not_drawable,
+        "reasons": list(terms.not_drawable),
+        "binding_node": bind.node_id,
+    }
+
+
+def _node(node: Node, level: Level, currency: str) -> dict[str, Any]:
+    return {
+        "node_id": node.node_id,
+        "level": level.name.lower(),
+        "sanctioned": Money(node.sanctioned, currency).wire(),
+        "held": Money(node.held, currency).wire(),
+        "utilised": Money(node.utilised, currency).wire(),
+        "available": Money(node.available, currency).wire(),
+        "shortfall": Money(node.shortfall, currency).wire(),
+    }
+
+
+def _drawdown(row: Mapping[str, Any]) -> dict[str, Any]:
+    def amount(name: str) -> dict[str, str]:
+        return Money(row[name], row["currency"]).wire()
+
+    return {
+        "drawdown_id": row["drawdown_id"],
+        "line_id": row["line_id"],
+        "programme_id": row["programme_id"],
+        "enterprise_id": row["enterprise_id"],
+        "obligor_id": row["obligor_id"],
+        "state": row["state"],
+        "form": row["form"],
+        "principal": amount("principal_minor"),
+        "face": amount("face_minor"),
+        "exposure": amount("exposure_minor"),
+        "outstanding": amount("outstanding_minor"),
+        "fee": amount("fee_minor"),
+        "rate": rate_text(row["rate"]),
+        "penalty_rate": rate_text(row["penalty_rate"]),
+        "due_date": row["due_date"],
+        "maturity_date": row["maturity_date"],
+        "documents": row["documents"],
+        "purpose": row["purpose"],
+        "reason": row["reason"],
+        "incident": row["incident"],
+        "deficiency": amount("deficiency_minor"),
+        "claim": amount("claim_minor"),
+        "held_at": row["held_at"],
+        "expires_at": row["expires_at"],
+    }
+
+
+def _eligible(row: Mapping[str, Any]) -> dict[str, str] | None:
+    if row["currency"] is None:
+        return None
+    return Amount.of(amount_minor=row["eligible_minor"] or 0, currency=row["currency"]).model_dump()
+
+
+def _explain(shown: Mapping[str, Any], path: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> str:
+    bounds = ", ".join(f"{name.replace('_', ' ')} {_text(amount)}" for name, amount in given["bounds"].items())
+    told = [f"{shown['enterprise_name']} can draw {_text(shown['available'])}; {shown['binding_node']} binds."]
+    told.append(
+        f"Trade of {_text(given['volume'])} reaches it on tier {shown['tier']} ({shown['direction']}), weight "
+        f"{given['weight']}; propagation reserves {_text(shown['reserved'])} between floor {_text(given['floor'])} and "
+        f"ceiling {_text(given['ceiling'])} (least of {bounds or 'nothing'}): cap {_text(shown['cap'])}."
+    )
+    told += [_explain_node(each) for each in path]
+    if shown["reasons"]:
+        told.append(f"It cannot be drawn now: {', '.join(shown['reasons'])}.")
+    return "\n".join(told)
+
+
+def _explain_node(node: Mapping[str, Any]) -> str:
+    share = "" if node["share"] == rate_text(MILLION) else f" (carries {node['share']} of each drawdown)"
+    if "sanctioned" not in node:
+        return f"{node['node_id']}{share}: available {_text(node['available'])}."
+    return (
+        f"{node['node_id']}{share}: sanctioned {_text(node['sanctioned'])} − held {_text(node['held'])} − utilised "
+        f"{_text(node['utilised'])} = available {_text(node['available'])}, short by {_text(node['shortfall'])}."
+    )
+
+
+def _text(amount: Mapping[str, str]) -> str:
+    return f"{amount['currency']} {amount['amount']}"
