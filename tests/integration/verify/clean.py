@@ -1,4 +1,4 @@
-"""A small clean state: real tables, real outboxes, real relays, real topics."""
+"""A small clean state: the services' own tables and outboxes, real relays, real topics, console's own inbox."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 from pydantic import Field
 
+from services.console.consumers import HANDLERS
 from shared.events.onboarding import EnterpriseRegistered, EnterpriseSuspended
-from shared.messaging.ddl import MESSAGING_1
+from shared.events.topics import TOPICS
+from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import ensure_topics
 from shared.messaging.outbox import append
 from shared.messaging.relay import Relay
 from shared.runtime.settings import Settings
-from shared.storage.approvals import APPROVALS_1
-from shared.storage.audit import AUDIT_1, Entry, record, seal
+from shared.storage.audit import Entry, record, seal
 from shared.storage.database import Database, migrate
-from shared.storage.idempotency import IDEMPOTENCY_1
+from tests.integration.verify.drawn_rows import draw
 from tests.support.messaging import running, until
 from tributary.services import SERVICES
 
@@ -31,7 +32,7 @@ class Copies(Settings):
 
 
 async def make_clean(*, server_url: str, bootstrap: str) -> Copies:
-    """Make the clean state of all services, and wait until every event is on its topic."""
+    """Make the clean state of all services, and wait until every event is on its topic and in console."""
     await ensure_topics(bootstrap_servers=bootstrap)
     connection = await asyncpg.connect(server_url)
     urls = {}
@@ -39,25 +40,16 @@ async def make_clean(*, server_url: str, bootstrap: str) -> Copies:
         await connection.execute(f'CREATE DATABASE "clean_{service}"')
         urls[service] = urlunsplit(urlsplit(server_url)._replace(path=f"/clean_{service}"))
         await migrate(url=urls[service], package=f"services.{service}")
-        await _until_it_lands(urls[service])
     await connection.close()
     settings = Copies.model_construct(server_url=server_url, bootstrap_servers=bootstrap, urls=urls)
     databases = {service: Database(url, pool_size=4) for service, url in urls.items()}
     await _firms(databases["onboarding"])
-    await _relay(databases, bootstrap)
+    await draw(databases)
+    await _publish(databases, bootstrap)
     for database in databases.values():
         await seal(database, owner="clean")
         await database.close()
     return settings
-
-
-async def _until_it_lands(url: str) -> None:
-    database = Database(url)
-    async with database.transaction() as tx:
-        if await tx.pg.fetchval("SELECT to_regclass('outbox')") is None:
-            for statement in (*MESSAGING_1, *IDEMPOTENCY_1, *AUDIT_1, *APPROVALS_1):
-                await tx.pg.execute(statement)
-    await database.close()
 
 
 async def _firms(database: Database) -> None:
@@ -80,15 +72,23 @@ async def _firms(database: Database) -> None:
             await record(tx, [Entry("maker", "register", name, {"name": name})])
 
 
-async def _relay(databases: dict[str, Database], bootstrap: str) -> None:
-    relays = [Relay(databases[name], bootstrap_servers=bootstrap, service=name) for name in SERVICES[:-1]]
+async def _publish(databases: dict[str, Database], bootstrap: str) -> None:
+    publishers = [name for name in SERVICES if name != "console"]
+    relays = [Relay(databases[name], bootstrap_servers=bootstrap, service=name) for name in publishers]
+    inbox = Inbox(
+        databases["console"], bootstrap_servers=bootstrap, service="console", handlers=HANDLERS, topics=list(TOPICS)
+    )
 
-    async def all_sent() -> bool:
-        for database in databases.values():
-            async with database.reader() as tx:
-                if await tx.pg.fetchval("SELECT count(*) FROM outbox_pending"):
-                    return False
-        return True
+    async def count(service: str, table: str) -> int:
+        async with databases[service].reader() as tx:
+            found: int = await tx.pg.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - three fixed names
+        return found
 
-    async with running(*(relay.run for relay in relays)):
-        await until(all_sent)
+    said = sum([await count(service, "outbox") for service in publishers])
+
+    async def all_came() -> bool:
+        waiting = sum([await count(service, "outbox_pending") for service in publishers])
+        return waiting == 0 and await count("console", "feed") == said
+
+    async with running(*(relay.run for relay in relays), inbox.run):
+        await until(all_came)

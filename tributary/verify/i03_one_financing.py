@@ -1,0 +1,83 @@
+"""I3: one active financing per claim; no more lent than was eligible; a root's slices are its face (R6, R8, R13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.values.money import parse_minor
+from shared.values.rates import parse_rate, share_of
+from tributary.verify.result import Result
+from tributary.verify.snapshots import World
+
+NAME = "one financing; slices = face"
+
+# A vouchered receivable is financed when a slice of its voucher is.
+_CLAIMS = """
+SELECT r.seller_id, r.number_key, r.issue_year, count(*) AS active FROM receivable r
+WHERE r.state IN ('assigned', 'financed') OR EXISTS (
+    SELECT FROM voucher v JOIN slice s USING (root_id)
+    WHERE v.receivable_id = r.receivable_id AND s.state IN ('assigned', 'financed'))
+GROUP BY r.seller_id, r.number_key, r.issue_year HAVING count(*) > 1
+"""
+_DOCUMENTS = """
+SELECT document->>'document_id' AS document_id, count(*) AS financings
+FROM assignment a CROSS JOIN LATERAL jsonb_array_elements(a.documents) AS document
+WHERE a.state IN ('assigned', 'withdrawn', 'financed') GROUP BY 1 HAVING count(*) > 1
+"""
+_SLICES = """
+WITH placed AS (
+    SELECT root_id, slice_id, start_minor, end_minor,
+        coalesce(lag(end_minor) OVER w, 0) AS expected, lead(start_minor) OVER w IS NULL AS is_last
+    FROM slice WHERE state <> 'replaced' WINDOW w AS (PARTITION BY root_id ORDER BY start_minor, end_minor))
+SELECT v.root_id, v.face_minor, coalesce(sum(p.end_minor - p.start_minor), 0)::bigint AS covered,
+    coalesce(bool_and(p.start_minor = p.expected AND (NOT p.is_last OR p.end_minor = v.face_minor)), false) AS whole
+FROM voucher v LEFT JOIN placed p USING (root_id) GROUP BY v.root_id, v.face_minor
+"""
+_DRAWDOWNS = """
+SELECT w.drawdown_id, w.state, w.currency, w.principal_minor, w.exposure_minor, w.outstanding_minor, w.documents,
+    p.terms->>'advance_rate' AS advance_rate, coalesce(f.deficiency_minor, 0) AS deficiency,
+    (SELECT jsonb_object_agg(d.document_id, jsonb_build_array(d.eligible_minor, d.irrevocable)) FROM document d
+        WHERE d.document_id IN (SELECT x->>'document_id' FROM jsonb_array_elements(w.documents) AS x)) AS now
+FROM drawdown w JOIN programme p USING (programme_id) LEFT JOIN deficiency f USING (drawdown_id)
+WHERE w.state IN ('held', 'referred', 'approved', 'cancelling', 'utilised')
+"""
+
+
+async def check(world: World) -> Result:
+    """Look at claims and slices in receivables' snapshot, at what was lent in credit's."""
+    result, tx = Result(), world.state["receivables"]
+    for table in ("receivable", "voucher", "assignment"):
+        result.checked += await tx.pg.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - three fixed names
+    async for row in tx.pg.cursor(_CLAIMS):
+        claim = f"{row['number_key']} of {row['seller_id']} in {row['issue_year']}"
+        result.violate(f"the claim {claim} is financed {row['active']} times")
+    async for row in tx.pg.cursor(_DOCUMENTS):
+        result.violate(f"document {row['document_id']} stands under {row['financings']} financings")
+    async for row in tx.pg.cursor(_SLICES):
+        if not row["whole"]:
+            result.violate(f"voucher {row['root_id']}: its slices cover {row['covered']} of {row['face_minor']}")
+    async for row in world.state["credit"].pg.cursor(_DRAWDOWNS):
+        result.checked += 1
+        wrong = _what_is_wrong(row)
+        if wrong:
+            result.violate(f"drawdown {row['drawdown_id']}: {wrong}")
+    return result
+
+
+def _what_is_wrong(row: Mapping[str, Any]) -> str | None:
+    """Compare with what was eligible when held; what a dilution took since must be a recorded deficiency."""
+    eligible = sum(
+        parse_minor(amount=document["amount"]["amount"], currency=row["currency"]) for document in row["documents"]
+    )
+    if max(row["principal_minor"], row["exposure_minor"]) > eligible:
+        return f"{row['exposure_minor']} financed on {eligible} that was eligible when it was held"
+    known = row["now"] or {}
+    if len(known) < len(row["documents"]) or any(irrevocable for _, irrevocable in known.values()):
+        return None if len(known) == len(row["documents"]) else "stands on a document that credit does not know"
+    now = sum(amount for amount, _ in known.values())
+    open_minor = row["outstanding_minor"] if row["state"] == "utilised" else row["principal_minor"]
+    lacking = open_minor - share_of(amount=now, millionths=parse_rate(row["advance_rate"]))
+    if now < eligible and lacking > 0 and not row["deficiency"]:
+        return f"{lacking} is no longer covered since its documents were diluted, and no deficiency says so"
+    return None
