@@ -48,22 +48,40 @@ async def tell(platform: Platform) -> None:
         sys.stderr.write(f"{sentence}\n")
 
 
-async def play(settings: Settings, *, plan: Plan) -> Result:
-    """Run a platform with these settings, play the story on it, and measure what it left."""
+async def play(settings: Settings, *, plan: Plan, processes: bool = False) -> Result:
+    """Run a platform with these settings, play the story on it, and measure what it left.
+
+    The data folder lasts as long as the run, so nothing is flushed to disk for its sake.
+    """
+    if processes:
+        return await _play_in_processes(settings, plan=plan)
     from tributary.platform import running_platform
 
     async with running_platform(settings, durable=False) as platform:
         result = await drive(platform.origin, home=platform.settings.home, plan=plan, told=_say_step)
-        result.events = await event_figures(platform.settings)
-        result.invariants = await invariant_figures(platform.settings)
+        await _measure(result, platform.settings)
     return result
 
 
+async def _play_in_processes(settings: Settings, *, plan: Plan) -> Result:
+    from tributary.demo.processes import separate_processes
+
+    async with separate_processes(settings) as (found, transport):
+        result = await drive("http://127.0.0.1", home=found.home, plan=plan, told=_say_step, transport=transport)
+        result.processes = transport.count
+        await _measure(result, found)
+    return result
+
+
+async def _measure(result: Result, settings: Settings) -> None:
+    result.events = await event_figures(settings)
+    result.invariants = await invariant_figures(settings)
+
+
 async def _run(*, json_output: bool, invoices: Path | None, processes: bool) -> int:
-    del processes
     plan = folder_plan(invoices, today=_today()) if invoices else sample_plan(today=_today())
     async with _settings() as settings:
-        result = await play(settings, plan=plan)
+        result = await play(settings, plan=plan, processes=processes)
     if json_output:
         from tributary.cli import write_json
 

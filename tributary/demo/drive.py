@@ -45,11 +45,18 @@ class NotNew(RuntimeError):
         super().__init__("The demo's story needs a new data folder: this one holds firms already.")
 
 
-async def drive(origin: str, *, home: Path, plan: Plan, told: Callable[[Step], None] = lambda _: None) -> Result:
+async def drive(
+    origin: str,
+    *,
+    home: Path,
+    plan: Plan,
+    told: Callable[[Step], None] = lambda _: None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Result:
     """Play the story through the HTTP API; NotNew when the platform is in use already."""
     began = time.monotonic()
     timeout = httpx.Timeout(60, connect=5)
-    async with httpx.AsyncClient(base_url=origin, timeout=timeout) as http:
+    async with httpx.AsyncClient(base_url=origin, timeout=timeout, transport=transport) as http:
         world = await _begin(http, home=home, plan=plan, told=told)
         try:
             for chapter in CHAPTERS:
