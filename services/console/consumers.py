@@ -45,6 +45,7 @@ _READ_MODELS: dict[type[Event], Handler] = {
     receivables.ReceivableSettled: keep(RECEIVABLE, state="settled"),
     receivables.DocumentsAssigned: keep(ASSIGNMENT, "registry_reference", state="assigned"),
     receivables.AssignmentRefused: keep(ASSIGNMENT, "reason", state="refused"),
+    receivables.DocumentsWithdrawn: keep(ASSIGNMENT, "reason", state="withdrawn"),
     receivables.DocumentsFreed: keep(ASSIGNMENT, state="freed"),
     receivables.DocumentsFinanced: keep(ASSIGNMENT, state="financed"),
     receivables.AssignmentSettled: keep(ASSIGNMENT, state="settled"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -76,19 +77,30 @@ async def feed_after(database: Database, *, position: int, subject: str = "", li
     """Return what follows a position of the feed, oldest first."""
     async with database.reader() as tx:
         return await tx.pg.fetch(
-            f"{_FEED} WHERE f.position > $1 AND ($2 = '' OR f.subject = $2) ORDER BY f.position LIMIT $3",
+            f"{_FEED} WHERE f.position > $1 {_of(subject)} ORDER BY f.position LIMIT $3",
             *(position, subject, limit),
         )
 
 
-async def feed_before(database: Database, *, position: int | None, subject: str = "", limit: int) -> list[Row]:
-    """Return the last of the feed, or what came before a position, newest first."""
+async def feed_before(database: Database, *, time: datetime, position: int, subject: str = "", limit: int) -> list[Row]:
+    """Return what happened before a moment, newest first; positions follow commits, which may come in another order."""
     async with database.reader() as tx:
         return await tx.pg.fetch(
-            f"""{_FEED} WHERE ($1::bigint IS NULL OR f.position < $1) AND ($2 = '' OR f.subject = $2)
-            ORDER BY f.position DESC LIMIT $3""",
-            *(position, subject, limit),
+            f"""{_FEED} WHERE (f.time, f.position) < ($1, $4) {_of(subject)}
+            ORDER BY f.time DESC, f.position DESC LIMIT $3""",
+            *(time, subject, limit, position),
         )
+
+
+def _of(subject: str) -> str:
+    # Two statements, so that each has its own plan; the type is said for the one that does not ask.
+    return "AND f.subject = $2" if subject else "AND $2::text = ''"
+
+
+async def feed_end(database: Database) -> int:
+    """Return the last position of the feed; 0 when it is empty."""
+    async with database.reader() as tx:
+        return int(await tx.pg.fetchval("SELECT coalesce(max(position), 0) FROM feed"))
 
 
 async def names(database: Database, *, ids: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,8 @@ CONSOLE_1: tuple[str, ...] = (
         sequence bigint NOT NULL, time timestamptz NOT NULL, facts jsonb NOT NULL,
         seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (topic, subject, sequence))""",
-    "CREATE INDEX feed_subject ON feed (subject, position)",
+    "CREATE INDEX feed_time ON feed (time, position)",
+    "CREATE INDEX feed_subject ON feed (subject, time, position)",
     "CREATE TABLE book (book_id text PRIMARY KEY, open_date date)",
     """CREATE TABLE enterprise (
         enterprise_id text PRIMARY KEY, name text, country text, size_class text, suspended boolean)""",

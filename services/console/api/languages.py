@@ -44,13 +44,14 @@ class Language:
     @cached_property
     def messages(self) -> NullTranslations:
         """Return the catalogue; English is in the message ids themselves."""
-        found = Translations()
+        found: NullTranslations = NullTranslations()
         for path in sorted((LOCALES / self.code).glob("*.po")):
             compiled = BytesIO()
             with path.open("rb") as source:
                 write_mo(compiled, read_po(source, locale=self.code))
             compiled.seek(0)
-            found.add(Translations(compiled, domain=path.stem))
+            read = Translations(compiled)
+            found = found.merge(read) if isinstance(found, Translations) else read
         return found
 
     def word(self, text: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ router = APIRouter(include_in_schema=False)
 SIGN_IN = "/console/"
 _ROWS, _LINES_EACH, _QUEUE = 100, 25, 50
 _UNAUTHORISED = 401
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -45,15 +47,25 @@ async def feed(
     request: Request,
     database: Db,
     _: Annotated[Caller, access(*BANK)],
-    before: Annotated[int | None, Query(ge=1)] = None,
+    cursor: str | None = None,
     subject: Annotated[str, Query(max_length=100)] = "",
 ) -> Response:
-    """Show the last events, or those before a position, or those of one subject."""
-    rows = await queries.feed_before(database, position=before, subject=subject, limit=_ROWS + 1)
-    told = await summarise(database, rows[:_ROWS], reader=language_of(request))
-    older = rows[_ROWS - 1]["position"] if len(rows) > _ROWS else None
-    newest = rows[0]["position"] if rows else 0
-    return render(request, "feed.html", events=told, older=older, newest=newest, subject=subject, live=before is None)
+    """Show the last events, or those before a moment, or those of one subject."""
+    # Read first: what commits between the two statements comes by the stream, so nothing is missed.
+    newest = await queries.feed_end(database)
+    time, position = _moment(cursor)
+    rows = await queries.feed_before(database, time=time, position=position, subject=subject, limit=_ROWS + 1)
+    shown = page(rows, limit=_ROWS, key=lambda row: f"{row['time'].isoformat()}/{row['position']}")
+    told = await summarise(database, shown["items"], reader=language_of(request))
+    return render(
+        request,
+        "feed.html",
+        events=told,
+        following=shown["next"],
+        newest=newest,
+        subject=subject,
+        live=not cursor,
+    )
 
 
 @router.get("/console/exposure")
@@ -129,6 +141,17 @@ def install_pages(app: FastAPI) -> None:
     handlers: dict[Any, Any] = dict(app.exception_handlers)
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, as_page(handler))
+
+
+def _moment(cursor: str | None) -> tuple[datetime, int]:
+    key = read_cursor(cursor)
+    if not key:
+        return _END_OF_TIME, 0
+    time, _, position = key.partition("/")
+    try:
+        return datetime.fromisoformat(time), int(position)
+    except ValueError as error:
+        raise InvalidCursor from error
 
 
 def _place(cursor: str | None) -> tuple[int, str]:

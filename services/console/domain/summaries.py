@@ -26,6 +26,7 @@ SUMMARIES: dict[str, str] = {
     "voucher.settled.v1": "A voucher's slice is paid",
     "assignment.documents_assigned.v1": "Documents of {who} are assigned and filed as {registry_reference}",
     "assignment.refused.v1": "The assignment for {who} is refused: {reason}",
+    "assignment.withdrawn.v1": "The documents of {who} are withdrawn: {reason}",
     "assignment.freed.v1": "The documents of {who} are free again",
     "assignment.financed.v1": "The documents of {who} are financed",
     "assignment.settled.v1": "The assignment of {who} is settled",
@@ -55,7 +56,19 @@ SUMMARIES: dict[str, str] = {
 # Words that facts carry as they are, in lower case with spaces; any other reads as it came.
 WORDS: tuple[str, ...] = (
     *("upstream", "downstream", "validated", "referred", "held", "approved", "cancelling", "released", "utilised"),
-    *("repaid", "assigned", "refused", "freed", "financed", "settled", "instructed", "unknown", "disbursed", "failed"),
+    *(
+        "repaid",
+        "assigned",
+        "refused",
+        "withdrawn",
+        "freed",
+        "financed",
+        "settled",
+        "instructed",
+        "unknown",
+        "disbursed",
+        "failed",
+    ),
     *("closed", "active", "suspended", "none", "irrevocable", "loan", "purchase", "above automatic approval"),
     *("disbursed after release", "disbursed while cancelling", "due date assumed", "gap", "fork", "unknown type"),
     *("waits", "malformed", "yes", "no", "sme suspended", "programme not active", "unrated", "rating expired"),

@@ -314,6 +314,8 @@ def _other_drawdowns() -> list[Event]:
     return [
         held(LATE, LINE, SUPPLIER, "50.00"),
         approved(LATE, SUPPLIER, "50.00"),
+        assigned(LATE),
+        receivables.DocumentsWithdrawn(drawdown_id=LATE, reason="credit note 8"),
         credit.DrawdownCancellationRequested(drawdown_id=LATE, reason="ordered twice"),
         credit.DrawdownReleased(drawdown_id=LATE, reason="disbursement_failed"),
         credit.DrawdownUtilised(drawdown_id=LATE, principal=cny("50.00")),

@@ -1,0 +1,247 @@
+"""Pages and JSON, over ASGI on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+import services.console
+from services.console.api.assets import assets
+from services.console.api.languages import LANGUAGES, LOCALES
+from services.console.domain.summaries import SUMMARIES, WORDS
+from services.console.main import build
+from shared.web.auth import BANK, COOKIE, unclassified_routes
+from tests.integration.console.story import DRAW, LINE, PROGRAMME, SUPPLIER, apply, received, story
+from tests.support.service import Bench, bench
+
+PAGES = ("/console/feed", "/console/exposure", "/console/drawdowns", "/console/queues")
+_JINJA = {"method_map": [("**.html", "jinja2")], "options_map": {"**.html": {"newstyle_gettext": "true"}}}
+
+
+@pytest.fixture
+async def console(fresh_database: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench("console", build, url=fresh_database, home=tmp_path) as made:
+        yield made
+
+
+def _browser(console: Bench, *roles: str, party: str | None = None, accept: str = "text/html") -> httpx.AsyncClient:
+    """Return a browser that has signed in: a cookie, no Authorization header."""
+    cookies = {}
+    if roles:
+        issuer = console.app.fastapi.state.issuer
+        cookies = {COOKIE: issuer.issue(subject="reader", roles=roles, party=party, client_id="reader")}
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(console.app, raise_app_exceptions=False),
+        base_url="http://test",
+        cookies=cookies,
+        headers={"accept": accept},
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_without_a_token_leads_to_the_sign_in_form(console: Bench, page: str) -> None:
+    async with _browser(console) as nobody:
+        answer = await nobody.get(page)
+        form = await nobody.get(answer.headers["location"])
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+    assert 'action="/onboarding/v1/token"' in form.text
+    assert 'name="redirect" value="/console/feed"' in form.text
+
+
+async def test_a_program_without_a_token_gets_a_problem_and_not_a_page(console: Bench) -> None:
+    async with _browser(console, accept="application/json") as nobody:
+        page = await nobody.get("/console/feed")
+        events = await nobody.get("/console/v1/events", headers={"accept": "text/html"})
+    for answer in (page, events):
+        assert (answer.status_code, answer.json()["code"]) == (401, "missing_token")
+
+
+@pytest.mark.parametrize("role", ["anchor_maker", "anchor_checker", "sme", "erp"])
+async def test_r23_a_party_sees_neither_pages_nor_json(console: Bench, role: str) -> None:
+    async with _browser(console, role, party=SUPPLIER) as party:
+        answers = [await party.get(page) for page in (*PAGES, "/console/stream")]
+        exposure = await party.get("/console/v1/exposure")
+    assert {answer.status_code for answer in answers} == {403}
+    assert "<h1>" in answers[0].text
+    assert (exposure.status_code, exposure.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("role", BANK)
+async def test_the_banks_people_read_every_page_before_anything_happened(console: Bench, role: str) -> None:
+    async with _browser(console, role) as reader:
+        answers = [await reader.get(page) for page in PAGES]
+    assert [answer.status_code for answer in answers] == [200] * len(PAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_pages_tell_the_story_in_both_languages(console: Bench, language: str) -> None:
+    await apply(console.database, received(story()))
+    async with _browser(console, "risk_officer") as reader:
+        pages = {page: (await reader.get(page, params={"lang": language})).text for page in PAGES}
+        again = await reader.get("/console/feed")
+    expected = {
+        "en": ("Huai River Castings draws 100.00 CNY", "Short by", "above automatic approval"),
+        "zh": ("Huai River Castings申请提款 100.00 CNY", "可用", "超过自动审批限额"),
+    }[language]
+    assert expected[0] in pages["/console/feed"]
+    assert expected[2] in pages["/console/queues"]
+    assert f'<html lang="{language}">' in again.text, "the language asked for is remembered"
+    assert "Jiangnan supply" in pages["/console/exposure"]
+    assert "450.00" in pages["/console/exposure"]
+    if language == "zh":
+        assert expected[1] in pages["/console/exposure"]
+    assert "E2E-3" in pages["/console/queues"]
+
+
+async def test_a_browser_is_answered_in_its_own_language(console: Bench) -> None:
+    async with _browser(console) as reader:
+        chinese = await reader.get("/console/", headers={"accept-language": "zh-CN,zh;q=0.9,en;q=0.8"})
+        other = await reader.get("/console/", headers={"accept-language": "fr"})
+    assert "登录" in chinese.text
+    assert "Sign in" in other.text
+
+
+def test_every_message_is_translated_and_no_translation_is_left_over() -> None:
+    templates = Path(services.console.__file__).parent / "templates"
+    found = {message for _, _, message, _, _ in extract_from_dir(templates, **_JINJA)}  # type: ignore[arg-type] # a typed dict's worth
+    wanted = {message[0] if isinstance(message, tuple) else message for message in found}
+    wanted |= {*SUMMARIES.values(), *WORDS}
+    for language in set(LANGUAGES) - {"en"}:
+        kept = {}
+        for path in (LOCALES / language).glob("*.po"):
+            with path.open("rb") as source:
+                kept |= {_first(each.id): each for each in read_po(source, locale=language) if each.id}
+        assert set(kept) == wanted
+        for text, message in kept.items():
+            assert message.string, text
+            assert not message.fuzzy
+            translated = message.string[0] if isinstance(message.string, tuple) else message.string
+            assert set(re.findall(r"\{\w+\}|%\(\w+\)s", translated)) == set(re.findall(r"\{\w+\}|%\(\w+\)s", text))
+
+
+def _first(text: str | tuple[str, ...] | list[str]) -> str:
+    return text if isinstance(text, str) else text[0]
+
+
+async def test_text_from_outside_is_shown_and_never_run(console: Bench) -> None:
+    told = received(story())
+    await apply(console.database, told)
+    async with console.database.transaction() as tx:
+        await tx.pg.execute("UPDATE enterprise SET name = '<script>alert(1)</script>'")
+        await tx.pg.execute("UPDATE programme_exposure SET name = '<img src=x onerror=alert(1)>'")
+    async with _browser(console, "bank_maker") as reader:
+        pages = [(await reader.get(page)).text for page in PAGES]
+    assert all("<script>alert" not in page and "<img" not in page for page in pages)
+    assert "&lt;script&gt;alert(1)" in pages[0]
+
+
+async def test_pages_keep_their_own_content_policy_and_stay_out_of_caches(console: Bench) -> None:
+    await apply(console.database, received(story()))
+    async with _browser(console, "bank_maker") as reader:
+        answers = [await reader.get(page) for page in ("/console/", *PAGES)]
+    for answer in answers:
+        assert answer.headers["cache-control"] == "no-store"
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)|javascript:", answer.text), "inline"
+
+
+async def test_assets_are_a_closed_list_that_a_browser_may_keep(console: Bench) -> None:
+    async with _browser(console) as nobody:
+        answers = {name: await nobody.get(asset.address) for name, asset in assets().items()}
+        foreign = await nobody.get("/console/assets/..%2fmain.py", headers={"accept": "*/*"})
+        unknown = await nobody.get("/console/assets/main.py", headers={"accept": "*/*"})
+    assert {"console.css", "console.js", "htmx.min.js", "sse.js", "pico.min.css"} <= set(answers)
+    for answer in answers.values():
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["content-type"].startswith(("text/css", "text/javascript", "image/svg+xml"))
+    assert {foreign.status_code, unknown.status_code} == {404}
+
+
+async def test_every_route_says_who_may_call_it_and_a_cookie_only_reads(console: Bench) -> None:
+    assert unclassified_routes(console.app.fastapi) == []
+    async with _browser(console, "bank_maker") as reader:
+        out = await reader.post("/console/sign-out")
+        wrong = await reader.post("/console/feed")
+    assert (out.status_code, out.headers["location"]) == (303, "/console/")
+    assert f'{COOKIE}=""' in out.headers["set-cookie"]
+    assert wrong.status_code == 405
+
+
+async def test_events_are_read_on_from_a_position(console: Bench) -> None:
+    told = received(story())
+    await apply(console.database, told)
+    async with console.caller("bank_checker") as checker:
+        seen, after, pages = [], "0", 0
+        while after is not None:
+            answer = (await checker.get("/events", params={"after": after, "limit": 20})).json()
+            seen += [item["event_id"] for item in answer["items"]]
+            after, pages = answer["next"], pages + 1
+        story_of_one = (await checker.get("/events", params={"subject": DRAW, "limit": 500})).json()["items"]
+    assert (len(seen), set(seen)) == (len(told), {each.id for each in told})
+    assert pages == -(-len(told) // 20)
+    assert {item["topic"].split(".")[1] for item in story_of_one} == {"credit", "receivables", "settlement"}
+    assert story_of_one[0]["summary"].startswith("Huai River Castings draws 100.00 CNY")
+    assert story_of_one[0]["facts"]["principal"] == {"amount": "100.00", "currency": "CNY"}
+
+
+async def test_exposure_is_read_programme_by_programme_and_line_by_line(console: Bench) -> None:
+    await apply(console.database, received(story()))
+    async with console.caller("bank_checker") as checker:
+        whole = (await checker.get("/exposure")).json()
+        first = (await checker.get("/exposure", params={"limit": 1})).json()
+        second = (await checker.get("/exposure", params={"limit": 2, "cursor": first["next"]})).json()
+        one = (await checker.get("/exposure", params={"programme_id": PROGRAMME})).json()
+        broken = await checker.get("/exposure", params={"cursor": "bm9uc2Vuc2U="})
+    assert whole["open_date"] == "2026-03-03"
+    assert whole["totals"] == [
+        {
+            "currency": "CNY",
+            "limit": {"amount": "900.00", "currency": "CNY"},
+            "reserved": {"amount": "863.00", "currency": "CNY"},
+            "held": {"amount": "90.00", "currency": "CNY"},
+            "utilised": {"amount": "50.00", "currency": "CNY"},
+            "available": {"amount": "760.00", "currency": "CNY"},
+        }
+    ]
+    assert [(each["direction"], each["tier"]) for each in whole["items"]] == [
+        ("upstream", 1),
+        ("upstream", 2),
+        ("downstream", 1),
+    ]
+    assert whole["items"][0]["line_id"] == LINE
+    assert whole["items"][0]["available"] == {"amount": "330.00", "currency": "CNY"}
+    assert whole["items"][1]["reasons"] == ["agreement_not_signed"]
+    assert first["items"] + second["items"] == whole["items"] == one["items"]
+    assert (second["next"], broken.status_code, broken.json()["code"]) == (None, 422, "invalid_cursor")
+
+
+async def test_the_feed_page_goes_back_in_time_event_by_event(console: Bench) -> None:
+    told = received(story())
+    many = [replace(told[0], id=f"x{n}", sequence=n, time=told[0].time + timedelta(seconds=n)) for n in range(1, 251)]
+    await apply(console.database, many, batch=90)
+    address, times = "/console/feed", []
+    async with _browser(console, "bank_maker") as reader:
+        while address:
+            page = (await reader.get(address)).text
+            times += re.findall(r'<time datetime="([^"]+)"', page)
+            older = re.search(r'href="(/console/feed\?cursor=[^"]+)"', page)
+            address = older[1] if older else ""
+    assert times == [each.time.isoformat() for each in reversed(many)]
+
+
+async def test_a_page_asked_for_nonsense_answers_with_a_page(console: Bench) -> None:
+    async with _browser(console, "bank_maker") as reader:
+        wrong_id = await reader.get("/console/exposure", params={"programme": "nonsense"})
+        nowhere = await reader.get("/console/nowhere")
+    assert (wrong_id.status_code, nowhere.status_code) == (422, 404)
+    assert "invalid_id" in wrong_id.text
+    assert "<h1>" in nowhere.text
