@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Awaitable, Callable, Iterable
-from types import ModuleType
-from typing import cast
+from importlib import import_module
 
 from shared.runtime.settings import Settings
 from shared.web.serving import ServiceApp
@@ -19,20 +17,9 @@ Work = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 def builds(services: Iterable[str] = SERVICES) -> dict[str, Build]:
     """Return what builds each service's HTTP app."""
-    found = {name: _module(name, "main") for name in services}
-    return {name: cast("Build", module.build) for name, module in found.items() if module is not None}
+    return {name: import_module(f"services.{name}.main").build for name in services}
 
 
 def works(services: Iterable[str] = SERVICES) -> dict[str, Work]:
     """Return what runs each service's consumers, relay and timers."""
-    found = {name: _module(name, "worker") for name in services}
-    return {name: cast("Work", module.run) for name, module in found.items() if module is not None}
-
-
-def _module(service: str, room: str) -> ModuleType | None:
-    try:
-        return importlib.import_module(f"services.{service}.{room}")
-    except ModuleNotFoundError as error:
-        if error.name == f"services.{service}.{room}":
-            return None
-        raise
+    return {name: import_module(f"services.{name}.worker").run for name in services}
