@@ -152,9 +152,7 @@ async def list_approvals(
 
 
 @router.post("/approvals/{approval_id}/approve")
-async def approve(
-    approval_id: str, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
-) -> dict[str, Any]:
+async def approve(approval_id: str, database: Db, caller: Annotated[Caller, access("bank_checker")]) -> dict[str, Any]:
     """Approve what another person proposed."""
     approved = await decide.approve_proposal(database, approval_id=parse_id(approval_id), actor=caller.subject)
     return approved.wire()
@@ -162,7 +160,7 @@ async def approve(
 
 @router.post("/approvals/{approval_id}/decline")
 async def decline(
-    approval_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
+    approval_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_checker")]
 ) -> dict[str, Any]:
     """Decline what another person proposed."""
     declined = await decide.decline_proposal(

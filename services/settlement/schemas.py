@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.values.money import Amount
+
+# PostgreSQL keeps no NUL, and no other control character belongs into a name or a reason.
+_Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
 
 
 class Body(BaseModel):
@@ -25,20 +28,20 @@ class BookIn(Body):
 class ReasonIn(Body):
     """Why."""
 
-    reason: str = Field(min_length=3, max_length=1000)
+    reason: _Text = Field(min_length=3, max_length=1000)
 
 
 class EvidenceIn(Body):
     """What became of a payment that the rail never answered, and how one knows."""
 
     outcome: Literal["disbursed", "failed"]
-    reason: str = Field(min_length=3, max_length=1000)
+    reason: _Text = Field(min_length=3, max_length=1000)
 
 
 class BehaviourIn(Body):
     """What the simulated rail does with the next payments to an account."""
 
-    account: str = Field(min_length=1, max_length=40)
+    account: _Text = Field(min_length=1, max_length=40)
     outcome: Literal["confirm", "refuse", "silence", "late"]
     count: int = Field(default=1, ge=0, le=1_000_000)
 
@@ -46,16 +49,16 @@ class BehaviourIn(Body):
 class EntryIn(Body):
     """One booked movement of a statement."""
 
-    entry_id: str = Field(min_length=1, max_length=70)
+    entry_id: _Text = Field(min_length=1, max_length=70)
     amount: Amount
     direction: Literal["credit", "debit"]
     value_date: date
-    reference: str = Field(default="", max_length=500)
-    end_to_end_id: str | None = Field(default=None, max_length=70)
+    reference: _Text = Field(default="", max_length=500)
+    end_to_end_id: _Text | None = Field(default=None, max_length=70)
 
 
 class StatementIn(Body):
     """Entries of one account."""
 
-    account: str = Field(min_length=1, max_length=40)
+    account: _Text = Field(min_length=1, max_length=40)
     entries: list[EntryIn] = Field(min_length=1, max_length=5000)

@@ -37,12 +37,13 @@ _RAIL = (
         purpose text NOT NULL CHECK (purpose IN ('disbursement', 'surplus')), account text NOT NULL,
         currency text NOT NULL, amount_minor bigint NOT NULL CHECK (amount_minor > 0), value_date date NOT NULL,
         state text NOT NULL DEFAULT 'due'
-            CHECK (state IN ('due', 'sent', 'unknown', 'given_up', 'confirmed', 'refused', 'stopped')),
+            CHECK (state IN ('due', 'sent', 'unknown', 'given_up', 'confirmed', 'refused', 'stopped', 'replaced')),
         reason text, instructed_at timestamptz NOT NULL DEFAULT clock_timestamp(), sent_at timestamptz,
         submitted_at timestamptz, answered_at timestamptz)""",
     """CREATE INDEX payment_open ON payment (state, end_to_end_id)
         WHERE state IN ('due', 'sent', 'unknown', 'given_up')""",
     "CREATE INDEX payment_loan ON payment (loan_id)",
+    "CREATE INDEX payment_refused ON payment (end_to_end_id) WHERE purpose = 'surplus' AND state = 'refused'",
     """CREATE TABLE rail_behaviour (
         account text PRIMARY KEY, outcome text NOT NULL CHECK (outcome IN ('confirm', 'refuse', 'silence', 'late')),
         count int NOT NULL CHECK (count >= 0))""",

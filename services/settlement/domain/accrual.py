@@ -80,9 +80,11 @@ def earned_through(terms: Terms, balances: Sequence[Balance], *, through: date) 
 
 def discount_through(terms: Terms, *, through: date) -> int:
     """Return how much of a purchase's discount is earned: evenly by day, all of it at maturity."""
+    if terms.start >= terms.maturity:
+        return terms.discount_minor  # found out about after its maturity: nothing is left to defer
+    elapsed = days(start=terms.start, end=min(max(through, terms.start), terms.maturity))
     total = days(start=terms.start, end=terms.maturity)
-    elapsed = (min(max(through, terms.start), terms.maturity) - terms.start).days
-    return round_half_even(numerator=terms.discount_minor * elapsed, denominator=total) if total else 0
+    return round_half_even(numerator=terms.discount_minor * elapsed, denominator=total)
 
 
 def daily(terms: Terms, balances: Sequence[Balance], *, posted: Earned, start: date, end: date) -> Iterator[Day]:

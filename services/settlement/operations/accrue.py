@@ -12,7 +12,7 @@ from services.settlement.operations.post_entries import bookings
 from shared.events.settlement import LoanOverdue
 from shared.storage.database import Transaction
 
-_CHUNK = 500
+_LOAN_DAYS = 1_000  # in one go: the loop must not stand still for longer than some tens of milliseconds
 _ACCRUING = """
 SELECT * FROM loan WHERE state = 'disbursed' AND accrued_through < $1 AND loan_id > $2
 ORDER BY loan_id LIMIT $3 FOR UPDATE
@@ -21,8 +21,8 @@ ORDER BY loan_id LIMIT $3 FOR UPDATE
 
 async def accrue_all(tx: Transaction, *, open_date: date, following: date) -> None:
     """Post every open loan's days up to the following open day, each day on its own date."""
-    after = ""
-    while rows := await tx.pg.fetch(_ACCRUING, following, after, _CHUNK):
+    after, chunk = "", max(1, _LOAN_DAYS // (following - open_date).days)
+    while rows := await tx.pg.fetch(_ACCRUING, following, after, chunk):
         loans = list((await with_balances(tx, rows)).values())
         work = Work(open_date)
         for loan in loans:

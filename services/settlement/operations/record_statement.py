@@ -18,6 +18,7 @@ from services.settlement.domain.waterfall import Allocation
 from services.settlement.operations.book import open_day
 from services.settlement.operations.disburse import Happened, save_payments, take
 from services.settlement.operations.loan_rows import Loan, Work, lock_loans, save
+from services.settlement.operations.pay_surplus import Surplus, order_surpluses
 from services.settlement.operations.post_entries import bookings
 from services.settlement.operations.receive import receive
 from services.settlement.operations.run_payments import confirm_surpluses
@@ -35,10 +36,6 @@ INSERT INTO statement_entry (account, entry_id, collection_id, loan_id, outcome,
     value_date, applied_date, reference, end_to_end_id, costs_minor, penalty_minor, interest_minor, principal_minor,
     surplus_minor, excess_minor, recorded_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-"""
-_SURPLUS = """
-INSERT INTO payment (end_to_end_id, loan_id, purpose, account, currency, amount_minor, value_date)
-VALUES ($1, $2, 'surplus', $3, $4, $5, $6)
 """
 _REFERRED = """
 SELECT r.reference, r.loan_id FROM loan_reference r JOIN loan l USING (loan_id)
@@ -82,7 +79,7 @@ class _Statement:
     referred: Mapping[str, Sequence[str]]
     payments: Mapping[str, Mapping[str, Any]]
     surpluses_paid: list[tuple[Mapping[str, Any], date]] = field(default_factory=list)
-    surpluses_due: list[tuple[Any, ...]] = field(default_factory=list)
+    surpluses_due: list[Surplus] = field(default_factory=list)
 
 
 async def record_statement(
@@ -101,7 +98,7 @@ async def record_statement(
             check_value_date(value_date=entry.value_date, open_date=open_date)
         fresh = await _unseen(tx, account, entries)
         statement = await _load(tx, account, fresh, open_date)
-        outcomes = [_take(entry, statement) for entry in sorted(fresh, key=lambda each: each.value_date)]
+        outcomes = [_take(entry, statement) for entry in sorted(fresh, key=_turn)]
         await _write(tx, statement, outcomes, actor)
         answer = Answer(201, json.dumps({"entries": _wire(entries, outcomes)}))
         await complete(tx, answers=[(key, answer)])
@@ -141,6 +138,11 @@ async def _load(tx: Transaction, account: str, entries: Sequence[StatementEntry]
     order = policy_on("settlement", on=open_date).values["waterfall"]
     by_id = {row["end_to_end_id"]: row for row in payments}
     return _Statement(account, Work(open_date), order, loans, referred, by_id)
+
+
+def _turn(entry: StatementEntry) -> tuple[date, bool]:
+    """Return when an entry's turn comes: by value date, and of one day what proves payments before what repays them."""
+    return entry.value_date, entry.direction == "credit"
 
 
 def _words(reference: str) -> list[str]:
@@ -190,7 +192,9 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
         )
         outcome = _Outcome(entry, "collected", loan, collection_id, allocation, counted)
         if allocation.surplus:
-            statement.surpluses_due.append(_surplus(loan, allocation.surplus, work.open_date))
+            account, currency = loan.row["seller_account"], loan.row["currency"]
+            surplus = Surplus(loan.loan_id, account, currency, allocation.surplus, work.open_date)
+            statement.surpluses_due.append(surplus)
     zero = Amount.of(amount_minor=0, currency=entry.amount.currency)
     work.events.append(
         CollectionReceived(
@@ -215,16 +219,11 @@ def _loan_named(entry: StatementEntry, statement: _Statement) -> Loan | None:
     return None
 
 
-def _surplus(loan: Loan, minor: int, value_date: date) -> tuple[Any, ...]:
-    end_to_end_id = new_id().replace("-", "")
-    return end_to_end_id, loan.loan_id, loan.row["seller_account"], loan.row["currency"], minor, value_date
-
-
 async def _write(tx: Transaction, statement: _Statement, outcomes: Sequence[_Outcome], actor: str) -> None:
     await save(tx, list(statement.loans.values()), work=statement.work)
     await save_payments(tx, statement.work)
     await confirm_surpluses(tx, statement.surpluses_paid, open_date=statement.work.open_date)
-    await tx.pg.executemany(_SURPLUS, statement.surpluses_due)
+    await order_surpluses(tx, statement.surpluses_due)
     await tx.pg.executemany(_ENTRY, [(statement.account, *_row(each), actor) for each in outcomes])
     facts = {"entries": [each.entry.entry_id for each in outcomes]}
     await record(tx, [AuditEntry(actor, "statement.recorded", statement.account, facts)])

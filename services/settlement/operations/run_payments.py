@@ -30,6 +30,11 @@ _UNSUBMITTED = """
 SELECT end_to_end_id, account, currency, amount_minor, value_date FROM payment
 WHERE state IN ('sent', 'unknown') AND submitted_at IS NULL ORDER BY end_to_end_id LIMIT $1
 """
+# A row that is locked just now is submitted once more: the rail knows its end-to-end id.
+_SUBMITTED = """
+UPDATE payment SET submitted_at = clock_timestamp() WHERE end_to_end_id IN (
+    SELECT end_to_end_id FROM payment WHERE end_to_end_id = ANY($1) ORDER BY 1 FOR UPDATE SKIP LOCKED)
+"""
 _SILENT = """
 SELECT end_to_end_id FROM payment
 WHERE state = 'sent' AND sent_at < clock_timestamp() - make_interval(secs => $1) ORDER BY end_to_end_id LIMIT $2
@@ -64,7 +69,7 @@ async def _submit(database: Database, rail: Rail) -> None:
     await rail.submit([Order(*row) for row in rows])
     async with database.transaction() as tx:
         await tx.pg.execute(
-            "UPDATE payment SET submitted_at = clock_timestamp() WHERE end_to_end_id = ANY($1)",
+            _SUBMITTED,
             [row["end_to_end_id"] for row in rows],
         )
 
@@ -73,28 +78,27 @@ async def _hear(tx: Transaction, answers: Sequence[RailAnswer]) -> None:
     """Apply answers; one that was heard before, or overtaken by evidence, does nothing."""
     open_date = await open_day(tx)
     said = {answer.end_to_end_id: answer for answer in answers}
-    disbursements, surpluses = await _payments(tx, list(said))
-    inputs = {
-        row["loan_id"]: Happened(
-            Input.CONFIRMED if said[row["end_to_end_id"]].paid else Input.REFUSED,
-            said[row["end_to_end_id"]].value_date,
-            "" if said[row["end_to_end_id"]].paid else "refused_by_the_rail",
-        )
-        for row in disbursements
-    }
+    inputs = {}
+    for row in await _disbursements(tx, list(said)):
+        answer = said[row["end_to_end_id"]]
+        paid = Happened(Input.CONFIRMED, answer.value_date)
+        refused = Happened(Input.REFUSED, answer.value_date, "refused_by_the_rail")
+        inputs[row["loan_id"]] = paid if answer.paid else refused
     await _take_all(tx, inputs, open_date=open_date)
-    paid = [row for row in surpluses if said[row["end_to_end_id"]].paid]
-    await confirm_surpluses(tx, [(row, said[row["end_to_end_id"]].value_date) for row in paid], open_date=open_date)
-    refused = [row["end_to_end_id"] for row in surpluses if not said[row["end_to_end_id"]].paid]
-    await _mark(tx, refused, state="refused")
+    surpluses = await _surpluses(tx, list(said))
+    went_out = [(row, said[row["end_to_end_id"]].value_date) for row in surpluses if said[row["end_to_end_id"]].paid]
+    await confirm_surpluses(tx, went_out, open_date=open_date)
+    came_back = [row["end_to_end_id"] for row in surpluses if not said[row["end_to_end_id"]].paid]
+    await _mark(tx, came_back, state="refused")
 
 
 async def _notice_silence(tx: Transaction, end_to_end_ids: Sequence[str]) -> None:
     open_date = await open_day(tx)
-    disbursements, surpluses = await _payments(tx, end_to_end_ids)
-    silent = {row["loan_id"]: Happened(Input.SILENT, row["value_date"]) for row in disbursements}
+    waiting = await _disbursements(tx, end_to_end_ids)
+    silent = {row["loan_id"]: Happened(Input.SILENT, row["value_date"]) for row in waiting}
     await _take_all(tx, silent, open_date=open_date)
-    await _mark(tx, [row["end_to_end_id"] for row in surpluses], state="unknown")
+    surpluses = await _surpluses(tx, end_to_end_ids)
+    await _mark(tx, [row["end_to_end_id"] for row in surpluses if row["state"] == "sent"], state="unknown")
 
 
 async def _take_all(tx: Transaction, inputs: Mapping[str, Happened], *, open_date: date) -> None:
@@ -125,17 +129,22 @@ async def confirm_surpluses(
     await _mark(tx, [row["end_to_end_id"] for row, _ in paid], state="confirmed")
 
 
-async def _payments(tx: Transaction, end_to_end_ids: Sequence[str]) -> tuple[list[Any], list[Any]]:
-    """Lock the payments that still wait (surpluses) or whose loan decides (disbursements)."""
-    disbursements = await tx.pg.fetch(
+async def _disbursements(tx: Transaction, end_to_end_ids: Sequence[str]) -> list[Any]:
+    """Return disbursement payments; their loans, locked next, decide what an answer still does."""
+    rows: list[Any] = await tx.pg.fetch(
         "SELECT * FROM payment WHERE end_to_end_id = ANY($1) AND purpose = 'disbursement'", list(end_to_end_ids)
     )
-    surpluses = await tx.pg.fetch(
+    return rows
+
+
+async def _surpluses(tx: Transaction, end_to_end_ids: Sequence[str]) -> list[Any]:
+    """Lock the surplus payments that still wait; always after loans."""
+    rows: list[Any] = await tx.pg.fetch(
         """SELECT * FROM payment WHERE end_to_end_id = ANY($1) AND purpose = 'surplus'
             AND state IN ('sent', 'unknown') ORDER BY end_to_end_id FOR UPDATE""",
         list(end_to_end_ids),
     )
-    return disbursements, surpluses
+    return rows
 
 
 async def _mark(tx: Transaction, end_to_end_ids: Sequence[str], *, state: str) -> None:

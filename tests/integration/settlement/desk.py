@@ -268,8 +268,7 @@ def amounts(found: dict[str, Any], *names: str) -> Sequence[str]:
 async def desk_at(url: str, home: Path) -> AsyncIterator[Desk]:
     """Run a desk on an empty database."""
     async with bench("settlement", build, url=url, home=home) as service, AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(service.caller(role))
-            for role in ("bank_maker", "bank_checker", "administrator")
-        ]
-        yield Desk(service, *clients)
+        maker = await stack.enter_async_context(service.caller("bank_maker"))
+        checker = await stack.enter_async_context(service.caller("bank_checker"))
+        administrator = await stack.enter_async_context(service.caller("administrator"))
+        yield Desk(service, maker, checker, administrator)
