@@ -71,14 +71,16 @@ async def drive(
 
 
 async def _begin(http: httpx.AsyncClient, *, home: Path, plan: Plan, told: Callable[[Step], None]) -> World:
-    people = await people_of(http, home=home)
-    maker = await people.bank("bank maker", "bank_maker")
+    people, stage = await people_of(http, home=home), Stage(told=told)
+    async with stage.step("the bank's people: maker, checker, risk officer") as step:
+        maker = await people.bank("bank maker", "bank_maker")
+        checker = await people.bank("bank checker", "bank_checker")
+        risk = await people.bank("risk officer", "risk_officer")
+        step.say("three persons, each with a token of its own; nobody is maker and checker at once")
     if (await maker.get("/onboarding/v1/enterprises", limit=1))["items"]:
         raise NotNew
-    checker = await people.bank("bank checker", "bank_checker")
-    risk = await people.bank("risk officer", "risk_officer")
-    world = World(plan, people, Stage(told=told), maker, checker, risk)
-    world.stage.look = world.nodes
+    world = World(plan, people, stage, maker, checker, risk)
+    stage.look = world.nodes
     return world
 
 

@@ -49,12 +49,12 @@ def identifiers_of(party: Party) -> set[Identifier]:
 def firms_of(invoices: Iterable[EInvoice]) -> FirmBook:
     """Return every seller and buyer as a firm.
 
-    Names that share an identifier are one firm, called by the name used most. An identifier that seller and buyer of
-    one invoice both bear is a group's, and tells nobody apart. Who has no valid identifier goes by its name.
+    Spellings of a name that share an identifier are one firm, called by the one used most. Who has no identifier that
+    is valid and its own goes by its name.
     """
     invoices = list(invoices)
-    shared = {each for invoice in invoices for each in identifiers_of(invoice.seller) & identifiers_of(invoice.buyer)}
     parties = [party for invoice in invoices for party in (invoice.seller, invoice.buyer)]
+    shared = _shared(invoices, parties)
     groups = _groups([identifiers_of(party) - shared for party in parties])
     names: dict[int, Counter[str]] = defaultdict(Counter)
     nameless: Counter[str] = Counter()
@@ -65,6 +65,19 @@ def firms_of(invoices: Iterable[EInvoice]) -> FirmBook:
         elif _name(party):
             nameless[_name(party)] += 1
     return _book(groups, names, nameless)
+
+
+def _shared(invoices: Iterable[EInvoice], parties: Iterable[Party]) -> set[Identifier]:
+    """Return the identifiers that tell nobody apart: a tax group's, or one that writers of examples like.
+
+    Seller and buyer of one invoice both bear it, or names that do not even begin alike do.
+    """
+    found = {each for invoice in invoices for each in identifiers_of(invoice.seller) & identifiers_of(invoice.buyer)}
+    beginnings: dict[Identifier, set[str]] = defaultdict(set)
+    for party in parties:
+        for each in identifiers_of(party):
+            beginnings[each] |= set(name_key(_name(party)).split()[:1])
+    return found | {each for each, words in beginnings.items() if len(words) > 1}
 
 
 def _groups(sets: Iterable[Collection[Identifier]]) -> dict[Identifier, int]:

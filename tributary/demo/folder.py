@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.receivables.domain.documents import EInvoice
 from services.receivables.domain.duplicates import number_key
+from services.receivables.domain.parties import is_other_than
 from services.receivables.domain.reading import read_document
 from shared.values.money import MAX_MINOR, minor_digits
 from tributary.demo.firms import FirmBook, firms_of
@@ -42,12 +43,16 @@ class NotAFolder(NotADirectoryError):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim of the folder: who is owed what by whom; twins and copies are one claim."""
+    """One claim of the folder: who is owed what by whom; twins and copies are one claim.
+
+    What is to be paid to somebody `elsewhere` than the seller waits for a person (R8).
+    """
 
     seller: str
     buyer: str
     currency: str
     payable_minor: int
+    elsewhere: bool
 
 
 def folder_plan(folder: Path, *, today: date) -> Plan:
@@ -101,7 +106,8 @@ def _claims(invoices: Iterable[EInvoice], book: FirmBook) -> list[Claim]:
         if seller is None or buyer is None or seller == buyer:
             continue
         key = (seller, number_key(invoice.number), invoice.issue_date.year)
-        found.setdefault(key, Claim(seller, buyer, invoice.currency, invoice.payable.amount_minor))
+        elsewhere = invoice.payee is not None and is_other_than(invoice.payee, invoice.seller, seller_id=seller)
+        found.setdefault(key, Claim(seller, buyer, invoice.currency, invoice.payable.amount_minor, elsewhere))
     return list(found.values())
 
 
@@ -156,7 +162,8 @@ class _Cast:
         self.made_up: list[str] = []
         self.anchor = anchor or self._make_up("anchor")
         self.owed = [claim for claim in claims if claim.buyer == self.anchor]
-        sellers = _ranked(self.owed, "seller")
+        certain = _ranked([claim for claim in self.owed if not claim.elsewhere], "seller")
+        sellers = list(dict.fromkeys([*certain, *_ranked(self.owed, "seller")]))
         self.tier_one = [*sellers]
         for nth, role in enumerate(("first", "second", "third")):
             if nth >= len(sellers):

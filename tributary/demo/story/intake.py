@@ -19,6 +19,7 @@ _EARLIEST_DUE = timedelta(days=10)
 _LATEST_MAIN_DUE = timedelta(days=MAIN_DUE_DAYS + 2)
 _LATEST_DUE = timedelta(days=170)
 _SMALLEST = 10
+_ASSIGNED_PERHAPS = frozenset({"payee_is_not_the_seller", "factored_invoice"})
 
 
 async def take_in(world: World) -> None:
@@ -29,10 +30,10 @@ async def take_in(world: World) -> None:
     files = world.plan.files(world.ids)
     async with world.stage.step("the folder of invoices is uploaded") as step:
         await _upload(world, step, files)
-    async with world.stage.step("the story's invoices are chosen") as step:
-        await _choose(world, step)
     async with world.stage.step("a person decides on what was referred") as step:
         await _decide_referrals(world, step)
+    async with world.stage.step("the story's invoices are chosen") as step:
+        await _choose(world, step)
     async with world.stage.step("the obligors' makers and checkers confirm") as step:
         await _confirm(world, step)
     async with world.stage.step("every line appears by propagation") as step:
@@ -146,14 +147,18 @@ async def _make_up(world: World, step: Step, name: str, seller: str, buyer: str)
 
 
 async def _decide_referrals(world: World, step: Step) -> None:
-    """The bank turns down what names another payee: perhaps it is assigned already (R8)."""
+    """Turn down what is to be paid to another than the seller; a number used again may be another claim (R8)."""
     waiting = [each for each in world.receivables.values() if each["state"] == "referred"]
     for each in waiting:
-        body = {"decision": "reject", "reason": f"perhaps assigned already: {', '.join(each['reasons'])}"[:200]}
+        reasons = ", ".join(each["reasons"])
+        assigned = not _ASSIGNED_PERHAPS.isdisjoint(each["reasons"])
+        decision, why = ("reject", "perhaps assigned already") if assigned else ("accept", "another claim")
+        body = {"decision": decision, "reason": f"{why}: {reasons}"[:500]}
         await world.checker.post(f"/receivables/v1/receivables/{each['receivable_id']}/referral-decisions", body)
-        step.say(f"{each['number']} rejected: {', '.join(each['reasons'])}")
+        step.say(f"{each['number']}: {decision}, {why} ({reasons})")
     if not waiting:
         step.say("nothing waits")
+    await _read_receivables(world)
 
 
 async def _confirm(world: World, step: Step) -> None:

@@ -20,7 +20,7 @@ _AT_ONCE = 8
 
 async def open_the_house(world: World) -> None:
     """Register everybody, rate them, open the book, start the programmes."""
-    async with world.stage.step("the bank's people, the anchor, its suppliers and its distributor") as step:
+    async with world.stage.step("the anchor and its group, its suppliers over two tiers, its distributor") as step:
         await _register_firms(world, step)
     async with world.stage.step("the risk officer rates them") as step:
         await _rate(world, step)
@@ -46,9 +46,10 @@ async def _register_firms(world: World, step: Step) -> None:
     for key in sorted(anchors):
         for role in ("anchor_maker", "anchor_checker", "erp"):
             await world.people.of(world.ids[key], role)
-    roles = world.plan.roles
+    roles, anchor = world.plan.roles, next(each for each in world.plan.firms if each.key == world.plan.main.anchor)
     step.say(
-        f"{len(world.plan.firms)} firms; anchor {world.name(world.plan.main.anchor)}; "
+        f"{len(world.plan.firms)} firms; anchor {anchor.name}"
+        f"{f' of {world.name(anchor.group)}' if anchor.group else ''}; "
         f"tier 1: {', '.join(world.name(key) for key in (roles.first, roles.second, roles.third))}; "
         f"tier 2: {world.name(roles.deep)}; distributor: {world.name(roles.distributor)}"
     )
@@ -109,7 +110,8 @@ async def _start_programme(world: World, step: Step, programme: ProgrammePlan) -
         expect(holds=False, what="the proposer's own approval is refused")
     await world.checker.post(path)
     world.programmes[programme.currency] = proposed["programme_id"]
-    step.say(f"{name}: limit {money(terms['limit'])}; own approval refused: own_proposal")
+    collects = terms["collection_account"]
+    step.say(f"{name}: limit {money(terms['limit'])}, collected on {collects}; own approval refused: own_proposal")
 
 
 def _terms(programme: ProgrammePlan) -> dict[str, Any]:
@@ -154,7 +156,10 @@ async def _admit(world: World, step: Step, programme: ProgrammePlan) -> None:
     members = [key for key, _ in programme.members]
     for begin in range(0, len(members), _AT_ONCE):
         await asyncio.gather(*(_sign(world, key, programme) for key in members[begin : begin + _AT_ONCE]))
+    supported = [world.name(key) for key, direction in programme.members if direction == "downstream"]
     step.say(f"{programme.currency}: {len(members)} members, {len(programme.trades)} links")
+    if supported:
+        step.say(f"{', '.join(supported)} with the anchor's full support")
 
 
 async def _sign(world: World, key: str, programme: ProgrammePlan) -> None:
