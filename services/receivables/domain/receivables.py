@@ -1,0 +1,134 @@
+"""The life of a receivable and of its assignment (DOMAIN §2, §5) as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar
+
+S = TypeVar("S", bound=StrEnum)
+
+
+class State(StrEnum):
+    """Where a receivable stands."""
+
+    VALIDATED = "validated"
+    REFERRED = "referred"
+    CONFIRMED = "confirmed"
+    ASSIGNED = "assigned"
+    FINANCED = "financed"
+    SETTLED = "settled"
+    REJECTED = "rejected"
+
+
+class Step(StrEnum):
+    """What can happen to a receivable."""
+
+    ACCEPT = "be accepted"
+    REJECT = "be rejected"
+    CONFIRM = "be confirmed"
+    DILUTE = "be diluted"
+    VOUCHER = "be vouchered"
+    ASSIGN = "be assigned"
+    FREE = "be freed"
+    FINANCE = "be financed"
+    SETTLE = "be settled"
+
+
+class NotPossible(Exception):
+    """The document is not in a state for that: nothing was done."""
+
+    code: ClassVar[str] = "not_possible_now"
+
+    def __init__(self, *, document_id: str, state: str, asked: str) -> None:
+        """Keep the document, its state and what was asked."""
+        self.document_id = document_id
+        self.state = state
+        self.asked = asked
+        super().__init__(f"What is {state} cannot {asked}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Executed(Generic[S]):
+    """The move is possible, to this state."""
+
+    state: S
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyApplied:
+    """Nothing to do: it was done before, or comes too late."""
+
+
+_NEXT: dict[tuple[State, Step], State] = {
+    (State.REFERRED, Step.ACCEPT): State.VALIDATED,
+    (State.REFERRED, Step.REJECT): State.REJECTED,
+    (State.VALIDATED, Step.REJECT): State.REJECTED,
+    (State.VALIDATED, Step.CONFIRM): State.CONFIRMED,
+    (State.VALIDATED, Step.DILUTE): State.VALIDATED,
+    (State.CONFIRMED, Step.DILUTE): State.CONFIRMED,
+    (State.ASSIGNED, Step.DILUTE): State.ASSIGNED,
+    (State.FINANCED, Step.DILUTE): State.FINANCED,
+    (State.CONFIRMED, Step.VOUCHER): State.CONFIRMED,
+    (State.CONFIRMED, Step.ASSIGN): State.ASSIGNED,
+    (State.ASSIGNED, Step.FREE): State.CONFIRMED,
+    (State.ASSIGNED, Step.FINANCE): State.FINANCED,
+    (State.FINANCED, Step.SETTLE): State.SETTLED,
+    (State.CONFIRMED, Step.SETTLE): State.SETTLED,
+}
+_DONE: dict[Step, State] = {
+    Step.ACCEPT: State.VALIDATED,
+    Step.REJECT: State.REJECTED,
+    Step.CONFIRM: State.CONFIRMED,
+    Step.FINANCE: State.FINANCED,
+    Step.SETTLE: State.SETTLED,
+}
+
+
+def advance(*, document_id: str, state: str, asked: Step) -> Executed[State] | AlreadyApplied:
+    """Return what a step makes of a receivable; NotPossible when its state does not allow it."""
+    here = State(state)
+    following = _NEXT.get((here, asked))
+    if following is not None:
+        return Executed(following)
+    if _DONE.get(asked) is here:
+        return AlreadyApplied()
+    raise NotPossible(document_id=document_id, state=state, asked=str(asked))
+
+
+class Assignment(StrEnum):
+    """Where the assignment of documents to a drawdown stands."""
+
+    ASSIGNED = "assigned"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    FREED = "freed"
+    FINANCED = "financed"
+    SETTLED = "settled"
+
+
+class Happened(StrEnum):
+    """What can happen to an assignment."""
+
+    WITHDRAWN = "withdrawn"
+    RELEASED = "released"
+    DISBURSED = "disbursed"
+    CLOSED = "closed"
+
+
+_NEXT_ASSIGNMENT: dict[tuple[Assignment, Happened], Assignment] = {
+    (Assignment.ASSIGNED, Happened.WITHDRAWN): Assignment.WITHDRAWN,
+    (Assignment.ASSIGNED, Happened.RELEASED): Assignment.FREED,
+    (Assignment.WITHDRAWN, Happened.RELEASED): Assignment.FREED,
+    (Assignment.ASSIGNED, Happened.DISBURSED): Assignment.FINANCED,
+    (Assignment.WITHDRAWN, Happened.DISBURSED): Assignment.FINANCED,
+    # The money went out although credit had released it: take the documents again where they are free.
+    (Assignment.FREED, Happened.DISBURSED): Assignment.FINANCED,
+    (Assignment.FINANCED, Happened.CLOSED): Assignment.SETTLED,
+}
+
+
+def advance_assignment(state: str, happened: Happened) -> Executed[Assignment] | AlreadyApplied:
+    """Return what an event does to an assignment; what comes late or twice does nothing."""
+    following = _NEXT_ASSIGNMENT.get((Assignment(state), happened))
+    return AlreadyApplied() if following is None else Executed(following)

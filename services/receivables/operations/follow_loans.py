@@ -1,0 +1,140 @@
+"""What becomes of assigned documents: freed with the drawdown, financed by the money, settled when it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.receivables.domain.receivables import Assignment, Executed, Happened, advance_assignment
+from services.receivables.operations.locking import Row
+from services.receivables.operations.movables_registry import MovablesRegistry
+from services.receivables.operations.take_documents import SOURCE
+from shared.events.credit import DrawdownEvent
+from shared.events.envelope import Event, Received
+from shared.events.receivables import (
+    AssignmentSettled,
+    DocumentsFinanced,
+    DocumentsFreed,
+    ReceivableSettled,
+    VoucherSettled,
+)
+from shared.messaging.applying import NotYet
+from shared.messaging.outbox import append
+from shared.runtime.clock import database_now
+from shared.storage.audit import Entry, record
+from shared.storage.database import Transaction
+
+_LOCK_RECEIVABLES = "SELECT FROM receivable WHERE drawdown_id = ANY($1) ORDER BY receivable_id FOR NO KEY UPDATE"
+_LOCK_SLICES = "SELECT FROM slice WHERE drawdown_id = ANY($1) ORDER BY slice_id FOR NO KEY UPDATE"
+_RETAKE_RECEIVABLES = """
+UPDATE receivable r SET state = 'assigned', drawdown_id = a.drawdown_id
+FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
+WHERE a.drawdown_id = ANY($1) AND d.kind = 'receivable' AND r.receivable_id = d.document_id
+    AND r.state = 'confirmed' AND NOT r.vouchered
+"""
+_RETAKE_SLICES = """
+UPDATE slice s SET state = 'assigned', drawdown_id = a.drawdown_id
+FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
+WHERE a.drawdown_id = ANY($1) AND d.kind = 'slice' AND s.slice_id = d.document_id AND s.state = 'live'
+"""
+_PAID_ROOTS = """
+UPDATE receivable r SET state = 'settled' FROM voucher v
+WHERE v.root_id = ANY($1) AND r.receivable_id = v.receivable_id AND r.state = 'confirmed' AND NOT EXISTS (
+    SELECT FROM slice s WHERE s.root_id = v.root_id AND s.state NOT IN ('replaced', 'paid', 'cancelled'))
+RETURNING r.receivable_id
+"""
+
+
+async def free_documents(tx: Transaction, events: Sequence[Received], *, registry: MovablesRegistry) -> None:
+    """Free the documents of released drawdowns: they can be financed again."""
+    moved = await _move(tx, [event.subject for event in events], happened=Happened.RELEASED)
+    ids = [row["drawdown_id"] for row, _ in moved]
+    await _lock(tx, ids)
+    await tx.pg.execute(
+        "UPDATE receivable SET state = 'confirmed', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids
+    )
+    await tx.pg.execute("UPDATE slice SET state = 'live', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids)
+    await registry.discharge(ids, at=await database_now(tx))
+    await _tell(tx, [DocumentsFreed(drawdown_id=drawdown_id) for drawdown_id in ids])
+
+
+async def finance_documents(tx: Transaction, events: Sequence[Received]) -> None:
+    """Mark the documents financed: the money went out."""
+    subjects = [event.subject for event in events]
+    await _need(tx, subjects)
+    moved = await _move(tx, subjects, happened=Happened.DISBURSED)
+    ids = [row["drawdown_id"] for row, _ in moved]
+    late = [row["drawdown_id"] for row, _ in moved if row["state"] == Assignment.FREED]
+    if late:
+        await tx.pg.execute(_RETAKE_RECEIVABLES, late)
+        await tx.pg.execute(_RETAKE_SLICES, late)
+        await tx.pg.execute(
+            "UPDATE assignment SET reason = 'disbursed after release' WHERE drawdown_id = ANY($1)", late
+        )
+    await _lock(tx, ids)
+    await tx.pg.execute(
+        "UPDATE receivable SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'", ids
+    )
+    await tx.pg.execute("UPDATE slice SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'", ids)
+    await _tell(tx, [DocumentsFinanced(drawdown_id=drawdown_id) for drawdown_id in ids])
+
+
+async def settle_documents(tx: Transaction, events: Sequence[Received], *, registry: MovablesRegistry) -> None:
+    """Settle the documents of closed loans; a root whose every slice is paid settles the receivable beneath it."""
+    subjects = [event.subject for event in events]
+    await _need(tx, subjects)
+    moved = await _move(tx, subjects, happened=Happened.CLOSED)
+    ids = [row["drawdown_id"] for row, _ in moved]
+    await _lock(tx, ids)
+    receivables = await tx.pg.fetch(
+        "UPDATE receivable SET state = 'settled' WHERE drawdown_id = ANY($1) AND state = 'financed' "
+        "RETURNING receivable_id",
+        ids,
+    )
+    slices = await tx.pg.fetch(
+        "UPDATE slice SET state = 'paid' WHERE drawdown_id = ANY($1) AND state = 'financed' "
+        "RETURNING slice_id, root_id",
+        ids,
+    )
+    roots = await tx.pg.fetch(_PAID_ROOTS, sorted({row["root_id"] for row in slices}))
+    await registry.discharge(ids, at=await database_now(tx))
+    settled = sorted(row["receivable_id"] for row in (*receivables, *roots))
+    said: list[Event] = [ReceivableSettled(receivable_id=receivable_id) for receivable_id in settled]
+    said += [VoucherSettled(root_id=row["root_id"], slice_id=row["slice_id"]) for row in slices]
+    said += [AssignmentSettled(drawdown_id=drawdown_id) for drawdown_id in ids]
+    await _tell(tx, said)
+
+
+async def _move(tx: Transaction, drawdown_ids: Sequence[str], *, happened: Happened) -> list[tuple[Row, Assignment]]:
+    """Lock the assignments in id order and move those that the event moves; late and repeated ones stay."""
+    rows = await tx.pg.fetch(
+        "SELECT drawdown_id, state FROM assignment WHERE drawdown_id = ANY($1) ORDER BY drawdown_id FOR UPDATE",
+        list(drawdown_ids),
+    )
+    steps = [(row, advance_assignment(row["state"], happened)) for row in rows]
+    moved = [(row, step.state) for row, step in steps if isinstance(step, Executed)]
+    await tx.pg.execute(
+        """UPDATE assignment a SET state = n.state FROM unnest($1::text[], $2::text[]) AS n(drawdown_id, state)
+        WHERE a.drawdown_id = n.drawdown_id""",
+        [row["drawdown_id"] for row, _ in moved],
+        [state.value for _, state in moved],
+    )
+    return moved
+
+
+async def _need(tx: Transaction, drawdown_ids: Sequence[str]) -> None:
+    """Wait for the drawdown when a loan's event overtook it; NotYet."""
+    rows = await tx.pg.fetch("SELECT drawdown_id FROM assignment WHERE drawdown_id = ANY($1)", list(drawdown_ids))
+    known = {row["drawdown_id"] for row in rows}
+    for drawdown_id in drawdown_ids:
+        if drawdown_id not in known:
+            raise NotYet(topic=DrawdownEvent.topic, subject=drawdown_id)
+
+
+async def _lock(tx: Transaction, drawdown_ids: Sequence[str]) -> None:
+    await tx.pg.execute(_LOCK_RECEIVABLES, list(drawdown_ids))
+    await tx.pg.execute(_LOCK_SLICES, list(drawdown_ids))
+
+
+async def _tell(tx: Transaction, said: Sequence[Event]) -> None:
+    await append(tx, said, source=SOURCE)
+    await record(tx, [Entry("events", each.type.removesuffix(".v1"), each.subject, {}) for each in said])

@@ -1,0 +1,79 @@
+"""Lock receivables and slices: each kind in id order, in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+from services.receivables.domain.slices import SliceState, VoucherSlice
+from shared.storage.database import Transaction
+
+Row = Mapping[str, Any]
+
+
+class UnknownReceivable(LookupError):
+    """No receivable has this id."""
+
+    code: ClassVar[str] = "unknown_receivable"
+
+    def __init__(self, *, receivable_id: str) -> None:
+        """Keep the id asked for."""
+        self.receivable_id = receivable_id[:40]
+        super().__init__(f"There is no receivable {self.receivable_id}.")
+
+
+class UnknownVoucher(LookupError):
+    """No voucher, slice or transfer has this id."""
+
+    code: ClassVar[str] = "unknown_voucher"
+
+    def __init__(self, *, document_id: str) -> None:
+        """Keep the id asked for."""
+        self.document_id = document_id[:40]
+        super().__init__(f"There is no voucher, slice or transfer {self.document_id}.")
+
+
+class UnknownProgramme(LookupError):
+    """No programme has this id, or it is not active."""
+
+    code: ClassVar[str] = "unknown_programme"
+
+    def __init__(self, *, programme_id: str) -> None:
+        """Keep the id asked for."""
+        self.programme_id = programme_id[:40]
+        super().__init__(f"There is no active programme {self.programme_id}.")
+
+
+async def lock_receivables(tx: Transaction, receivable_ids: Collection[str]) -> dict[str, Row]:
+    """Lock receivables in id order; return those that exist."""
+    rows = await tx.pg.fetch(
+        "SELECT * FROM receivable WHERE receivable_id = ANY($1) ORDER BY receivable_id FOR NO KEY UPDATE",
+        sorted(set(receivable_ids)),
+    )
+    return {row["receivable_id"]: row for row in rows}
+
+
+async def lock_receivable(tx: Transaction, *, receivable_id: str) -> Row:
+    """Lock one receivable; UnknownReceivable when there is none."""
+    found = await lock_receivables(tx, [receivable_id])
+    if receivable_id not in found:
+        raise UnknownReceivable(receivable_id=receivable_id)
+    return found[receivable_id]
+
+
+async def lock_slices(tx: Transaction, slice_ids: Collection[str]) -> dict[str, Row]:
+    """Lock slices in id order, with what their roots say; return those that exist."""
+    rows = await tx.pg.fetch(
+        """SELECT s.*, v.obligor_id, v.currency, v.maturity_date, v.programme_id, v.receivable_id
+        FROM slice s JOIN voucher v USING (root_id)
+        WHERE s.slice_id = ANY($1) ORDER BY s.slice_id FOR NO KEY UPDATE OF s""",
+        sorted(set(slice_ids)),
+    )
+    return {row["slice_id"]: row for row in rows}
+
+
+def slice_of(row: Row) -> VoucherSlice:
+    """Return a row as a slice."""
+    return VoucherSlice(
+        row["slice_id"], row["start_minor"], row["end_minor"], row["holder_id"], SliceState(row["state"])
+    )

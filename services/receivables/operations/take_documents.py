@@ -1,0 +1,235 @@
+"""Take invoices in: a batch in one transaction, each document answered on its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from services.receivables.domain.documents import EInvoice, SellerIsObligor, due_date_of
+from services.receivables.domain.duplicates import DuplicateDocument, Standing, number_key, why_refer
+from services.receivables.domain.parties import Directory, UnknownParty, is_other_than
+from services.receivables.operations.parties import directory_of
+from shared.events.receivables import ReceivableRegistered
+from shared.messaging.outbox import append
+from shared.storage.audit import Entry, record
+from shared.storage.database import Database, Transaction
+from shared.values.ids import new_id
+from shared.values.money import Amount, Money
+from shared.values.policies import policy_on
+from shared.web.auth import ForeignParty
+
+SOURCE = "receivables"
+
+# One lock per seller and number: whoever takes in the same number waits here, so that the look-up of its namesakes and
+# the insertion see each other. The unique indexes guard even without it.
+_LOCK = """
+SELECT pg_advisory_xact_lock(k) FROM (
+    SELECT DISTINCT hashtextextended(s || ' ' || n, 8) AS k FROM unnest($1::text[], $2::text[]) AS d(s, n) ORDER BY 1) x
+"""
+_NAMESAKES = """
+SELECT DISTINCT r.receivable_id, r.seller_id, r.number_key, r.obligor_id, r.issue_year, r.number, r.syntax, r.state,
+    r.guards
+FROM receivable r JOIN unnest($1::text[], $2::text[]) AS d(seller_id, number_key) USING (seller_id, number_key)
+WHERE r.state <> 'rejected' ORDER BY r.receivable_id
+"""
+_INSERT = """
+INSERT INTO receivable (receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax,
+    profile, file, issue_date, due_date, currency, payable_minor, financeable_minor, order_reference, state, reasons,
+    guards, policy_version)
+SELECT d.receivable_id, d.seller_id, d.obligor_id, d.number, d.number_key, d.issue_year, d.document_type, d.syntax,
+    d.profile, d.file, d.issue_date, d.due_date, d.currency, d.payable, d.payable, d.order_reference, d.state,
+    string_to_array(d.reasons, ','), d.guards, d.policy_version
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[], $9::text[],
+    $10::text[], $11::date[], $12::date[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[],
+    $18::bool[], $19::text[]) WITH ORDINALITY
+    AS d(receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax, profile, file,
+        issue_date, due_date, currency, payable, order_reference, state, reasons, guards, policy_version, nth)
+ORDER BY d.nth ON CONFLICT DO NOTHING RETURNING receivable_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A document that was stored."""
+
+    receivable_id: str
+    file: str
+    seller_id: str
+    obligor_id: str
+    number: str
+    number_key: str
+    document_type: str
+    syntax: str
+    profile: str
+    issue_date: date
+    due_date: date
+    payable: Money
+    order_reference: str
+    state: str
+    reasons: tuple[str, ...]
+    guards: bool
+    policy_version: str
+
+    @property
+    def claim(self) -> tuple[str, str]:
+        """Return seller and number."""
+        return self.seller_id, self.number_key
+
+
+async def take_documents(
+    database: Database, *, documents: Sequence[tuple[str, EInvoice]], party: str | None, actor: str
+) -> list[Taken | Exception]:
+    """Take in (file, invoice) pairs; answer each with what was stored or with why nothing was.
+
+    UnknownParty, ForeignParty (a party may only bring what it sells or owes), SellerIsObligor, DuplicateDocument.
+    """
+    async with database.transaction() as tx:
+        directory = await directory_of(
+            tx, [each for _, invoice in documents for each in (invoice.seller, invoice.buyer)]
+        )
+        answers: list[Taken | Exception] = []
+        for file, invoice in documents:
+            try:
+                answers.append(_stated(invoice, file=file, directory=directory, party=party))
+            except (UnknownParty, ForeignParty, SellerIsObligor) as error:
+                answers.append(error)
+        places = [place for place, answer in enumerate(answers) if isinstance(answer, Taken)]
+        taken = [answer for answer in answers if isinstance(answer, Taken)]
+        for place, answer in zip(places, await _store(tx, taken, actor=actor), strict=True):
+            answers[place] = answer
+    return answers
+
+
+def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | None) -> Taken:
+    """Return what the document states, its parties resolved and its own reasons for a person to look."""
+    seller_id = directory.resolve(invoice.seller, which="seller")
+    obligor_id = directory.resolve(invoice.buyer, which="obligor")
+    if seller_id == obligor_id:
+        raise SellerIsObligor("Seller and obligor are the same enterprise.", enterprise_id=seller_id)
+    if party is not None and party not in {seller_id, obligor_id}:
+        raise ForeignParty
+    policy = policy_on("intake", on=invoice.issue_date)
+    due_date, said = due_date_of(invoice, default_days=policy.values["default_due_days"])
+    other_payee = invoice.payee is not None and is_other_than(invoice.payee, invoice.seller, seller_id=seller_id)
+    refer = why_refer(
+        [],
+        obligor_id=obligor_id,
+        issue_year=invoice.issue_date.year,
+        document_type=invoice.document_type,
+        other_payee=other_payee,
+    )
+    if invoice.computed is not None and invoice.computed != invoice.payable:
+        refer.append("totals_disagree")
+    return Taken(
+        receivable_id=new_id(),
+        file=file,
+        seller_id=seller_id,
+        obligor_id=obligor_id,
+        number=invoice.number,
+        number_key=number_key(invoice.number),
+        document_type=invoice.document_type,
+        syntax=invoice.syntax,
+        profile=invoice.profile,
+        issue_date=invoice.issue_date,
+        due_date=due_date,
+        payable=invoice.payable,
+        order_reference=invoice.order_reference,
+        state="referred" if refer else "validated",
+        reasons=(*said, *refer),
+        guards=True,
+        policy_version=policy.version,
+    )
+
+
+async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str) -> list[Taken | DuplicateDocument]:
+    """Insert what is new; the index decides what is not."""
+    claims = sorted({each.claim for each in taken})
+    sellers, numbers = [seller for seller, _ in claims], [number for _, number in claims]
+    await tx.pg.execute(_LOCK, sellers, numbers)
+    standing: dict[tuple[str, str], list[Standing]] = defaultdict(list)
+    for row in await tx.pg.fetch(_NAMESAKES, sellers, numbers):
+        standing[row["seller_id"], row["number_key"]].append(
+            Standing(row["receivable_id"], row["obligor_id"], row["issue_year"])
+        )
+    wanted = []
+    for each in taken:
+        wanted.append(_against(each, standing[each.claim]))
+        standing[each.claim].append(Standing(each.receivable_id, each.obligor_id, each.issue_date.year))
+    stored = await _insert(tx, wanted)
+    kept = [each for each in wanted if each.receivable_id in stored]
+    await append(tx, [_registered(each) for each in kept], source=SOURCE)
+    await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in kept])
+    if len(kept) == len(wanted):
+        return list(wanted)
+    holders: dict[tuple[str, str, int, str], DuplicateDocument] = {}
+    for row in await tx.pg.fetch(_NAMESAKES, sellers, numbers):
+        key = (row["seller_id"], row["number_key"], row["issue_year"])
+        error = DuplicateDocument(
+            receivable_id=row["receivable_id"],
+            number=row["number"],
+            issue_year=row["issue_year"],
+            syntax=row["syntax"],
+            state=row["state"],
+        )
+        holders.setdefault((*key, row["obligor_id"]), error)
+        holders.setdefault((*key, ""), error)
+    return [each if each.receivable_id in stored else _holder_of(each, holders) for each in wanted]
+
+
+def _holder_of(each: Taken, holders: Mapping[tuple[str, str, int, str], DuplicateDocument]) -> DuplicateDocument:
+    key = (*each.claim, each.issue_date.year)
+    return holders.get((*key, each.obligor_id)) or holders[*key, ""]
+
+
+def _against(each: Taken, standing: Sequence[Standing]) -> Taken:
+    """Return the document with what its namesakes say; to another obligor in the same year it only waits (R8)."""
+    year = each.issue_date.year
+    more = why_refer(standing, obligor_id=each.obligor_id, issue_year=year, document_type="", other_payee=False)
+    if not more:
+        return each
+    same_year = [other for other in standing if other.issue_year == year]
+    waits = bool(same_year) and all(other.obligor_id != each.obligor_id for other in same_year)
+    return replace(each, state="referred", reasons=(*each.reasons, *more), guards=not waits)
+
+
+async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> set[str]:
+    columns = [
+        [each.receivable_id for each in wanted],
+        [each.seller_id for each in wanted],
+        [each.obligor_id for each in wanted],
+        [each.number for each in wanted],
+        [each.number_key for each in wanted],
+        [each.issue_date.year for each in wanted],
+        [each.document_type for each in wanted],
+        [each.syntax for each in wanted],
+        [each.profile for each in wanted],
+        [each.file for each in wanted],
+        [each.issue_date for each in wanted],
+        [each.due_date for each in wanted],
+        [each.payable.currency for each in wanted],
+        [each.payable.amount_minor for each in wanted],
+        [each.order_reference for each in wanted],
+        [each.state for each in wanted],
+        [",".join(each.reasons) for each in wanted],
+        [each.guards for each in wanted],
+        [each.policy_version for each in wanted],
+    ]
+    return {row["receivable_id"] for row in await tx.pg.fetch(_INSERT, *columns)}
+
+
+def _registered(each: Taken) -> ReceivableRegistered:
+    return ReceivableRegistered(
+        receivable_id=each.receivable_id,
+        seller_id=each.seller_id,
+        obligor_id=each.obligor_id,
+        number=each.number,
+        document_type=each.document_type,
+        syntax=each.syntax,
+        issue_date=each.issue_date,
+        due_date=each.due_date,
+        payable=Amount.of(amount_minor=each.payable.amount_minor, currency=each.payable.currency),
+        state="referred" if each.state == "referred" else "validated",
+        reasons=list(each.reasons),
+    )

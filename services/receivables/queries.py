@@ -1,0 +1,169 @@
+"""What receivables' API reads; a party sees its own (R23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from services.receivables.operations.locking import UnknownReceivable, UnknownVoucher
+from shared.storage.database import Database
+from shared.storage.paging import page
+from shared.values.money import Money
+from shared.web.auth import ForeignParty
+
+_RECEIVABLE = """
+SELECT receivable_id, seller_id, obligor_id, number, document_type, syntax, issue_date, due_date, currency,
+    payable_minor, financeable_minor, state, reasons, undertaking, vouchered, drawdown_id FROM receivable
+"""
+_STATE = "AND ($2 = '' OR state = $2)"
+_PAGE = f"receivable_id > $1 {_STATE} ORDER BY receivable_id LIMIT $3"
+# Two index scans of one page each, then one page of both.
+_ALL = f"{_RECEIVABLE} WHERE {_PAGE}"
+_OWN = (
+    f"SELECT * FROM (({_RECEIVABLE} WHERE seller_id = $4 AND {_PAGE}) UNION ALL "  # noqa: S608 - constants only
+    f"({_RECEIVABLE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY receivable_id LIMIT $3"
+)
+_VOUCHER = "SELECT root_id, programme_id, obligor_id, receivable_id, currency, face_minor, maturity_date FROM voucher v"
+_VOUCHERS = f"""
+{_VOUCHER} WHERE v.root_id > $1 AND ($3::text IS NULL OR v.obligor_id = $3
+    OR EXISTS (SELECT FROM slice s WHERE s.root_id = v.root_id AND s.holder_id = $3)) ORDER BY v.root_id LIMIT $2
+"""
+_SLICES = """
+SELECT root_id, slice_id, start_minor, end_minor, holder_id, state FROM slice
+WHERE root_id = ANY($1) ORDER BY root_id, start_minor, slice_id
+"""
+_PENDING = """
+SELECT approval_id, kind, subject, content, content_hash, proposer, state FROM approval
+WHERE state = 'pending' AND approval_id > $1 AND ($3::text IS NULL OR party = $3) ORDER BY approval_id LIMIT $2
+"""
+
+
+class UnknownAssignment(LookupError):
+    """No documents were assigned to such a drawdown."""
+
+    code: ClassVar[str] = "unknown_assignment"
+
+    def __init__(self, *, drawdown_id: str) -> None:
+        """Keep the id asked for."""
+        self.drawdown_id = drawdown_id
+        super().__init__(f"Nothing was assigned to a drawdown {drawdown_id}.")
+
+
+async def receivable(database: Database, *, receivable_id: str, party: str | None) -> dict[str, Any]:
+    """Return one receivable; UnknownReceivable or ForeignParty otherwise."""
+    async with database.reader() as tx:
+        row = await tx.pg.fetchrow(f"{_RECEIVABLE} WHERE receivable_id = $1", receivable_id)
+    if row is None:
+        raise UnknownReceivable(receivable_id=receivable_id)
+    if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
+        raise ForeignParty
+    return _receivable(row, party=party)
+
+
+async def receivables(database: Database, *, after: str, limit: int, state: str, party: str | None) -> dict[str, Any]:
+    """Return a page of receivables, in the order of their intake."""
+    own = () if party is None else (party,)
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(_ALL if party is None else _OWN, after, state, limit + 1, *own)
+    return page([_receivable(row, party=party) for row in rows], limit=limit, key=lambda each: each["receivable_id"])
+
+
+async def vouchers(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
+    """Return a page of vouchers with their slices."""
+    async with database.snapshot() as tx:
+        rows = await tx.pg.fetch(_VOUCHERS, after, limit + 1, party)
+        slices = await tx.pg.fetch(_SLICES, [row["root_id"] for row in rows])
+    found = [_voucher(row, slices, party=party) for row in rows]
+    return page(found, limit=limit, key=lambda each: each["root_id"])
+
+
+async def voucher(database: Database, *, root_id: str, party: str | None) -> dict[str, Any]:
+    """Return one voucher with its slices; UnknownVoucher or ForeignParty otherwise."""
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow(f"{_VOUCHER} WHERE v.root_id = $1", root_id)
+        slices = await tx.pg.fetch(_SLICES, [root_id])
+        offered = party is not None and await tx.pg.fetchval(
+            "SELECT true FROM transfer WHERE root_id = $1 AND transferee_id = $2 LIMIT 1", root_id, party
+        )
+    if row is None:
+        raise UnknownVoucher(document_id=root_id)
+    concerned = {row["obligor_id"], *(each["holder_id"] for each in slices)}
+    if party is not None and party not in concerned and not offered:
+        raise ForeignParty
+    return _voucher(row, slices, party=party)
+
+
+async def transfers(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
+    """Return a page of transfers, offered and answered."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT t.transfer_id, t.root_id, t.slice_id, t.amount_minor, v.currency, t.transferor_id,
+                t.transferee_id, t.trade_reference, t.state FROM transfer t JOIN voucher v USING (root_id)
+            WHERE t.transfer_id > $1 AND ($3::text IS NULL OR $3 IN (t.transferor_id, t.transferee_id))
+            ORDER BY t.transfer_id LIMIT $2""",
+            *(after, limit + 1, party),
+        )
+    found = []
+    for row in rows:
+        each = dict(row)
+        each["amount"] = Money(each.pop("amount_minor"), each.pop("currency")).wire()
+        found.append(each)
+    return page(found, limit=limit, key=lambda each: each["transfer_id"])
+
+
+async def assignment(database: Database, *, drawdown_id: str, party: str | None) -> dict[str, Any]:
+    """Return the assignment of documents to a drawdown, with the proof of its notices; UnknownAssignment otherwise."""
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow("SELECT * FROM assignment WHERE drawdown_id = $1", drawdown_id)
+        notices = await tx.pg.fetch(
+            "SELECT obligor_id, notified_at, digest FROM notice WHERE drawdown_id = $1 ORDER BY obligor_id", drawdown_id
+        )
+    if row is None:
+        raise UnknownAssignment(drawdown_id=drawdown_id)
+    if party is not None and party != row["enterprise_id"]:
+        raise ForeignParty
+    names = ("drawdown_id", "state", "documents", "registry_reference", "registered_at", "code", "reason")
+    return {**{name: row[name] for name in names}, "notices": [dict(notice) for notice in notices]}
+
+
+async def notices(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
+    """Return a page of the notices of assignment that an obligor got, as they were written."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT notice_id, drawdown_id, obligor_id, body, digest, notified_at FROM notice
+            WHERE notice_id > $1 AND ($3::text IS NULL OR obligor_id = $3) ORDER BY notice_id LIMIT $2""",
+            *(after, limit + 1, party),
+        )
+    return page([dict(row) for row in rows], limit=limit, key=lambda each: each["notice_id"])
+
+
+async def proposals(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
+    """Return a page of what waits for a second person."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(_PENDING, after, limit + 1, party)
+    return page([dict(row) for row in rows], limit=limit, key=lambda each: each["approval_id"])
+
+
+def _receivable(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:
+    found = dict(row)
+    currency, drawdown_id = found.pop("currency"), found.pop("drawdown_id")
+    for name in ("payable", "financeable"):
+        found[name] = Money(found.pop(f"{name}_minor"), currency).wire()
+    # The obligor was told of the assignment; whether its supplier has borrowed on it is not its business.
+    shown = party is None or party == row["seller_id"]
+    if not shown and found["state"] == "financed":
+        found["state"] = "assigned"
+    return {**found, "assigned_to": drawdown_id if shown else None}
+
+
+def _voucher(row: Mapping[str, Any], slices: list[Mapping[str, Any]], *, party: str | None) -> dict[str, Any]:
+    found = dict(row)
+    found["face"] = Money(found.pop("face_minor"), found.pop("currency")).wire()
+    mine = [dict(each) for each in slices if each["root_id"] == row["root_id"]]
+    for each in mine:
+        del each["root_id"]
+        if party == row["obligor_id"] and each["state"] == "financed" and each["holder_id"] != party:
+            each["state"] = "assigned"
+    if party not in {None, row["obligor_id"]}:
+        mine = [each for each in mine if each["holder_id"] == party]
+    return {**found, "slices": mine}

@@ -1,0 +1,76 @@
+"""The HTTP shapes of receivables."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from shared.values.money import Amount
+
+_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+Id = Annotated[str, Field(pattern=_ID)]
+
+
+def _plain(text: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t" for character in text):
+        message = "control characters are not text"
+        raise ValueError(message)
+    return text
+
+
+Reason = Annotated[str, Field(min_length=3, max_length=1000), AfterValidator(_plain)]
+Reference = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
+
+
+class Body(BaseModel):
+    """A request body: what it does not name, it does not take."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ConfirmationIn(Body):
+    """What the obligor confirms; an irrevocable undertaking is never assumed."""
+
+    receivable_ids: list[Id] = Field(min_length=1, max_length=1000)
+    undertaking: Literal["none", "irrevocable"]
+    due_date: date | None = None
+
+
+class ReasonIn(Body):
+    """Why."""
+
+    reason: Reason
+
+
+class ReferralDecisionIn(Body):
+    """What a person decides on a document that waited, and why."""
+
+    decision: Literal["accept", "reject"]
+    reason: Reason
+
+
+class DilutionIn(Body):
+    """A credit note or set-off: how much, why, and the note's own reference."""
+
+    amount: Amount
+    reason: Reason
+    reference: Reference
+
+
+class VoucherIn(Body):
+    """The confirmed payable to issue a voucher over."""
+
+    programme_id: Id
+    receivable_id: Id
+
+
+class TransferIn(Body):
+    """A part of a slice, for whom, and the trade that it pays."""
+
+    slice_id: Id
+    amount: Amount
+    transferee_id: Id
+    trade_reference: Reference
