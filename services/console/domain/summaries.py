@@ -33,7 +33,7 @@ SUMMARIES: dict[str, str] = {
     "rating.recorded.v1": "{enterprise_id} is rated {grade}, at most {cap}",
     "limit.propagated.v1": "{programme_id}: {reserved} of {pool} reserved, {changed_lines} lines changed ({cause})",
     "line.changed.v1": "The line of {enterprise_id}, tier {tier} {direction}: {cap_before} → {cap}",
-    "drawdown.held.v1": "{enterprise_id} draws {principal}; {held} is held until the documents are assigned",
+    "drawdown.held.v1": "{enterprise_id} draws {principal}, {held} is held",
     "drawdown.referred.v1": "A person decides on the drawdown of {who}: {reasons}",
     "drawdown.approved.v1": "The drawdown of {enterprise_id} over {principal} is approved until {maturity_date}",
     "drawdown.released.v1": "The hold of {who} is released: {reason}",

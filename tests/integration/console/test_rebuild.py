@@ -26,8 +26,16 @@ from shared.storage.database import Database, migrate
 from tests.integration.console.story import story
 from tests.support.messaging import running, until
 from tests.support.service import bench, settings_for
+from tributary.embedded.kafka import EmbeddedKafka
 
-pytestmark = pytest.mark.xdist_group("console_rebuild")
+
+@pytest.fixture
+async def own_kafka(tmp_path: Path) -> AsyncIterator[str]:
+    """Give a broker of this test's own: it publishes on the real topics, which others' consumers may read."""
+    kafka = EmbeddedKafka(tmp_path / "kafka")
+    await kafka.start()
+    yield kafka.bootstrap_servers
+    kafka.kill()
 
 
 @asynccontextmanager
@@ -76,12 +84,12 @@ async def _state(database: Database) -> str:
 
 
 async def test_i7_topics_applied_again_from_their_beginning_give_the_same_state(
-    fresh_database: str, postgres_url: str, kafka_bootstrap: str, unique_name: str, tmp_path: Path
+    fresh_database: str, postgres_url: str, own_kafka: str, unique_name: str, tmp_path: Path
 ) -> None:
-    settings: Settings = settings_for(url=fresh_database, home=tmp_path, bootstrap_servers=kafka_bootstrap)
+    settings: Settings = settings_for(url=fresh_database, home=tmp_path, bootstrap_servers=own_kafka)
     async with bench("console", build, url=fresh_database, home=tmp_path) as console:
         live = console.database
-        await _publish(live, kafka_bootstrap, story())
+        await _publish(live, own_kafka, story())
 
         async def caught_up() -> bool:
             return await _kept(live) >= len(story())
@@ -93,7 +101,7 @@ async def test_i7_topics_applied_again_from_their_beginning_give_the_same_state(
         await working
         async with live.snapshot() as tx:
             expected, reached = await queries.state_hash(tx), await queries.offsets(tx)
-        arguments = {"bootstrap_servers": kafka_bootstrap, "handlers": HANDLERS, "topics": TOPICS}
+        arguments = {"bootstrap_servers": own_kafka, "handlers": HANDLERS, "topics": TOPICS}
         async with _empty(postgres_url, f"{unique_name}_again") as again:
             applied = await rebuild(again, **arguments, until=reached)  # type: ignore[arg-type] # of mixed kinds
             assert await _state(again) == expected

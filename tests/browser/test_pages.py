@@ -1,0 +1,159 @@
+"""The pages in a real browser: clean for assistive technology, readable without JavaScript, live with it.
+
+They need a Chromium on PATH, which no set-up of ours installs; without one they skip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+import services.console.main
+import services.onboarding.main
+from services.onboarding.operations.identities import register_identity
+from shared.web.auth import COOKIE
+from shared.web.serving import Composite, listen, serve
+from tests.integration.console.story import apply, received, story
+from tests.support.service import Bench, bench
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+PAGES = ("", "feed", "exposure", "drawdowns", "queues", "nowhere")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")
+
+
+@dataclass
+class Site:
+    """Console and onboarding on one origin, and a browser."""
+
+    origin: str
+    console: Bench
+    onboarding: Bench
+    browser: Browser
+
+    @asynccontextmanager
+    async def page(self, *, signed_in: bool = True, **options: Any) -> AsyncIterator[Page]:
+        """Open a page in a context of its own; what the browser complains of fails the test."""
+        context = await self.browser.new_context(base_url=self.origin, **options)
+        complaints: list[str] = []
+        if signed_in:
+            issuer = self.console.app.fastapi.state.issuer
+            token = issuer.issue(subject="r", roles=["risk_officer"], party=None, client_id="r")
+            await context.add_cookies([{"name": COOKIE, "value": token, "url": self.origin}])
+        page = await context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+        yield page
+        await context.close()
+        assert complaints == []
+
+
+@pytest.fixture
+async def site(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[Site]:
+    second = f"{unique_name}_onboarding"
+    server = await asyncpg.connect(postgres_url)
+    await server.execute(f'CREATE DATABASE "{second}"')
+    other = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{second}"))
+    async with (
+        bench("console", services.console.main.build, url=fresh_database, home=tmp_path) as console,
+        bench("onboarding", services.onboarding.main.build, url=other, home=tmp_path) as onboarding,
+    ):
+        app = Composite({"console": console.app, "onboarding": onboarding.app}, fallback=console.app)
+        stop, ready, listener = asyncio.Event(), asyncio.Event(), listen(host="127.0.0.1", port=0)
+        serving = asyncio.create_task(serve(app, listener=listener, stop=stop, ready=ready))
+        await ready.wait()
+        async with async_playwright() as playwright:
+            # In a container the tests may run as root, where Chromium's own sandbox refuses to start.
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", console, onboarding, browser)
+            await browser.close()
+        stop.set()
+        await serving
+        listener.close()
+    await server.execute(f'DROP DATABASE "{second}" WITH (FORCE)')
+    await server.close()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_page_has_an_accessibility_violation(site: Site, language: str, scheme: str) -> None:
+    await apply(site.console.database, received(story()))
+    async with site.page(color_scheme=scheme, reduced_motion="reduce") as page:
+        for name in PAGES:
+            await page.goto(f"/console/{name}?lang={language}")
+            assert await page.locator("html").get_attribute("lang") == language
+            results = await Axe().run(page)
+            assert results.violations_count == 0, results.generate_report()
+            assert len(results.response["passes"]) > 10, "the rules were not applied"
+
+
+async def test_pages_read_without_javascript(site: Site) -> None:
+    await apply(site.console.database, received(story()))
+    async with site.page(java_script_enabled=False) as page:
+        await page.goto("/console/feed")
+        assert await page.locator("#events tr").count() == len(story())
+        assert await page.locator(".pause").is_hidden()
+        await page.get_by_role("link", name="Exposure").click()
+        assert await page.get_by_role("row", name="Huai River Castings").is_visible()
+        await page.get_by_role("link", name="中文").click()
+        assert await page.get_by_role("heading", level=1).inner_text() == "敞口"
+
+
+async def test_a_new_event_appears_by_itself_until_the_reader_pauses(site: Site) -> None:
+    told = received(story())
+    await apply(site.console.database, told[:3])
+    async with site.page() as page:
+        await page.goto("/console/feed")
+        await page.get_by_text("Live", exact=True).wait_for()
+        await apply(site.console.database, told[3:4])
+        await page.get_by_text("Tai Lake Moulds is registered").wait_for(timeout=5000)
+        assert "Tai Lake Moulds" in await page.locator("#events tr").first.inner_text()
+        assert await page.locator("#events tr").count() == 4
+        await page.get_by_role("button", name="Pause").click()
+        await apply(site.console.database, told[4:5])
+        await page.wait_for_timeout(1500)
+        assert await page.locator("#events tr").count() == 4
+        await page.get_by_role("button", name="Resume").click()
+        await page.locator("#events tr").nth(4).wait_for()
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_person_signs_in_and_out(site: Site, *, script: bool) -> None:
+    made = await register_identity(site.onboarding.database, name="Li", roles=["bank_maker"], party=None, actor="test")
+    async with site.page(signed_in=False, java_script_enabled=script) as page:
+        await page.goto("/console/exposure")
+        assert urlsplit(page.url).path == "/console/"
+        await page.get_by_label("Client id").fill(made["client_id"])
+        if script:
+            await page.get_by_label("Client secret").fill("a guess")
+            await page.get_by_role("button", name="Sign in").click()
+            assert "not known" in await page.get_by_role("alert").inner_text()
+        await page.get_by_label("Client secret").fill(made["client_secret"])
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url("**/console/feed")
+        await page.get_by_role("button", name="Sign out").click()
+        await page.wait_for_url("**/console/")
+        await page.goto("/console/feed")
+        assert urlsplit(page.url).path == "/console/"
+
+
+async def test_the_keyboard_reaches_the_content_and_a_narrow_screen_never_scrolls_sideways(site: Site) -> None:
+    await apply(site.console.database, received(story()))
+    async with site.page(viewport={"width": 390, "height": 800}) as page:
+        for name in PAGES[1:-1]:
+            await page.goto(f"/console/{name}")
+            await page.keyboard.press("Tab")
+            assert await page.evaluate("document.activeElement.className") == "skip"
+            await page.keyboard.press("Enter")
+            assert await page.evaluate("document.activeElement.id") == "main"
+            assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
