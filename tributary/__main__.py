@@ -1,0 +1,5 @@
+"""`python -m tributary` is `tributary`."""
+
+from tributary.cli import main
+
+main()
