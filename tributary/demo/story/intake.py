@@ -19,7 +19,11 @@ _EARLIEST_DUE = timedelta(days=10)
 _LATEST_MAIN_DUE = timedelta(days=MAIN_DUE_DAYS + 2)
 _LATEST_DUE = timedelta(days=170)
 _SMALLEST = 10
-_ASSIGNED_PERHAPS = frozenset({"payee_is_not_the_seller", "factored_invoice"})
+_SUSPECT = {
+    "payee_is_not_the_seller": "perhaps assigned already",
+    "factored_invoice": "perhaps assigned already",
+    "totals_disagree": "its totals contradict what is payable",
+}
 
 
 async def take_in(world: World) -> None:
@@ -147,12 +151,12 @@ async def _make_up(world: World, step: Step, name: str, seller: str, buyer: str)
 
 
 async def _decide_referrals(world: World, step: Step) -> None:
-    """Turn down what is to be paid to another than the seller; a number used again may be another claim (R8)."""
+    """Turn down what may be assigned already or contradicts itself; a number used again may be another claim (R8)."""
     waiting = [each for each in world.receivables.values() if each["state"] == "referred"]
     for each in waiting:
         reasons = ", ".join(each["reasons"])
-        assigned = not _ASSIGNED_PERHAPS.isdisjoint(each["reasons"])
-        decision, why = ("reject", "perhaps assigned already") if assigned else ("accept", "another claim")
+        suspect = [_SUSPECT[reason] for reason in each["reasons"] if reason in _SUSPECT]
+        decision, why = ("reject", suspect[0]) if suspect else ("accept", "another claim")
         body = {"decision": decision, "reason": f"{why}: {reasons}"[:500]}
         await world.checker.post(f"/receivables/v1/receivables/{each['receivable_id']}/referral-decisions", body)
         step.say(f"{each['number']}: {decision}, {why} ({reasons})")

@@ -18,10 +18,11 @@ async def come_due(world: World) -> None:
     """Close days to maturity, collect in two parts, draw again."""
     due = date.fromisoformat(world.slots.main["due_date"])
     payable = minor(world.slots.main["payable"])
-    part = payable * _PART_PERCENT // 100
     async with world.stage.step("business days are closed up to the due date; the anchor pays a part") as step:
         days = await world.close_days(up_to=due - timedelta(days=1))
         step.say(f"{days} days closed")
+        loan = await loan_in(world, world.loan_id, "disbursed")
+        part = min(payable * _PART_PERCENT // 100, minor(loan["outstanding"]) // 2)
         await _pay_part(world, step, part)
     async with world.stage.step("days go on past maturity and grace; the rest comes late, with a penalty") as step:
         loan = await loan_in(world, world.loan_id, "disbursed")
