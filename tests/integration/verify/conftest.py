@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -13,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.messaging.kafka import ensure_topics
 from tests.integration.verify.clean import Copies, make_clean
+from tests.integration.verify.spoiling import Spoiled, copied
 from tests.support.servers import addresses
-from tributary.services import SERVICES
 
-Spoil = Callable[..., Awaitable[Copies]]
+Copy = Callable[..., Awaitable[Copies]]
 
 
 @pytest.fixture(scope="session")
@@ -32,28 +31,15 @@ def clean(verify_servers: dict[str, str]) -> Copies:
 
 
 @pytest.fixture
-async def spoil(clean: Copies, unique_name: str) -> AsyncIterator[Spoil]:
-    """Return what copies the databases of some services and runs statements on them."""
+async def copy(clean: Copies, unique_name: str) -> AsyncIterator[Copy]:
+    """Return what copies the databases of some services and runs statements on the copies."""
     connection = await asyncpg.connect(clean.server_url)
     made: list[str] = []
 
-    async def spoiled(**statements: str | list[str]) -> Copies:
-        urls = dict(clean.urls)
-        for service, given in statements.items():
-            assert service in SERVICES
-            name = f"{unique_name}_{service}"
-            origin = urlsplit(clean.urls[service]).path.removeprefix("/")
-            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{origin}"')
-            made.append(name)
-            urls[service] = urlunsplit(urlsplit(clean.server_url)._replace(path=f"/{name}"))
-            copy = await asyncpg.connect(urls[service])
-            for statement in [given] if isinstance(given, str) else given:
-                done = await copy.execute(statement)
-                assert not done.endswith(" 0"), f"nothing was spoiled: {statement}"
-            await copy.close()
-        return clean.model_copy(update={"urls": urls})
+    async def copy_and_spoil(**statements: Spoiled) -> Copies:
+        return await copied(connection, clean, name=unique_name, made=made, statements=statements)
 
-    yield spoiled
+    yield copy_and_spoil
     for name in made:
         await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     await connection.close()

@@ -177,7 +177,6 @@ async def _lent(tx: Transaction, each: Draw) -> None:
         currency="CNY",
         principal_minor=each.exposure,
         face_minor=each.exposure,
-        exposure_minor=each.exposure,
         paid_out_minor=each.exposure,
         day_count="ACT/360",
         interest_payer="seller",

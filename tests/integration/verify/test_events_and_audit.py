@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from shared.events.topics import partition_of
 from tests.integration.verify.clean import Copies
-from tests.integration.verify.conftest import Spoil
+from tests.integration.verify.conftest import Copy
+from tests.integration.verify.spoiling import found
+from tributary.services import SERVICES
 from tributary.verify import i05_outbox_and_topic, i06_sequences, i11_audit_chain
-from tributary.verify.result import Result
 from tributary.verify.snapshots import world_of
 
 pytestmark = pytest.mark.xdist_group("verify")
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.xdist_group("verify")
 _PENDING = "INSERT INTO outbox_pending SELECT topic || '-0', position FROM outbox ORDER BY position DESC LIMIT 1"
 _UNSENT = """INSERT INTO outbox (id, topic, subject, sequence, type, source, body)
     VALUES ('lost', 'scf.onboarding.link.v1', 'l1', 1, 'link.recorded.v1', 'onboarding', '{}')"""
-
-
-async def _run(module: Any, settings: Copies, *, stopped: bool = False) -> Result:
-    async with world_of(settings, stopped=stopped) as world:
-        result: Result = await module.check(world)
-    return result
 
 
 async def _send(clean: Copies, *, topic: str, subject: str, event_id: str, sequence: int) -> None:
@@ -40,7 +33,7 @@ async def _send(clean: Copies, *, topic: str, subject: str, event_id: str, seque
 
 
 async def test_i5_a_clean_state_is_found_clean(clean: Copies) -> None:
-    result = await _run(i05_outbox_and_topic, clean)
+    result = await found(i05_outbox_and_topic, clean)
     assert (result.violations, result.examples) == (0, [])
     assert result.checked >= 12
 
@@ -55,52 +48,49 @@ async def test_i5_a_clean_state_is_found_clean(clean: Copies) -> None:
         (_UNSENT, "was acked but is not there"),
     ],
 )
-async def test_i5_an_outbox_that_differs_from_its_topic_is_caught(spoil: Spoil, statement: str, says: str) -> None:
-    result = await _run(i05_outbox_and_topic, await spoil(onboarding=statement))
+async def test_i5_an_outbox_that_differs_from_its_topic_is_caught(clean: Copies, statement: str, says: str) -> None:
+    result = await found(i05_outbox_and_topic, clean, onboarding=statement)
     assert result.violations == 1
     assert says in result.examples[0]
 
 
-async def test_i5_what_waits_for_the_relay_is_in_flight_for_a_minute_and_then_a_violation(spoil: Spoil) -> None:
-    young = await _run(i05_outbox_and_topic, await spoil(onboarding=[_UNSENT, _PENDING]))
+async def test_i5_what_waits_for_the_relay_is_in_flight_for_a_minute_and_then_a_violation(clean: Copies) -> None:
+    young = await found(i05_outbox_and_topic, clean, onboarding=[_UNSENT, _PENDING])
     assert (young.violations, young.flying) == (0, 1)
 
 
-async def test_i5_what_waits_for_longer_than_a_minute_is_a_violation(spoil: Spoil) -> None:
+async def test_i5_what_waits_for_longer_than_a_minute_is_a_violation(clean: Copies) -> None:
     old = "UPDATE outbox SET time = time - interval '61 s' WHERE id = 'lost'"
-    settings = await spoil(onboarding=[_UNSENT, _PENDING, old])
-    result = await _run(i05_outbox_and_topic, settings)
+    result = await found(i05_outbox_and_topic, clean, onboarding=[_UNSENT, _PENDING, old])
     assert (result.violations, result.flying) == (1, 1)
     assert "was not sent" in result.examples[0]
 
 
-async def test_what_was_in_flight_when_the_platform_stopped_has_not_aged_since(spoil: Spoil) -> None:
-    long_ago = "UPDATE outbox SET time = time - interval '1 day'"
-    leases = "UPDATE lease SET expires_at = expires_at - interval '1 day'"
-    audit = "TRUNCATE audit, audit_unsealed, audit_seal"
-    trigger = "ALTER TABLE audit DISABLE TRIGGER audit_append_only"
-    everywhere = {
-        service: [f"DO $$ BEGIN {trigger}; {audit}; {long_ago}; {leases}; END $$"]
-        for service in ("receivables", "risk", "credit", "settlement", "console")
-    }
-    settings = await spoil(onboarding=[_UNSENT, _PENDING, trigger, audit, long_ago, leases], **everywhere)
-    running, stopped = (
-        await _run(i05_outbox_and_topic, settings),
-        await _run(i05_outbox_and_topic, settings, stopped=True),
-    )
-    assert (running.violations, running.flying) == (1, 1)
-    assert (stopped.violations, stopped.flying) == (0, 1)
+async def test_what_was_in_flight_when_the_platform_stopped_has_not_aged_since(copy: Copy) -> None:
+    yesterday = """DO $$ BEGIN
+        ALTER TABLE audit DISABLE TRIGGER audit_append_only;
+        UPDATE outbox SET time = time - interval '1 day';
+        UPDATE audit SET at = at - interval '1 day';
+        UPDATE lease SET expires_at = expires_at - interval '1 day'; END $$"""
+    everywhere = {service: [yesterday] for service in SERVICES}
+    settings = await copy(**everywhere | {"onboarding": [_UNSENT, _PENDING, yesterday]})
+    found = {}
+    for stopped in (False, True):
+        async with world_of(settings, stopped=stopped) as world:
+            found[stopped] = await i05_outbox_and_topic.check(world)
+    assert (found[False].violations, found[False].flying) == (1, 1)
+    assert (found[True].violations, found[True].flying) == (0, 1)
 
 
 async def test_i5_copies_are_counted_only_and_a_record_without_a_row_is_caught(
-    clean: Copies, spoil: Spoil, spoilt_topic: str
+    clean: Copies, spoilt_topic: str
 ) -> None:
     for _ in range(2):
         await _send(clean, topic=spoilt_topic, subject="d1", event_id="d1-1", sequence=1)
     row = """INSERT INTO outbox (id, topic, subject, sequence, type, source, body)
         VALUES ('d1-1', 'scf.risk.decision.v1', 'd1', 1, 'x.y.v1', 'risk', '{}')"""
-    with_row = await _run(i05_outbox_and_topic, await spoil(risk=row))
-    without_row = await _run(i05_outbox_and_topic, clean)
+    with_row = await found(i05_outbox_and_topic, clean, risk=row)
+    without_row = await found(i05_outbox_and_topic, clean)
     assert with_row.violations == 0
     assert with_row.notes == ["1 copies (harmless: consumers skip them)"]
     assert without_row.violations == 2
@@ -111,7 +101,7 @@ async def test_i6_sequences_from_one_without_a_gap_are_clean_and_copies_do_not_m
 ) -> None:
     for sequence in (1, 2, 1, 2, 3):
         await _send(clean, topic=spoilt_topic, subject="d1", event_id=f"d1-{sequence}", sequence=sequence)
-    result = await _run(i06_sequences, clean)
+    result = await found(i06_sequences, clean)
     assert (result.violations, result.examples) == (0, [])
     assert result.checked >= 6 + 5
 
@@ -120,13 +110,13 @@ async def test_i6_sequences_from_one_without_a_gap_are_clean_and_copies_do_not_m
 async def test_i6_a_gap_is_caught(clean: Copies, spoilt_topic: str, sequences: tuple[int, ...]) -> None:
     for sequence in sequences:
         await _send(clean, topic=spoilt_topic, subject="d1", event_id=f"d1-{sequence}", sequence=sequence)
-    result = await _run(i06_sequences, clean)
+    result = await found(i06_sequences, clean)
     assert result.violations == 1
     assert "was next" in result.examples[0]
 
 
 async def test_i11_a_clean_audit_log_is_found_clean(clean: Copies) -> None:
-    result = await _run(i11_audit_chain, clean)
+    result = await found(i11_audit_chain, clean)
     assert (result.violations, result.flying, result.examples) == (0, 0, [])
     assert result.checked >= 3
 
@@ -146,22 +136,22 @@ _GUARD = "ALTER TABLE audit ENABLE TRIGGER audit_append_only"
         ("INSERT INTO audit (actor, action, subject, facts) VALUES ('a', 'b', 'c', '{}')", "neither sealed"),
     ],
 )
-async def test_i11_a_changed_audit_log_is_caught(spoil: Spoil, statement: str, says: str) -> None:
-    result = await _run(i11_audit_chain, await spoil(onboarding=[_UNGUARD, statement, _GUARD]))
+async def test_i11_a_changed_audit_log_is_caught(clean: Copies, statement: str, says: str) -> None:
+    result = await found(i11_audit_chain, clean, onboarding=[_UNGUARD, statement, _GUARD])
     assert result.violations == 1
     assert says in result.examples[0]
 
 
-async def test_i11_a_log_that_could_be_changed_is_caught(spoil: Spoil) -> None:
-    result = await _run(i11_audit_chain, await spoil(onboarding=_UNGUARD))
+async def test_i11_a_log_that_could_be_changed_is_caught(clean: Copies) -> None:
+    result = await found(i11_audit_chain, clean, onboarding=_UNGUARD)
     assert result.examples == ["onboarding: nothing keeps the audit log append-only"]
 
 
-async def test_i11_a_row_that_no_sealer_takes_up_is_in_flight_for_a_minute(spoil: Spoil) -> None:
+async def test_i11_a_row_that_no_sealer_takes_up_is_in_flight_for_a_minute(clean: Copies) -> None:
     fresh = """WITH a AS (INSERT INTO audit (at, actor, action, subject, facts)
         VALUES (clock_timestamp() - interval '{} s', 'a', 'b', 'c', '{{}}') RETURNING position)
         INSERT INTO audit_unsealed SELECT position FROM a"""
-    young = await _run(i11_audit_chain, await spoil(onboarding=fresh.format(0)))
-    old = await _run(i11_audit_chain, await spoil(risk=fresh.format(61)))
+    young = await found(i11_audit_chain, clean, onboarding=fresh.format(0))
+    old = await found(i11_audit_chain, clean, risk=fresh.format(61))
     assert (young.violations, young.flying) == (0, 1)
     assert (old.violations, old.flying) == (1, 1)
