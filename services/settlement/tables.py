@@ -9,7 +9,7 @@ _LOAN = (
     """CREATE TABLE loan (
         loan_id text PRIMARY KEY, programme_id text NOT NULL, enterprise_id text NOT NULL, obligor_id text NOT NULL,
         payee_id text NOT NULL, form text NOT NULL CHECK (form IN ('loan', 'purchase')), currency text NOT NULL,
-        principal_minor bigint NOT NULL, face_minor bigint NOT NULL, exposure_minor bigint NOT NULL,
+        principal_minor bigint NOT NULL, face_minor bigint NOT NULL,
         fee_minor bigint NOT NULL, discount_minor bigint NOT NULL, paid_out_minor bigint NOT NULL,
         holdback_minor bigint NOT NULL, rate int NOT NULL, penalty_rate int NOT NULL, day_count text NOT NULL,
         interest_payer text NOT NULL, recourse boolean NOT NULL, document_due_date date NOT NULL,
@@ -19,6 +19,7 @@ _LOAN = (
         reason text, incident text, instructed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         disbursed_date date, closed_date date, accrued_through date, last_receipt_date date,
         outstanding_minor bigint NOT NULL DEFAULT 0 CHECK (outstanding_minor >= 0),
+        received_minor bigint NOT NULL DEFAULT 0,
         interest_minor bigint NOT NULL DEFAULT 0, interest_paid_minor bigint NOT NULL DEFAULT 0,
         penalty_minor bigint NOT NULL DEFAULT 0, penalty_paid_minor bigint NOT NULL DEFAULT 0,
         discount_earned_minor bigint NOT NULL DEFAULT 0,
@@ -99,7 +100,7 @@ SETTLEMENT_1: tuple[str, ...] = (
     "CREATE TABLE enterprise (enterprise_id text PRIMARY KEY, name text NOT NULL, account text NOT NULL)",
     """CREATE TABLE drawdown (
         drawdown_id text PRIMARY KEY, enterprise_id text NOT NULL, obligor_id text NOT NULL,
-        document_ids text[] NOT NULL, base_minor bigint NOT NULL)""",
+        document_ids text[] NOT NULL)""",
     *_LOAN,
     *_RAIL,
     *_LEDGER,

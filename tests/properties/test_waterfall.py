@@ -127,7 +127,7 @@ def test_r20_a_disbursement_balances_whoever_bears_the_discount(
     if paid_out <= 0:
         return
     entries = disbursement(
-        form="purchase", exposure_minor=face, discount_minor=discount, fee_minor=fee, paid_out_minor=paid_out
+        form="purchase", principal_minor=face, discount_minor=discount, fee_minor=fee, paid_out_minor=paid_out
     )
     for each in entries:
         assert sum(line.debit for line in each.postings) == sum(line.credit for line in each.postings)

@@ -95,15 +95,15 @@ def entry(kind: Kind, postings: Iterable[Posting]) -> Entry:
 
 
 def disbursement(
-    *, form: Form, exposure_minor: int, discount_minor: int, fee_minor: int, paid_out_minor: int
+    *, form: Form, principal_minor: int, discount_minor: int, fee_minor: int, paid_out_minor: int
 ) -> list[Entry]:
     """Return the payment and the fee kept back; a discount that the seller does not bear is due from the anchor."""
-    due_from_anchor = paid_out_minor + fee_minor + discount_minor - exposure_minor
+    due_from_anchor = paid_out_minor + fee_minor + discount_minor - principal_minor
     lent = Account.LOANS if form == "loan" else Account.PURCHASES
     paid = entry(
         Kind.DISBURSEMENT,
         [
-            Posting(lent, debit=exposure_minor),
+            Posting(lent, debit=principal_minor),
             Posting(Account.INTEREST_DUE, debit=due_from_anchor),
             Posting(Account.NOSTRO, credit=paid_out_minor),
             Posting(Account.CLEARING, credit=fee_minor),

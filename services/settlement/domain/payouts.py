@@ -35,10 +35,10 @@ class AlreadyMatured(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """What a drawdown becomes: the exposure (face or principal), the discount kept, what is paid out."""
+    """What a drawdown becomes: the discount kept, the face not advanced, what is paid out."""
 
-    exposure_minor: int
     discount_minor: int
+    holdback_minor: int
     paid_out_minor: int
 
 
@@ -54,20 +54,22 @@ def payout(
     value_date: date,
     maturity_date: date,
 ) -> Payout:
-    """Return what goes out: principal − fee, or face − discount − fee; when the anchor pays the discount, face − fee.
+    """Return what goes out: of a loan principal − fee; of a purchase principal − discount − fee.
 
-    NothingToPay or AlreadyMatured when the terms cannot be.
+    A purchase advances the principal on its face, all of it or less the holdback; the discount is simple interest on
+    what is advanced. When the anchor pays the interest nothing is kept for it. NothingToPay or AlreadyMatured when the
+    terms cannot be.
     """
     if maturity_date <= value_date:
         raise AlreadyMatured(maturity_date=maturity_date, value_date=value_date)
-    exposure, discount = principal_minor, 0
+    discount, holdback = 0, 0
     if form == "purchase":
-        exposure = face_minor
         exact = interest(
-            principal_minor=face_minor, rate=rate, start=value_date, end=maturity_date, day_count=day_count
+            principal_minor=principal_minor, rate=rate, start=value_date, end=maturity_date, day_count=day_count
         )
         discount = round_half_even(numerator=exact.numerator, denominator=exact.denominator)
-    paid_out = exposure - fee_minor - (discount if interest_payer == "seller" else 0)
+        holdback = max(0, face_minor - principal_minor)
+    paid_out = principal_minor - fee_minor - (discount if interest_payer == "seller" else 0)
     if paid_out <= 0:
         raise NothingToPay
-    return Payout(exposure, discount, paid_out)
+    return Payout(discount, holdback, paid_out)

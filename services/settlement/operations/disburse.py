@@ -73,11 +73,11 @@ def _move(loan: Loan, result: Executed, happened: Happened, work: Work) -> None:
 def _disburse(loan: Loan, value_date: date, work: Work) -> None:
     row = loan.row
     loan.disbursed_date = loan.accrued_through = value_date
-    loan.outstanding = row["exposure_minor"]
+    loan.outstanding = row["principal_minor"]
     loan.balances = [Balance(value_date, loan.outstanding)]
     paid = disbursement(
         form=row["form"],
-        exposure_minor=row["exposure_minor"],
+        principal_minor=row["principal_minor"],
         discount_minor=row["discount_minor"],
         fee_minor=row["fee_minor"],
         paid_out_minor=row["paid_out_minor"],

@@ -25,19 +25,18 @@ from shared.values.rates import parse_rate
 
 _LOAN = """
 INSERT INTO loan (loan_id, programme_id, enterprise_id, obligor_id, payee_id, form, currency, principal_minor,
-    face_minor, exposure_minor, fee_minor, discount_minor, paid_out_minor, holdback_minor, rate, penalty_rate,
+    face_minor, fee_minor, discount_minor, paid_out_minor, holdback_minor, rate, penalty_rate,
     day_count, interest_payer, recourse, document_due_date, maturity_date, grace_days, collection_account,
     seller_account, end_to_end_id, state, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-    $25, $26, $27)
+    $25, $26)
 """
 _PAYMENT = """
 INSERT INTO payment (end_to_end_id, loan_id, purpose, account, currency, amount_minor, value_date)
 VALUES ($1, $2, 'disbursement', $3, $4, $5, $6)
 """
 _PROJECTED = """
-SELECT a.drawdown_id, p.cut_off, p.zone, e.account, coalesce(d.base_minor, 0) AS base_minor,
-    coalesce(d.document_ids, '{}') AS document_ids
+SELECT a.drawdown_id, p.cut_off, p.zone, e.account, coalesce(d.document_ids, '{}') AS document_ids
 FROM unnest($1::text[], $2::text[], $3::text[]) AS a(drawdown_id, programme_id, enterprise_id)
 LEFT JOIN programme p ON p.programme_id = a.programme_id
 LEFT JOIN enterprise e ON e.enterprise_id = a.enterprise_id
@@ -134,7 +133,6 @@ def _instruct(said: DrawdownApproved, known: Mapping[str, Any], open_date: date 
 
 def _loan_row(each: _Instruction) -> tuple[Any, ...]:
     said, terms = each.said, each.terms
-    holdback = max(0, each.known["base_minor"] - terms.exposure_minor) if said.form == "purchase" else 0
     return (
         said.drawdown_id,
         said.programme_id,
@@ -145,11 +143,10 @@ def _loan_row(each: _Instruction) -> tuple[Any, ...]:
         said.principal.currency,
         said.principal.minor,
         said.face.minor,
-        terms.exposure_minor,
         said.fee.minor,
         terms.discount_minor,
         terms.paid_out_minor,
-        holdback,
+        terms.holdback_minor,
         parse_rate(said.rate),
         parse_rate(said.penalty_rate),
         DayCount(said.day_count).value,

@@ -21,11 +21,12 @@ UPDATE loan l SET state = n.state, reason = n.reason, incident = n.incident, dis
     closed_date = n.closed_date, accrued_through = n.accrued_through, last_receipt_date = n.last_receipt_date,
     outstanding_minor = n.outstanding, interest_minor = n.interest, interest_paid_minor = n.interest_paid,
     penalty_minor = n.penalty, penalty_paid_minor = n.penalty_paid, discount_earned_minor = n.discount_earned,
-    costs_paid_minor = n.costs_paid
+    costs_paid_minor = n.costs_paid, received_minor = n.received
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::date[], $7::date[], $8::date[],
-    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+    $16::bigint[])
     AS n(loan_id, state, reason, incident, disbursed_date, closed_date, accrued_through, last_receipt_date,
-        outstanding, interest, interest_paid, penalty, penalty_paid, discount_earned, costs_paid)
+        outstanding, interest, interest_paid, penalty, penalty_paid, discount_earned, costs_paid, received)
 WHERE l.loan_id = n.loan_id
 """
 _SAVE_BALANCES = """
@@ -48,6 +49,7 @@ class Loan:
     interest_paid: int
     penalty_paid: int
     costs_paid: int
+    received: int
     reason: str | None
     incident: str | None
     disbursed_date: date | None
@@ -135,6 +137,7 @@ async def save(tx: Transaction, loans: Sequence[Loan], *, work: Work) -> None:
         [loan.penalty_paid for loan in loans],
         [loan.earned.discount for loan in loans],
         [loan.costs_paid for loan in loans],
+        [loan.received for loan in loans],
     )
     balances = [(loan.loan_id, each.from_date, each.outstanding_minor) for loan in loans for each in loan.balances]
     await tx.pg.execute(_SAVE_BALANCES, *([each[column] for each in balances] for column in range(3)))
@@ -152,6 +155,7 @@ def _loan(row: Mapping[str, Any], balances: list[Balance]) -> Loan:
         interest_paid=row["interest_paid_minor"],
         penalty_paid=row["penalty_paid_minor"],
         costs_paid=row["costs_paid_minor"],
+        received=row["received_minor"],
         reason=row["reason"],
         incident=row["incident"],
         disbursed_date=row["disbursed_date"],

@@ -35,18 +35,17 @@ async def keep_enterprises(tx: Transaction, events: Sequence[Received]) -> None:
 
 
 async def keep_drawdowns(tx: Transaction, events: Sequence[Received]) -> None:
-    """Keep the documents of a drawdown: payers name them, and what they are worth bounds the holdback."""
+    """Keep the documents of a drawdown: payers name them."""
     kept = [event.event for event in events if isinstance(event.event, DrawdownHeld)]
     await tx.pg.executemany(
-        """INSERT INTO drawdown (drawdown_id, enterprise_id, obligor_id, document_ids, base_minor)
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (drawdown_id) DO NOTHING""",
+        """INSERT INTO drawdown (drawdown_id, enterprise_id, obligor_id, document_ids)
+        VALUES ($1, $2, $3, $4) ON CONFLICT (drawdown_id) DO NOTHING""",
         [
             (
                 each.drawdown_id,
                 each.enterprise_id,
                 each.obligor_id,
                 [document.document_id for document in each.documents],
-                sum(document.amount.minor for document in each.documents),
             )
             for each in kept
         ],

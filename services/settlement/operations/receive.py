@@ -55,6 +55,29 @@ def receive(
     return allocation, counted
 
 
+def still_the_sellers(loan: Loan) -> int:
+    """Return how much of the face has not come yet: after the loan is closed that much is the seller's (R17)."""
+    face: int = loan.row["face_minor"]
+    return max(0, face - loan.received)
+
+
+def receive_rest(
+    loan: Loan, *, receipt_minor: int, value_date: date, collection_id: str, work: Work
+) -> tuple[Allocation, date]:
+    """Pass on to the seller what an obligor pays on a closed loan; nothing of it is the bank's."""
+    allocation = Allocation(surplus=receipt_minor)
+    loan.received += receipt_minor
+    work.booked += bookings(
+        [collection(allocation, form=loan.row["form"])],
+        currency=loan.row["currency"],
+        value_date=value_date,
+        posting_date=work.open_date,
+        loan_id=loan.loan_id,
+        reference=collection_id,
+    )
+    return allocation, value_date
+
+
 def owed_on(loan: Loan, *, on: date) -> Owed:
     """Return what a disbursed loan owes on a date."""
     earned = earned_through(loan.terms(), loan.balances, through=on)
@@ -74,6 +97,7 @@ def _pay(loan: Loan, allocation: Allocation, on: date) -> None:
         loan.balances = after_receipt(loan.balances, value_date=on, principal_minor=allocation.principal)
         loan.outstanding -= allocation.principal
     loan.last_receipt_date = on
+    loan.received += allocation.total
 
 
 def _correct(loan: Loan, work: Work, *, value_date: date, is_settled: bool) -> None:

@@ -20,7 +20,7 @@ from services.settlement.operations.disburse import Happened, save_payments, tak
 from services.settlement.operations.loan_rows import Loan, Work, lock_loans, save
 from services.settlement.operations.pay_surplus import Surplus, order_surpluses
 from services.settlement.operations.post_entries import bookings
-from services.settlement.operations.receive import receive
+from services.settlement.operations.receive import receive, receive_rest, still_the_sellers
 from services.settlement.operations.run_payments import confirm_surpluses
 from shared.events.settlement import CollectionReceived
 from shared.storage.audit import Entry as AuditEntry
@@ -182,14 +182,11 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
             reference=collection_id,
         )
     else:
-        allocation, counted = receive(
-            loan,
-            receipt_minor=minor,
-            value_date=entry.value_date,
-            collection_id=collection_id,
-            order=statement.order,
-            work=work,
-        )
+        facts: dict[str, Any] = {"receipt_minor": minor, "value_date": entry.value_date, "collection_id": collection_id}
+        if loan.state is State.DISBURSED:
+            allocation, counted = receive(loan, **facts, order=statement.order, work=work)
+        else:
+            allocation, counted = receive_rest(loan, **facts, work=work)
         outcome = _Outcome(entry, "collected", loan, collection_id, allocation, counted)
         if allocation.surplus:
             account, currency = loan.row["seller_account"], loan.row["currency"]
@@ -211,12 +208,16 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
 
 
 def _loan_named(entry: StatementEntry, statement: _Statement) -> Loan | None:
-    for word in _words(entry.reference):
-        for loan_id in statement.referred.get(word, ()):
-            loan = statement.loans[loan_id]
-            if loan.state is State.DISBURSED and loan.row["currency"] == entry.amount.currency:
-                return loan
-    return None
+    """Return the open loan that a credit names; or a closed one, while the face leaves room for it."""
+    named = [
+        statement.loans[loan_id]
+        for word in _words(entry.reference)
+        for loan_id in statement.referred.get(word, ())
+        if statement.loans[loan_id].row["currency"] == entry.amount.currency
+    ]
+    is_open = (loan for loan in named if loan.state is State.DISBURSED)
+    has_room = (loan for loan in named if loan.state is State.CLOSED and still_the_sellers(loan) >= entry.amount.minor)
+    return next(is_open, None) or next(has_room, None)
 
 
 async def _write(tx: Transaction, statement: _Statement, outcomes: Sequence[_Outcome], actor: str) -> None:

@@ -100,7 +100,6 @@ class Desk:
         """Give a held and approved drawdown; return its id."""
         drawdown_id = new_id()
         document = changes.pop("document_id", None) or new_id()
-        base = changes.pop("base", cny("125000.00"))
         approved = self.approved(drawdown_id, **changes)
         held = DrawdownHeld(
             drawdown_id=drawdown_id,
@@ -110,7 +109,7 @@ class Desk:
             obligor_id=self.obligor,
             principal=approved.principal,
             held=approved.principal,
-            documents=[Document(kind="receivable", document_id=document, amount=base)],
+            documents=[Document(kind="receivable", document_id=document, amount=approved.face)],
             purpose="wages",
             expires_at=datetime.now(UTC) + timedelta(minutes=10),
         )

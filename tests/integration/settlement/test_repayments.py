@@ -104,7 +104,9 @@ async def test_a_receipt_dated_before_an_earlier_one_counts_from_that_ones_date(
     ]
 
 
-async def test_a_purchase_pays_face_less_discount_and_fee_and_earns_the_discount_by_maturity(desk: Desk) -> None:
+async def test_a_purchase_pays_less_discount_and_fee_and_earns_the_discount_by_maturity(
+    desk: Desk,
+) -> None:
     loan_id = await desk.disburse(form="purchase", recourse=False)
     loan = await desk.loan(loan_id)
     assert amounts(loan, "face", "discount", "paid_out", "outstanding") == [
@@ -142,7 +144,7 @@ async def test_when_the_anchor_pays_the_discount_the_seller_receives_the_full_pr
 
 
 async def test_r17_without_recourse_the_seller_gets_its_holdback_and_the_bank_the_excess(desk: Desk) -> None:
-    loan_id = await desk.disburse(form="purchase", recourse=False, base=cny("100400.00"))
+    loan_id = await desk.disburse(form="purchase", recourse=False, face=cny("100400.00"))
     await desk.open_on(MATURITY)
     entry = await desk.collect("101000.00", on=MATURITY, reference=loan_id)
     assert amounts(entry, "principal", "surplus", "excess") == ["100000.00", "400.00", "600.00"]
@@ -156,6 +158,23 @@ async def test_payers_may_name_a_document_of_the_loan_among_other_words(desk: De
     loan_id = await desk.disburse(document_id=document)
     entry = await desk.collect("10.00", on=OPENING, reference=f"Invoice {document} thank you")
     assert (entry["outcome"], entry["loan_id"]) == ("collected", loan_id)
+
+
+@pytest.mark.parametrize(("recourse", "form"), [(True, "loan"), (False, "purchase")])
+async def test_r17_what_the_obligor_still_owes_after_the_loan_is_closed_is_the_sellers(
+    desk: Desk, *, recourse: bool, form: str
+) -> None:
+    loan_id = await desk.disburse(form=form, recourse=recourse, face=cny("100400.00"))
+    await desk.collect("100000.00", on=OPENING, reference=loan_id)
+    assert (await desk.loan(loan_id))["state"] == "closed"
+    rest = await desk.collect("300.00", on=OPENING, reference=loan_id)
+    assert (rest["outcome"], *amounts(rest, "principal", "surplus")) == ("collected", "0.00", "300.00")
+    beyond = await desk.collect("200.00", on=OPENING, reference=loan_id)
+    assert beyond["outcome"] == "unmatched"
+    await desk.run_rail()
+    balances = await desk.balances()
+    assert (balances["due_to_seller"], balances["collections_in_suspense"]) == ("0.00", "200.00")
+    assert (await desk.types(loan_id))[-2:] == ["loan.repaid", "loan.closed"]
 
 
 @pytest.mark.parametrize("what", ["unknown", "closed", "account", "currency"])

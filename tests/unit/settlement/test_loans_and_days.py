@@ -76,10 +76,10 @@ def test_persons_decide_unknown_payments_only(state: State) -> None:
 @pytest.mark.parametrize(
     ("form", "payer", "expected"),
     [
-        ("loan", "seller", Payout(900, 0, 890)),
-        ("loan", "anchor", Payout(900, 0, 890)),
-        ("purchase", "seller", Payout(1_000, 30, 960)),
-        ("purchase", "anchor", Payout(1_000, 30, 990)),
+        ("loan", "seller", Payout(discount_minor=0, holdback_minor=0, paid_out_minor=990)),
+        ("loan", "anchor", Payout(discount_minor=0, holdback_minor=0, paid_out_minor=990)),
+        ("purchase", "seller", Payout(discount_minor=30, holdback_minor=200, paid_out_minor=960)),
+        ("purchase", "anchor", Payout(discount_minor=30, holdback_minor=200, paid_out_minor=990)),
     ],
 )
 def test_r2_a_purchase_keeps_its_discount_and_a_loan_keeps_no_interest(
@@ -87,8 +87,8 @@ def test_r2_a_purchase_keeps_its_discount_and_a_loan_keeps_no_interest(
 ) -> None:
     found = payout(
         form=form,
-        principal_minor=900,
-        face_minor=1_000,
+        principal_minor=1_000,
+        face_minor=1_200,
         fee_minor=10,
         rate=120_000,
         day_count=DayCount.ACT_360,

@@ -68,17 +68,17 @@ def test_r20_what_was_posted_too_much_is_taken_back_by_a_correction() -> None:
 
 
 def test_a_loan_pays_out_principal_less_fee() -> None:
-    paid, fee = disbursement(form="loan", exposure_minor=1_000, discount_minor=0, fee_minor=10, paid_out_minor=990)
+    paid, fee = disbursement(form="loan", principal_minor=1_000, discount_minor=0, fee_minor=10, paid_out_minor=990)
     assert Posting(Account.NOSTRO, credit=990) in paid.postings
     assert fee.postings == (Posting(Account.CLEARING, debit=10), Posting(Account.FEES, credit=10))
 
 
 def test_a_purchase_defers_its_discount_and_what_the_anchor_bears_is_due_from_it() -> None:
     seller_pays = disbursement(
-        form="purchase", exposure_minor=1_000, discount_minor=30, fee_minor=10, paid_out_minor=960
+        form="purchase", principal_minor=1_000, discount_minor=30, fee_minor=10, paid_out_minor=960
     )[0]
     anchor_pays = disbursement(
-        form="purchase", exposure_minor=1_000, discount_minor=30, fee_minor=10, paid_out_minor=990
+        form="purchase", principal_minor=1_000, discount_minor=30, fee_minor=10, paid_out_minor=990
     )[0]
     assert Posting(Account.PURCHASES, debit=1_000) in seller_pays.postings
     assert Posting(Account.DEFERRED, credit=30) in seller_pays.postings
