@@ -28,6 +28,7 @@ DEFAULT = "en"
 # What HTML calls each language, in its own words.
 LANGUAGES = {"en": "English", "zh": "中文"}
 _ID = 36
+_WORDY = frozenset({"direction", "state", "form", "undertaking", "reason", "cause"})
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Language:
         """Return a code as words in the language: above_automatic_approval → above automatic approval."""
         return str(self.messages.gettext(str(text).replace("_", " "))) if text not in {None, ""} else ""
 
+    def words(self, text: str | None) -> str:
+        """Return codes with commas between them as words in the language."""
+        return ", ".join(self.word(each.strip()) for each in (text or "").split(","))
+
     def minor(self, amount_minor: int | None, currency: str | None) -> str:
         """Return minor units as a number of the currency's decimals, without the currency."""
         if amount_minor is None or not currency:
@@ -86,7 +91,7 @@ class Language:
             return self.day(text)
         if name.endswith("_id"):
             return names.get(text, text[-8:] if len(text) == _ID else text)
-        return self.word(text) if name in {"direction", "state", "form", "undertaking", "reason", "cause"} else text
+        return self.words(text) if name in _WORDY else text
 
     def time(self, value: datetime) -> str:
         """Return the time of an instant, to the millisecond, in UTC."""

@@ -42,7 +42,13 @@ def environment(code: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     cast("_Translatable", made).install_gettext_translations(reader.messages, newstyle=True)
-    made.filters |= {"word": reader.word, "day": reader.day, "minor": reader.minor, "clock": reader.time}
+    made.filters |= {
+        "word": reader.word,
+        "words": reader.words,
+        "day": reader.day,
+        "minor": reader.minor,
+        "clock": reader.time,
+    }
     made.globals |= {"language": reader, "languages": LANGUAGES, "assets": assets()}
     return made
 

@@ -73,6 +73,8 @@ WORDS: tuple[str, ...] = (
     *("disbursed after release", "disbursed while cancelling", "due date assumed", "gap", "fork", "unknown type"),
     *("waits", "malformed", "yes", "no", "sme suspended", "programme not active", "unrated", "rating expired"),
     *("agreement not signed", "agreement expired", "no trade with the anchor"),
+    *("documents withdrawn", "expired", "disbursement failed", "same number in another year", "factored invoice"),
+    *("same number to another obligor", "payee is not the seller"),
     *("onboarding", "receivables", "risk", "credit", "settlement"),
     *("forbidden", "not found", "invalid id", "invalid cursor", "invalid request", "internal error"),
 )

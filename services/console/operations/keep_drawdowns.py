@@ -27,8 +27,10 @@ INSERT INTO programme_exposure AS p (programme_id, currency) SELECT DISTINCT * F
 ON CONFLICT (programme_id) DO UPDATE SET currency = excluded.currency WHERE p.currency IS NULL
 """
 _DRAWDOWNS = """
-INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, currency, principal_minor, state)
-SELECT *, 'held' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
+INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, currency, principal_minor,
+    exposure_minor, state)
+SELECT *, 'held' FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+    $8::bigint[])
 """
 # Before and after are read in one statement, so the difference of each drawdown reaches its line and programme.
 _MOVE = """
@@ -47,17 +49,19 @@ FROM (SELECT programme_id, sum(held)::bigint AS held, sum(utilised)::bigint AS u
 WHERE p.programme_id = m.programme_id
 """
 _CHANGES: dict[type[Event], str] = {
-    DrawdownHeld: "held_minor = g.minor",
+    DrawdownHeld: "held_minor = d.exposure_minor",
     DrawdownReferred: "state = 'referred', reason = g.note",
     DrawdownApproved: "state = 'approved', reason = NULL",
     DrawdownCancellationRequested: "state = 'cancelling', reason = g.note",
     DrawdownReleased: "state = 'released', held_minor = 0, reason = g.note",
     # A late payment of a released drawdown uses the line all the same: an incident, not an error.
-    DrawdownUtilised: """state = 'utilised', held_minor = 0, utilised_minor = g.minor,
+    DrawdownUtilised: """state = 'utilised', held_minor = 0, utilised_minor = d.exposure_minor,
+        disbursed_minor = g.minor,
         incident = CASE d.state WHEN 'released' THEN 'disbursed_after_release'
             WHEN 'cancelling' THEN 'disbursed_while_cancelling' ELSE d.incident END""",
-    # Also a reversal: what is open again after it.
-    DrawdownReinstated: "state = CASE g.minor WHEN 0 THEN d.state ELSE 'utilised' END, utilised_minor = g.minor",
+    # A purchase's face shrinks in proportion to what is open; after a reversal more is open than before.
+    DrawdownReinstated: """state = CASE g.minor WHEN 0 THEN d.state ELSE 'utilised' END,
+        utilised_minor = coalesce(div(d.exposure_minor::numeric * g.minor, nullif(d.disbursed_minor, 0)), 0)::bigint""",
     DrawdownRepaid: "state = 'repaid', utilised_minor = 0",
 }
 _STATEMENTS = {kind: _MOVE.replace("{changes}", changes) for kind, changes in _CHANGES.items()}
@@ -80,6 +84,7 @@ async def open_drawdowns(tx: Transaction, events: Sequence[Received]) -> None:
         [each.obligor_id for each in held],
         currencies,
         [each.principal.minor for each in held],
+        [each.held.minor for each in held],
     )
     await _move(tx, events)
 
@@ -102,8 +107,6 @@ async def _move(tx: Transaction, events: Sequence[Received]) -> None:
 
 def _minor(event: Event) -> int:
     match event:
-        case DrawdownHeld():
-            return event.held.minor
         case DrawdownUtilised():
             return event.principal.minor
         case DrawdownReinstated():

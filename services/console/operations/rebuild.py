@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.events.envelope import read_record
+from shared.events.envelope import MalformedRecord, read_record
 from shared.events.topics import TOPICS
 from shared.messaging.applying import Arrival, Handlers, apply_all, lock_heads
 from shared.storage.database import Database
 
 _BATCH = 500
+_PATIENCE = 30
 Offsets = Mapping[tuple[str, int], int]
+
+
+class TopicsEndEarly(RuntimeError):
+    """The topics do not give all the records that were applied once: lost, or the broker is away."""
+
+    code: ClassVar[str] = "topics_end_early"
+
+    def __init__(self, *, missing: int) -> None:
+        """Keep how many are missing."""
+        self.missing = missing
+        super().__init__(f"{missing} records that were applied once did not come again.")
 
 
 async def rebuild(
@@ -37,7 +50,11 @@ async def rebuild(
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         if until is not None:
-            ends = {each: min(end, until.get((each.topic, each.partition), 0)) for each, end in ends.items()}
+            reached = {each: until.get((each.topic, each.partition), 0) for each in partitions}
+            missing = sum(max(0, reached[each] - end) for each, end in ends.items())
+            if missing:
+                raise TopicsEndEarly(missing=missing)
+            ends = reached
         return await _apply_until(database, consumer, ends, handlers)
     finally:
         await consumer.stop()
@@ -51,8 +68,12 @@ async def _apply_until(
         consumer.seek(partition, 0)
     consumer.pause(*(each for each, end in ends.items() if end == 0))
     at = dict.fromkeys(ends, 0)
+    patience = _PATIENCE
     while any(at[each] < end for each, end in ends.items()):
         fetched = await consumer.getmany(timeout_ms=1000, max_records=_BATCH)
+        patience = _PATIENCE if fetched else patience - 1
+        if not patience:
+            raise TopicsEndEarly(missing=sum(end - at[each] for each, end in ends.items()))
         records: list[Any] = []
         for partition, batch in fetched.items():
             records += [record for record in batch if record.offset < ends[partition]]
@@ -69,7 +90,9 @@ async def _apply(database: Database, records: Sequence[Any], handlers: Handlers)
     arrivals = []
     for record in records:
         headers, body = tuple(record.headers), record.value or b""
-        arrivals.append(Arrival(read_record(topic=record.topic, headers=headers, body=body), headers, body))
+        # The live inbox parks what it cannot read: no state came of it.
+        with contextlib.suppress(MalformedRecord):
+            arrivals.append(Arrival(read_record(topic=record.topic, headers=headers, body=body), headers, body))
     async with database.transaction() as tx:
         heads = await lock_heads(tx, [arrival.aggregate for arrival in arrivals])
         outcome = await apply_all(tx, arrivals, heads=heads, handlers=handlers)

@@ -21,8 +21,11 @@ from tests.integration.console.story import (
     LINE,
     LINE_3,
     PROGRAMME,
+    SUPPLIER,
     apply,
     cny,
+    held,
+    identity,
     interleaved,
     received,
     story,
@@ -129,6 +132,22 @@ async def test_r11_a_reversal_uses_the_line_again(console: Bench) -> None:
     again = credit.DrawdownReinstated(drawdown_id=DRAW, principal=cny("-25.00"), outstanding=cny("25.00"), line_id=LINE)
     await apply(console.database, received([*story(), again]))
     assert await _line(console, LINE) == (45_000, 7_000, 7_500)
+
+
+async def test_a_purchase_uses_its_face_and_gives_it_back_in_proportion(console: Bench) -> None:
+    purchase = identity(51)
+    drawn = held(purchase, LINE, SUPPLIER, "95.00").model_copy(update={"held": cny("100.00")})
+    utilised = credit.DrawdownUtilised(drawdown_id=purchase, principal=cny("95.00"))
+    partly = credit.DrawdownReinstated(
+        drawdown_id=purchase, principal=cny("35.00"), outstanding=cny("60.00"), line_id=LINE
+    )
+    await apply(console.database, received([drawn]))
+    assert (await _line(console, LINE))[1:] == (10_000, 0)
+    await apply(console.database, received([drawn, utilised]))
+    assert (await _line(console, LINE))[1:] == (0, 10_000)
+    await apply(console.database, received([drawn, utilised, partly]))
+    # 100.00 × 60 / 95, rounded down.
+    assert (await _line(console, LINE))[1:] == (0, 6_315)
 
 
 async def test_who_reads_the_feed_on_from_a_position_misses_no_later_commit(console: Bench) -> None:
