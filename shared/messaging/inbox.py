@@ -67,10 +67,10 @@ class Inbox:
             heartbeat_interval_ms=1_000,
         )
         consumer.subscribe(self._topics, listener=_Seek(self))
-        await consumer.start()
         clock = asyncio.get_running_loop().time
         sweep_at = 0.0
         try:
+            await consumer.start()
             while not stop.is_set():
                 records = await self._fetch()
                 moved = bool(records) and await self._take(records)
