@@ -25,7 +25,7 @@ from tributary.front import front
 from tributary.services import Work, builds, works
 
 _DRAIN_S = 0.5
-_WORKERS_S = 1.0
+_WORKERS_S, _CANCELLED_S = 1.0, 0.5
 _WATCH_S = 0.5
 
 
@@ -149,7 +149,8 @@ async def _workers(workers: Mapping[str, Work], settings: Settings) -> AsyncIter
         stop.set()
         await asyncio.wait({working}, timeout=_WORKERS_S)
         working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        # What is cancelled still closes its consumer and its pool; with the broker away that may hang.
+        await asyncio.wait({working}, timeout=_CANCELLED_S)
         close_offload()
 
 

@@ -14,7 +14,11 @@ from tributary.embedded.processes import end_orphan, free_ports, give_to_unprivi
 
 _ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _STATUS_LINE = 7
-_ATTEMPTS = 5
+_ATTEMPTS = 6
+_AGAIN_S = 0.5
+_CLEAN_STOP_S = 2.0
+# The port was taken meanwhile, or the children of a killed server are still on their way out.
+_PASSING = ("Address already in use", "pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 _SETTINGS = {
     "max_connections": "150",
     "shared_buffers": "128MB",
@@ -73,17 +77,24 @@ class EmbeddedPostgres:
             self._process = spawn(self._command(), log=self.log, env=_ENV, drop_root=True)
             if await self._ready():
                 return
-            if attempt == _ATTEMPTS - 1 or not self._port_was_taken():
+            if attempt == _ATTEMPTS - 1 or not self._said(*_PASSING):
                 raise PostgresDidNotStart(log=self.log)
+            await asyncio.sleep(_AGAIN_S * attempt)
 
     def alive(self) -> bool:
         """Return whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Stop the server fast but cleanly."""
-        if self._process is not None:
-            stop(self._process, sign=signal.SIGINT, timeout_s=2)
+        """Stop the server fast but cleanly; when its last checkpoint takes too long, the next start recovers."""
+        if self._process is None:
+            return
+        if self.alive():
+            self._process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_CLEAN_STOP_S)
+        # Never the postmaster alone by SIGKILL: its children would hold the shared memory.
+        stop(self._process, sign=signal.SIGQUIT, timeout_s=1)
 
     def kill(self) -> None:
         """Kill the server as a crash would."""
@@ -132,8 +143,9 @@ class EmbeddedPostgres:
     def _pid_file(self) -> list[str]:
         return [line.strip() for line in (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()]
 
-    def _port_was_taken(self) -> bool:
-        return "Address already in use" in self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    def _said(self, *words: str) -> bool:
+        said = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return any(each in said for each in words)
 
 
 def _binaries() -> Path:
