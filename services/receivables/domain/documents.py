@@ -17,6 +17,7 @@ from shared.values.money import InvalidAmount, Money
 FIRST_YEAR, LAST_YEAR = 1980, 2199
 LONGEST_NUMBER = 200
 LONGEST_TEXT = 1000
+LONGEST_AMOUNT = 60
 _SPACES = re.compile(r"\s+")
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
 _DECIMAL = re.compile(r"([+-]?)0*(\d*)(?:\.(\d*?)0*)?", re.ASCII)
@@ -220,7 +221,8 @@ def need_date(text: str | None, *, field: str) -> date:
 def read_money(text: str | None, *, currency: str) -> Money:
     """Return an xsd:decimal in the document's currency; InvalidAmount or UnknownCurrency when it means none."""
     found = (text or "").strip()
-    match = _DECIMAL.fullmatch(found)
+    # No amount is that long; and a pattern is not run on what a stranger may have made endless.
+    match = _DECIMAL.fullmatch(found) if len(found) <= LONGEST_AMOUNT else None
     if match is None or not any(character.isdigit() for character in found):
         raise InvalidAmount(amount=found, reason="is not a decimal number")
     sign, whole, decimals = match.groups()

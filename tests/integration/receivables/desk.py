@@ -25,7 +25,7 @@ from tests.support.service import Bench, bench
 
 ANCHOR, SUPPLIER, SECOND, FACTOR = (
     Firm("Anchor Motors Co., Ltd.", legal="91512081MA62K0260E"),
-    Firm("Bolt Supplier GmbH", vat="DE136695976"),
+    Firm("Bolt Supplier GmbH", vat="DE271828180"),
     Firm("Second Tier KG"),
     Firm("Factoring AG"),
 )
