@@ -13,6 +13,7 @@ from shared.storage.database import Database, Transaction
 
 Row = Mapping[str, Any]
 
+_ABOVE_ALL_IDS = "g"  # ids are hexadecimal: above f in every collation
 # Whose event it is: the firm it names, or the firm of the drawdown, loan, line or document that it is about.
 _FEED = """
 SELECT f.*, e.name AS who, e.enterprise_id AS who_id FROM feed f
@@ -174,12 +175,11 @@ async def open_date(database: Database) -> Any:
 
 
 async def drawdowns(database: Database, *, before: str, limit: int) -> list[Row]:
-    """Return drawdowns with their loans and assignments, newest first."""
+    """Return drawdowns with their loans and assignments, newest first, from the last or from below an id."""
     async with database.reader() as tx:
         return await tx.pg.fetch(
-            f"""{_DRAWDOWNS} WHERE ($1 = '' OR d.drawdown_id < $1)
-            ORDER BY d.drawdown_id DESC LIMIT $2""",
-            *(before, limit),
+            f"{_DRAWDOWNS} WHERE d.drawdown_id < $1 ORDER BY d.drawdown_id DESC LIMIT $2",
+            *(before or _ABOVE_ALL_IDS, limit),
         )
 
 
