@@ -113,10 +113,14 @@ def _invalid(error: ValidationError) -> Response:
 def _whose(caller: Caller, enterprise_id: str | None) -> str | None:
     """Return whose things to show: a party sees its own only (R23)."""
     if caller.party is None:
-        return enterprise_id
+        return _id(enterprise_id)
     if enterprise_id is not None:
         own_party(caller, enterprise_id)
     return caller.party
+
+
+def _id(text: str | None) -> str | None:
+    return None if text is None else parse_id(text)
 
 
 @router.get("/lines")
@@ -131,7 +135,7 @@ async def list_lines(  # noqa: PLR0917 - FastAPI passes each by name
     """List lines with what each can draw."""
     whose = _whose(caller, enterprise_id)
     return await queries.lines(
-        database, enterprise_id=whose, programme_id=programme_id, after=read_cursor(cursor), limit=limit
+        database, enterprise_id=whose, programme_id=_id(programme_id), after=read_cursor(cursor), limit=limit
     )
 
 
@@ -166,7 +170,7 @@ async def list_nodes(
     limit: _Limit = 100,
 ) -> dict[str, Any]:
     """List a programme's limit nodes, root first."""
-    return await queries.nodes(database, programme_id=programme_id, after=read_cursor(cursor), limit=limit)
+    return await queries.nodes(database, programme_id=parse_id(programme_id), after=read_cursor(cursor), limit=limit)
 
 
 @router.get("/documents")
@@ -204,7 +208,7 @@ async def list_drawdowns(  # noqa: PLR0917 - FastAPI passes each by name
     """List drawdowns."""
     whose = _whose(caller, enterprise_id)
     return await queries.drawdowns(
-        database, enterprise_id=whose, line_id=line_id, after=read_cursor(cursor), limit=limit
+        database, enterprise_id=whose, line_id=_id(line_id), after=read_cursor(cursor), limit=limit
     )
 
 

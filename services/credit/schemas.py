@@ -22,7 +22,7 @@ class DocumentIn(Body):
     """A receivable or a slice to draw on."""
 
     kind: Literal["receivable", "slice"]
-    document_id: str = Field(min_length=1, max_length=60)
+    document_id: str = Field(pattern=r"^[!-~]{1,60}$")
 
 
 def _each_once(documents: list[DocumentIn]) -> list[DocumentIn]:

@@ -5,9 +5,9 @@ Decisions are pure and one by one; a refused or repeated command never touches i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Literal
 
 import asyncpg
@@ -16,16 +16,14 @@ from services.credit.domain.eligibility import Financeable, NotEligible
 from services.credit.domain.limits import hold
 from services.credit.domain.offers import DocumentInUse, Offer, Quoted, Terms, offer
 from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
+from services.credit.operations.hold_texts import path_text, texts_of
 from services.credit.operations.line_terms import UnknownLine, read_terms
 from services.credit.operations.price_policies import price_policy
-from shared.events.credit import DrawdownHeld
-from shared.events.receivables import Document
 from shared.storage.database import Database, Transaction
 from shared.storage.group_commit import GroupCommit
 from shared.storage.idempotency import IdempotencyConflict, Key
 from shared.values.ids import new_id
-from shared.values.money import Amount, Money, minor_text
-from shared.values.rates import rate_text
+from shared.values.money import Money
 from shared.web.auth import ForeignParty
 
 _ATTEMPTS = 3
@@ -84,6 +82,14 @@ class Draw:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line as it is remembered: its terms, its path as text."""
+
+    terms: Terms
+    path: str
+
+
 class HoldDrawdowns:
     """Gathers commands per programme and holds each batch in one transaction; remembers lines by version."""
 
@@ -93,7 +99,7 @@ class HoldDrawdowns:
         self._hold_seconds = hold_seconds
         self._group: GroupCommit[Draw, str] = GroupCommit(self._commit)
         self._programme_of: dict[str, str] = {}
-        self._terms: dict[str, dict[str, Terms]] = {}
+        self._lines: dict[str, dict[str, _Line]] = {}
         self._versions: dict[str, int] = {}
 
     async def submit(self, draw: Draw) -> str:
@@ -123,17 +129,17 @@ class HoldDrawdowns:
                 async with self._database.transaction() as tx:
                     return await self._hold(tx, programme_id, batch)
             except _TermsMoved:
-                self._terms.pop(programme_id, None)
+                self._lines.pop(programme_id, None)
             except asyncpg.UniqueViolationError as error:
                 if error.constraint_name not in _KNOWN_MEANWHILE or attempt == _ATTEMPTS - 1:
                     raise
         raise asyncpg.SerializationError
 
     async def _hold(self, tx: Transaction, programme_id: str, batch: Sequence[Draw]) -> list[str | Exception]:
-        terms = await self._terms_of(tx, programme_id, {draw.line_id for draw in batch})
+        lines = await self._lines_of(tx, programme_id, {draw.line_id for draw in batch})
         situation = await lock_and_read(
             tx,
-            node_ids=sorted({step.node_id for draw in batch for step in terms[draw.line_id].path}),
+            node_ids=list({step.node_id for draw in batch for step in lines[draw.line_id].terms.path}),
             keys=[draw.key for draw in batch],
             document_ids=sorted({document_id for draw in batch for _, document_id in draw.documents}),
             quote_ids=sorted({draw.quote_id for draw in batch if draw.quote_id}),
@@ -141,7 +147,7 @@ class HoldDrawdowns:
         if situation.versions.get(f"programme/{programme_id}") != self._versions[programme_id]:
             raise _TermsMoved
         held_before = {node.node_id: node.held for node in situation.nodes.values()}
-        decisions = _decide_all(batch, terms, situation, hold_seconds=self._hold_seconds)
+        decisions = _decide_all(batch, lines, situation, hold_seconds=self._hold_seconds)
         holds = [each for each in decisions if isinstance(each, Hold)]
         if holds:
             moved = {node.node_id: node.held - held_before[node.node_id] for node in situation.nodes.values()}
@@ -157,20 +163,21 @@ class HoldDrawdowns:
             )
         return [each.answer if isinstance(each, Hold) else each for each in decisions]
 
-    async def _terms_of(self, tx: Transaction, programme_id: str, line_ids: set[str]) -> dict[str, Terms]:
-        known = self._terms.setdefault(programme_id, {})
+    async def _lines_of(self, tx: Transaction, programme_id: str, line_ids: set[str]) -> dict[str, _Line]:
+        known = self._lines.setdefault(programme_id, {})
         if not line_ids <= known.keys():
             found, versions = await read_terms(tx, line_ids=line_ids | known.keys())
-            known.update(found)
+            known.update({line_id: _Line(terms, path_text(terms.path)) for line_id, terms in found.items()})
             self._versions[programme_id] = versions[programme_id]
         return known
 
 
 def _decide_all(
-    batch: Sequence[Draw], terms: dict[str, Terms], situation: Situation, *, hold_seconds: int
+    batch: Sequence[Draw], lines: dict[str, _Line], situation: Situation, *, hold_seconds: int
 ) -> list[Hold | str | Exception]:
     """Answer each command on its own: held, known already, or refused; the first of twins decides for both."""
     known = situation.known
+    expires_at = expiry(situation, hold_seconds=hold_seconds)
     decisions: list[Hold | str | Exception] = []
     for draw in batch:
         name = (draw.key.client, draw.key.key)
@@ -180,7 +187,7 @@ def _decide_all(
             decisions.append(before[1] if same else IdempotencyConflict(key=draw.key.key))
             continue
         try:
-            decided = _decide(draw, terms[draw.line_id], situation, hold_seconds=hold_seconds)
+            decided = _decide(draw, lines[draw.line_id], situation, expires_at)
         except Exception as error:  # noqa: BLE001 - each command has its own answer, whatever it is
             decisions.append(error)
             continue
@@ -190,14 +197,15 @@ def _decide_all(
     return decisions
 
 
-def _decide(draw: Draw, terms: Terms, situation: Situation, *, hold_seconds: int) -> Hold:
+def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: datetime) -> Hold:
+    terms = line.terms
     if draw.party != terms.drawer.enterprise_id:
         raise ForeignParty
     documents = _documents(draw, situation)
     policy = price_policy(name=terms.pricing_policy, on=situation.today)
     quoted, version = _quoted(draw, situation, policy.version)
     offered = offer(terms, documents, principal=draw.principal, policy=policy, on=situation.today, quoted=quoted)
-    row = _row(draw, terms, documents, offered, situation, version, hold_seconds)
+    row = _row(draw, line, documents, offered, version, expires_at)
     # Last, because it changes the nodes: whatever fails before leaves no trace in the batch.
     hold(situation.nodes, terms.path, exposure=offered.exposure)
     return row
@@ -235,62 +243,32 @@ def _quoted(draw: Draw, situation: Situation, version: str) -> tuple[Quoted | No
 
 def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     draw: Draw,
-    terms: Terms,
+    line: _Line,
     documents: Sequence[Financeable],
     offered: Offer,
-    situation: Situation,
     version: str,
-    hold_seconds: int,
+    expires_at: datetime,
 ) -> Hold:
-    drawdown_id, currency = new_id(), terms.drawer.currency
-    expires_at = expiry(situation, hold_seconds=hold_seconds)
-    named = [
-        Document(
-            kind=document.kind,
-            document_id=document.document_id,
-            amount=Amount.of(amount_minor=document.eligible_minor, currency=currency),
-        )
-        for document in documents
-    ]
-    event = DrawdownHeld(
+    drawdown_id = new_id()
+    texts = texts_of(
         drawdown_id=drawdown_id,
-        line_id=terms.line_id,
-        programme_id=terms.programme_id,
-        enterprise_id=terms.drawer.enterprise_id,
-        obligor_id=terms.obligor_id,
-        principal=Amount(**offered.principal.wire()),
-        held=Amount(**offered.exposure.wire()),
-        documents=named,
+        terms=line.terms,
+        documents=documents,
+        offered=offered,
         purpose=draw.purpose,
         expires_at=expires_at,
     )
-    listed = [document.model_dump() for document in named]
-    answer = {
-        "drawdown_id": drawdown_id,
-        "state": "held",
-        "line_id": terms.line_id,
-        "form": terms.form,
-        "principal": offered.principal.wire(),
-        "held": offered.exposure.wire(),
-        "rate": rate_text(offered.price.rate),
-        "penalty_rate": rate_text(offered.price.penalty_rate),
-        "fee": {"amount": minor_text(amount_minor=offered.fee_minor, currency=currency), "currency": currency},
-        "due_date": offered.due_date.isoformat(),
-        "maturity_date": offered.maturity_date.isoformat(),
-        "documents": listed,
-        "expires_at": expires_at.isoformat(),
-    }
     return Hold(
         drawdown_id=drawdown_id,
         key=draw.key,
-        terms=terms,
+        terms=line.terms,
         offered=offered,
-        document_ids=tuple(document.document_id for document in documents),
-        documents=json.dumps(listed),
-        path=json.dumps([[int(step.level), step.node_id, step.share] for step in terms.path]),
+        document_ids=tuple([document.document_id for document in documents]),
+        documents=texts.documents,
+        path=line.path,
         purpose=draw.purpose,
         policy_version=version,
-        event=event.model_dump_json(),
-        answer=json.dumps(answer, ensure_ascii=False),
+        event=texts.event,
+        answer=texts.answer,
         traceparent=draw.traceparent,
     )
