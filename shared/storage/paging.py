@@ -26,9 +26,13 @@ def read_cursor(cursor: str | None) -> str:
     if not cursor:
         return ""
     try:
-        return base64.urlsafe_b64decode(cursor.encode("ascii")).decode()
+        key = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError, ValueError) as error:
         raise InvalidCursor from error
+    if not key.isprintable():
+        # Never one of ours, and PostgreSQL refuses a NUL.
+        raise InvalidCursor
+    return key
 
 
 def page(items: Sequence[T], *, limit: int, key: Callable[[T], str]) -> dict[str, Any]:
