@@ -12,7 +12,7 @@ from services.settlement.operations.post_entries import bookings
 from shared.events.settlement import LoanOverdue
 from shared.storage.database import Transaction
 
-_LOAN_DAYS = 1_000  # in one go: the loop must not stand still for longer than some tens of milliseconds
+_LOAN_DAYS = 300  # in one go: the loop must not stand still for longer than some tens of milliseconds
 _ACCRUING = """
 SELECT * FROM loan WHERE state = 'disbursed' AND accrued_through < $1 AND loan_id > $2
 ORDER BY loan_id LIMIT $3 FOR UPDATE

@@ -10,7 +10,7 @@ from services.settlement.domain.ledger import Entry
 from shared.storage.database import Transaction
 from shared.values.ids import new_id
 
-_CHUNK = 5_000
+_CHUNK = 500
 _WRITE = """
 WITH given AS (
     INSERT INTO ledger_transaction (transaction_id, kind, loan_id, currency, value_date, posting_date, reference)

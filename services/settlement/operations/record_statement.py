@@ -5,6 +5,7 @@ An entry is known by its account and id: seen again it does nothing, in whatever
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,7 @@ from shared.values.ids import new_id
 from shared.values.money import Amount, InvalidAmount
 from shared.values.policies import policy_on
 
+_WITHOUT_PAUSE = 50  # entries: a long statement must not make the loop stand still
 _ENTRY = """
 INSERT INTO statement_entry (account, entry_id, collection_id, loan_id, outcome, direction, currency, amount_minor,
     value_date, applied_date, reference, end_to_end_id, costs_minor, penalty_minor, interest_minor, principal_minor,
@@ -98,7 +100,11 @@ async def record_statement(
             check_value_date(value_date=entry.value_date, open_date=open_date)
         fresh = await _unseen(tx, account, entries)
         statement = await _load(tx, account, fresh, open_date)
-        outcomes = [_take(entry, statement) for entry in sorted(fresh, key=_turn)]
+        outcomes = []
+        for nth, entry in enumerate(sorted(fresh, key=_turn), start=1):
+            outcomes.append(_take(entry, statement))
+            if nth % _WITHOUT_PAUSE == 0:
+                await asyncio.sleep(0)
         await _write(tx, statement, outcomes, actor)
         answer = Answer(201, json.dumps({"entries": _wire(entries, outcomes)}))
         await complete(tx, answers=[(key, answer)])

@@ -20,6 +20,7 @@ from services.settlement.operations.rail import Order, Rail, RailAnswer
 from shared.storage.database import Database, Transaction
 
 _BATCH = 500
+_ANSWERS = 100  # in one transaction: the loop must not stand still
 _ANY_OPEN = "SELECT true FROM payment WHERE state IN ('due', 'sent', 'unknown', 'given_up') LIMIT 1"
 _UNANSWERED = "SELECT end_to_end_id FROM payment WHERE state IN ('sent', 'unknown', 'given_up')"
 _SEND = """
@@ -52,9 +53,9 @@ async def run_payments(database: Database, rail: Rail, *, timeout_s: float) -> N
     async with database.reader() as tx:
         rows = await tx.pg.fetch(_UNANSWERED)
     answers = await rail.answers([row["end_to_end_id"] for row in rows])
-    for start in range(0, len(answers), _BATCH):
+    for start in range(0, len(answers), _ANSWERS):
         async with database.transaction() as tx:
-            await _hear(tx, answers[start : start + _BATCH])
+            await _hear(tx, answers[start : start + _ANSWERS])
     async with database.transaction() as tx:
         silent = await tx.pg.fetch(_SILENT, timeout_s, _BATCH)
         if silent:
