@@ -13,7 +13,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from shared.events.envelope import MalformedRecord, Received, read_record
+from shared.events.envelope import EVENT_TYPES, MalformedRecord, Received, read_record
 from shared.messaging.applying import Arrival, Handlers, Outcome, Parked, apply_all, lock_heads, park
 from shared.runtime.jobs import Unrecoverable
 from shared.storage.database import Database, Transaction
@@ -154,8 +154,10 @@ class Inbox:
             async with self._database.transaction() as tx:
                 rows = await tx.pg.fetch(
                     """SELECT p.* FROM inbox_parked p JOIN inbox_head h USING (topic, subject)
-                    WHERE p.reason IN ('gap', 'waits') AND p.sequence <= h.sequence + 1
-                    ORDER BY p.topic, p.subject, p.sequence LIMIT 500"""
+                    WHERE p.sequence <= h.sequence + 1
+                        AND (p.reason IN ('gap', 'waits') OR p.reason = 'unknown_type' AND p.type = ANY($1))
+                    ORDER BY p.topic, p.subject, p.sequence LIMIT 500""",
+                    list(EVENT_TYPES),
                 )
                 if not rows:
                     return
