@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared.runtime.settings import Settings
 from shared.runtime.telemetry import configure_logging
@@ -23,7 +24,7 @@ def run(*, json_output: bool) -> int:
     configure_logging(level="ERROR")
     try:
         results = asyncio.run(_check(Settings()))
-    except (OSError, KafkaError) as error:
+    except (OSError, KafkaError, SQLAlchemyError) as error:
         sys.stderr.write(f"The servers cannot be reached ({type(error).__name__}); nothing was verified.\n")
         return 1
     if json_output:

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import asyncpg
 from aiokafka import TopicPartition
+from sqlalchemy.exc import DBAPIError
 
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, Transaction
@@ -104,8 +105,10 @@ async def _round(databases: Mapping[str, Database]) -> AsyncIterator[dict[str, T
 async def _open(stack: AsyncExitStack, service: str, database: Database) -> Transaction:
     try:
         tx = await stack.enter_async_context(database.snapshot())
-    except asyncpg.InvalidCatalogNameError as missing:
-        raise NothingToVerify(service=service) from missing
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == asyncpg.InvalidCatalogNameError.sqlstate:
+            raise NothingToVerify(service=service) from error
+        raise
     # PostgreSQL takes the snapshot with the first statement, not with BEGIN.
     if await tx.pg.fetchval("SELECT to_regclass('outbox')") is None:
         raise NothingToVerify(service=service)
