@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from services.console import queries
+from services.console.api.cursors import Position, Subject, line_key, line_of
 from services.console.api.languages import language_of
 from services.console.api.rendering import summarise
 from services.console.schemas import event_out, line_out, programme_out, total_out
-from shared.storage.paging import InvalidCursor, page, read_cursor
+from shared.storage.paging import page
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, Caller, access
 from shared.web.serving import Db
@@ -25,8 +26,8 @@ async def list_events(
     request: Request,
     database: Db,
     _: Annotated[Caller, access(*BANK)],
-    after: Annotated[int, Query(ge=0)] = 0,
-    subject: Annotated[str, Query(max_length=100)] = "",
+    after: Position = 0,
+    subject: Subject = "",
     limit: _Limit = 100,
 ) -> dict[str, Any]:
     """List events after a position of the feed, oldest first; `next` is the position to go on from, if more is there.
@@ -49,7 +50,7 @@ async def read_exposure(
 ) -> dict[str, Any]:
     """Read the exposure: totals a currency, programmes, and lines, paged; of one programme or of all."""
     chosen = parse_id(programme_id) if programme_id else ""
-    after_programme, place, line_id = _line_cursor(cursor)
+    after_programme, place, line_id = line_of(cursor)
     if chosen:
         found = await queries.programme(database, programme_id=chosen)
         programmes = [found] if found else []
@@ -59,7 +60,7 @@ async def read_exposure(
         rows = await queries.all_lines(
             database, programme_id=after_programme, place=place, line_id=line_id, limit=limit + 1
         )
-    lines = page(rows, limit=limit, key=lambda row: f"{row['programme_id']}/{row['place']}/{row['line_id']}")
+    lines = page(rows, limit=limit, key=line_key)
     return {
         "open_date": await queries.open_date(database),
         "totals": [total_out(row) for row in await queries.totals(database)],
@@ -67,14 +68,3 @@ async def read_exposure(
         "items": [line_out(row) for row in lines["items"]],
         "next": lines["next"],
     }
-
-
-def _line_cursor(cursor: str | None) -> tuple[str, int, str]:
-    key = read_cursor(cursor)
-    if not key:
-        return "", -1, ""
-    try:
-        programme_id, place, line_id = key.split("/")
-        return programme_id, int(place), line_id
-    except ValueError as error:
-        raise InvalidCursor from error

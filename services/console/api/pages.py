@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.console import queries
+from services.console.api.cursors import Subject, line_key, line_of, moment_of
 from services.console.api.languages import language_of
 from services.console.api.rendering import render, summarise
-from shared.storage.paging import InvalidCursor, page, read_cursor
+from shared.storage.paging import page, read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, COOKIE, Caller, access, public
 from shared.web.serving import Db
@@ -23,7 +23,6 @@ router = APIRouter(include_in_schema=False)
 SIGN_IN = "/console/"
 _ROWS, _LINES_EACH, _QUEUE = 100, 25, 50
 _UNAUTHORISED = 401
-_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -48,12 +47,12 @@ async def feed(
     database: Db,
     _: Annotated[Caller, access(*BANK)],
     cursor: str | None = None,
-    subject: Annotated[str, Query(max_length=100)] = "",
+    subject: Subject = "",
 ) -> Response:
     """Show the last events, or those before a moment, or those of one subject."""
     # Read first: what commits between the two statements comes by the stream, so nothing is missed.
     newest = await queries.feed_end(database)
-    time, position = _moment(cursor)
+    time, position = moment_of(cursor)
     rows = await queries.feed_before(database, time=time, position=position, subject=subject, limit=_ROWS + 1)
     shown = page(rows, limit=_ROWS, key=lambda row: f"{row['time'].isoformat()}/{row['position']}")
     told = await summarise(database, shown["items"], reader=language_of(request))
@@ -82,9 +81,9 @@ async def exposure(
         chosen = parse_id(programme)
         found = await queries.programme(database, programme_id=chosen)
         programmes = [found] if found else []
-        place, line_id = _place(cursor)
+        place, line_id = line_of(cursor)[1:]
         rows = await queries.lines(database, programme_id=chosen, place=place, line_id=line_id, limit=_ROWS + 1)
-        shown = page(rows, limit=_ROWS, key=lambda row: f"{row['place']}/{row['line_id']}")
+        shown = page(rows, limit=_ROWS, key=line_key)
         lines, following = shown["items"], shown["next"]
     else:
         rows = await queries.programmes(database, after=read_cursor(cursor), limit=_QUEUE + 1)
@@ -141,24 +140,3 @@ def install_pages(app: FastAPI) -> None:
     handlers: dict[Any, Any] = dict(app.exception_handlers)
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, as_page(handler))
-
-
-def _moment(cursor: str | None) -> tuple[datetime, int]:
-    key = read_cursor(cursor)
-    if not key:
-        return _END_OF_TIME, 0
-    time, _, position = key.partition("/")
-    try:
-        return datetime.fromisoformat(time), int(position)
-    except ValueError as error:
-        raise InvalidCursor from error
-
-
-def _place(cursor: str | None) -> tuple[int, str]:
-    key = read_cursor(cursor)
-    if not key:
-        return -1, ""
-    place, _, line_id = key.partition("/")
-    if not place.isdecimal():
-        raise InvalidCursor
-    return int(place), line_id

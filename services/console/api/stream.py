@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 
 from services.console import queries
+from services.console.api.cursors import Position, Subject, position_of
 from services.console.api.languages import Language, language_of
 from services.console.api.rendering import environment, summarise
 from shared.messaging.outbox import forget_waker, waker_of
@@ -33,12 +34,11 @@ async def stream(
     request: Request,
     database: Db,
     _: Annotated[Caller, access(*BANK)],
-    after: Annotated[int, Query(ge=0)] = 0,
-    subject: Annotated[str, Query(max_length=100)] = "",
+    after: Position = 0,
+    subject: Subject = "",
 ) -> EventSourceResponse:
     """Send the rows of the feed after a position, as they come."""
-    last = request.headers.get("last-event-id", "")
-    position = int(last) if last.isdecimal() else after
+    position = position_of(request.headers.get("last-event-id", ""), otherwise=after)
     closing = anyio.Event()
     rows = _rows(database, position=position, subject=subject, reader=language_of(request), closing=closing)
     return EventSourceResponse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -245,3 +246,37 @@ async def test_a_page_asked_for_nonsense_answers_with_a_page(console: Bench) -> 
     assert (wrong_id.status_code, nowhere.status_code) == (422, 404)
     assert "invalid_id" in wrong_id.text
     assert "<h1>" in nowhere.text
+
+
+def _cursor(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("route", "arguments"),
+    [
+        ("/console/feed", {"cursor": _cursor("2026-03-02T00:00:00/1")}),
+        ("/console/feed", {"cursor": _cursor(f"2026-03-02T00:00:00+00:00/{10**30}")}),
+        ("/console/feed", {"cursor": _cursor(f"2026-03-02T00:00:00+00:00/{'9' * 5000}")}),
+        ("/console/feed", {"cursor": _cursor("soon/1")}),
+        ("/console/feed", {"cursor": "%%%"}),
+        ("/console/feed", {"subject": "a\0b"}),
+        ("/console/feed", {"subject": "x" * 101}),
+        ("/console/stream", {"after": str(2**63)}),
+        ("/console/exposure", {"programme": PROGRAMME, "cursor": _cursor(f"p/{2**31}/l")}),
+        ("/console/exposure", {"cursor": _cursor("a\0b")}),
+        ("/console/drawdowns", {"cursor": _cursor("a\0b")}),
+        ("/console/v1/events", {"after": "-1"}),
+        ("/console/v1/events", {"after": str(10**30)}),
+        ("/console/v1/events", {"limit": "501"}),
+        ("/console/v1/exposure", {"programme_id": "nonsense"}),
+        ("/console/v1/exposure", {"cursor": _cursor("p/x/l")}),
+    ],
+)
+async def test_nonsense_is_refused_before_it_reaches_a_query(
+    console: Bench, route: str, arguments: dict[str, str]
+) -> None:
+    async with _browser(console, "bank_maker", accept="application/json") as reader:
+        answer = await reader.get(route, params=arguments)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] in {"invalid_cursor", "invalid_request", "invalid_id"}
