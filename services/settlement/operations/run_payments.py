@@ -38,7 +38,7 @@ UPDATE payment SET submitted_at = clock_timestamp() WHERE end_to_end_id IN (
 """
 _SILENT = """
 SELECT end_to_end_id FROM payment
-WHERE state = 'sent' AND sent_at < clock_timestamp() - make_interval(secs => $1) ORDER BY end_to_end_id LIMIT $2
+WHERE state = 'sent' AND submitted_at < clock_timestamp() - make_interval(secs => $1) ORDER BY end_to_end_id LIMIT $2
 """
 
 

@@ -51,6 +51,11 @@ class Desk:
             async with self.service.database.transaction() as tx:
                 await HANDLERS[type(event)](tx, [_received(event)])
 
+    async def give_together(self, *events: Event) -> None:
+        """Give events of one type to their handler in one go."""
+        async with self.service.database.transaction() as tx:
+            await HANDLERS[type(events[0])](tx, [_received(event) for event in events])
+
     async def know_parties(self) -> None:
         """Give what onboarding says of the programme and the seller."""
         await self.give(self.programme_activated(), self.enterprise_registered())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -166,6 +167,54 @@ async def test_a_cancelled_drawdown_is_stopped_before_it_is_sent_and_not_after(d
     assert await desk.types(early) == ["loan.instructed", "loan.disbursement_failed"]
     async with desk.service.database.reader() as tx:
         assert await tx.pg.fetchval("SELECT count(*) FROM rail_payment") == 1
+
+
+async def test_what_was_marked_as_sent_and_lost_in_a_crash_is_submitted_once_and_cannot_be_stopped(desk: Desk) -> None:
+    loan_id = await desk.approve_drawdown()
+    async with desk.service.database.transaction() as tx:
+        await tx.pg.execute("UPDATE payment SET state = 'sent', sent_at = clock_timestamp() - interval '1 hour'")
+    await desk.cancel_drawdown(loan_id)
+    assert (await desk.loan(loan_id))["state"] == "instructed"
+    await desk.run_rail(rounds=3)
+    assert await _sends(desk, loan_id) == (1, 1)
+    assert await desk.types(loan_id) == ["loan.instructed", "loan.disbursed"]
+
+
+async def test_r19_several_workers_pay_and_book_each_loan_once(desk: Desk) -> None:
+    await desk.behave("refuse", count=5)
+    loans = [await desk.approve_drawdown() for _ in range(25)]
+    await asyncio.gather(*(desk.run_rail(rounds=3) for _ in range(3)))
+    states = [(await desk.loan(loan_id))["state"] for loan_id in loans]
+    assert (states.count("disbursed"), states.count("failed")) == (20, 5)
+    balances = await desk.balances()
+    assert (balances["loans_receivable"], balances["nostro"]) == ("2000000.00", "-1998000.00")
+    assert sum(kind == "loan.disbursed" for kind, _ in await desk.events()) == 20
+    async with desk.service.database.reader() as tx:
+        assert await tx.pg.fetchval("SELECT count(*) FROM rail_payment") == 25
+
+
+async def test_a_batch_of_approvals_is_instructed_in_one_go_and_each_has_its_own_outcome(desk: Desk) -> None:
+    good, matured, other = (new_id() for _ in range(3))
+    events = [desk.approved(good), desk.approved(matured, maturity_date=OPENING), desk.approved(other, form="purchase")]
+    await desk.give_together(*events)
+    await desk.run_rail()
+    states = [(await desk.loan(loan_id))["state"] for loan_id in (good, matured, other)]
+    assert states == ["disbursed", "failed", "disbursed"]
+
+
+async def test_days_that_close_while_payments_go_out_lose_no_days_interest(desk: Desk) -> None:
+    loans = [await desk.approve_drawdown() for _ in range(10)]
+    closing = [OPENING + timedelta(days=nth) for nth in range(3)]
+
+    async def close_all() -> None:
+        for day in closing:
+            assert (await desk.close(day)).status_code == 200
+
+    await asyncio.gather(close_all(), desk.run_rail(rounds=5))
+    for loan_id in loans:
+        loan = await desk.loan(loan_id)
+        held = date(2026, 1, 8) - date.fromisoformat(loan["disbursed_date"])
+        assert loan["interest_due"]["amount"] == f"{held.days * 33.33333:.2f}"
 
 
 async def test_a_drawdown_waits_for_the_facts_of_its_programme_and_seller(empty_desk: Desk) -> None:
