@@ -49,9 +49,9 @@ class BaseExceeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """What decides whether a line is drawable."""
+    """What decides whether a line is drawable; a firm that nobody registered yet is neither active nor not."""
 
-    sme_active: bool
+    sme_active: bool | None
     programme_active: bool
     rated_until: date | None
     agreement_until: date | None
@@ -60,7 +60,9 @@ class LineState:
 def why_not_drawable(line: LineState, *, on: date) -> list[str]:
     """Return every reason against drawing: SME active, rated, agreement signed and not expired, programme active."""
     reasons = []
-    if not line.sme_active:
+    if line.sme_active is None:
+        reasons.append("sme_not_registered")
+    elif not line.sme_active:
         reasons.append("sme_suspended")
     if not line.programme_active:
         reasons.append("programme_not_active")

@@ -47,6 +47,8 @@ class Review:
 
 async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown]) -> list[Review]:
     """Read again what each locked drawdown stands on."""
+    if not drawdowns:
+        return []
     terms, _ = await read_terms(tx, line_ids={each.line_id for each in drawdowns})
     rows = await tx.pg.fetch(_PROGRAMMES, sorted({each.programme_id for each in drawdowns}))
     programmes = {row["programme_id"]: (row, ProgrammeTerms.model_validate(row["terms"])) for row in rows}

@@ -24,8 +24,8 @@ from shared.values.ids import new_id
 from shared.values.rates import parse_rate
 
 _PROGRAMMES_OF = """
-SELECT DISTINCT p.programme_id FROM programme p LEFT JOIN line l USING (programme_id)
-WHERE p.anchor_id = ANY($1) OR p.group_head_id = ANY($1) OR l.enterprise_id = ANY($1)
+SELECT programme_id FROM programme WHERE anchor_id = ANY($1) OR group_head_id = ANY($1)
+UNION SELECT programme_id FROM line WHERE enterprise_id = ANY($1)
 """
 
 

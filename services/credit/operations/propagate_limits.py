@@ -226,7 +226,7 @@ def _input(
 
 
 def _reasons(row: Mapping[str, Any], programme: Mapping[str, Any], reached: Reach | None) -> tuple[str, ...]:
-    state = LineState(row["sme_active"] is True, programme["active"], row["valid_until"], row["expiry_date"])
+    state = LineState(row["sme_active"], programme["active"], row["valid_until"], row["expiry_date"])
     reasons = why_not_drawable(state, on=programme["today"])
     if reached is None:
         reasons.append("no_trade_with_the_anchor")

@@ -67,7 +67,7 @@ async def test_a_line_says_everything_that_it_lacks(world: World) -> None:
     firm = new_id()
     await world.hear(world.member(firm))
     line = await world.line_of(firm)
-    assert line["reasons"] == ["sme_suspended", "unrated", "agreement_not_signed", "no_trade_with_the_anchor"]
+    assert line["reasons"] == ["sme_not_registered", "unrated", "agreement_not_signed", "no_trade_with_the_anchor"]
     await world.hear(world.firm(firm), world.rating(firm), world.link(firm, world.anchor), world.agreement(firm))
     assert (await world.line_of(firm))["reasons"] == []
 
