@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
 from shared.runtime.jobs import being_restarted, down_for_good
 from shared.web.auth import public
 
+_BROKER_ANSWERS_WITHIN_S = 0.5
 Check = Callable[[], Awaitable[str | None]]
 
 
-def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
+def health_router(service: str, checks: Mapping[str, Check], *, bootstrap_servers: str) -> APIRouter:
     """Build the routes `health/live` and `health/ready`; a check returns what is wrong, or None.
 
-    Jobs that are being restarted are told, but do not make the service unready: with the broker away commands go on.
+    The broker's state and jobs that are being restarted are told, but do not make the service unready: with the
+    broker away commands go on, and effects catch up by themselves.
     """
     router = APIRouter(tags=["health"], dependencies=[public()])
 
@@ -37,6 +42,19 @@ def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
                 problems[name] = problem
         response.status_code = 503 if problems else 200
         status = "unready" if problems else "ready"
-        return {"status": status, "problems": problems, "restarting": being_restarted(service)}
+        broker = await broker_state(bootstrap_servers)
+        return {"status": status, "problems": problems, "restarting": being_restarted(service), "broker": broker}
 
     return router
+
+
+async def broker_state(bootstrap_servers: str) -> Literal["reachable", "away"]:
+    """Return whether any broker takes connections."""
+    for address in bootstrap_servers.split(","):
+        host, _, port = address.strip().rpartition(":")
+        with contextlib.suppress(OSError, ValueError, TimeoutError):
+            async with asyncio.timeout(_BROKER_ANSWERS_WITHIN_S):
+                _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            return "reachable"
+    return "away"

@@ -88,7 +88,8 @@ def service_app(
     prefix = f"/{name}/v1"
     for router in routers:
         app.include_router(router, prefix=prefix if name != "console" else "")
-    app.include_router(health_router(name, {"database": partial(_answers, database)}), prefix=prefix)
+    checks = {"database": partial(_answers, database)}
+    app.include_router(health_router(name, checks, bootstrap_servers=settings.bootstrap_servers), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
     return ServiceApp(name, app, Edge(app), [*closing, database.close])
 
