@@ -1,0 +1,88 @@
+"""What keeps a process responsive and honest: offloaded work, supervised jobs, settings from our names only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.risk.main import build
+from shared.runtime.jobs import Jobs, Unrecoverable, being_restarted, down_for_good
+from shared.runtime.offload import close_offload, offload
+from shared.runtime.settings import Settings
+from tests.support.messaging import until
+from tests.support.service import bench
+
+
+async def test_heavy_work_leaves_the_loop_free() -> None:
+    assert await offload(os.getpid) != os.getpid()
+    longest, working = 0.0, True
+
+    async def watch() -> None:
+        nonlocal longest
+        while working:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - before)
+
+    watching = asyncio.create_task(watch())
+    started = time.monotonic()
+    assert await offload(sum, range(50_000_000)) == 1_249_999_975_000_000
+    took = time.monotonic() - started
+    working = False
+    await watching
+    close_offload()
+    # In a thread, this sum would hold the interpreter from its first number to its last.
+    assert longest < took / 3
+
+
+async def test_a_failing_job_is_restarted_and_told_and_one_beyond_help_makes_the_service_unready(
+    fresh_database: str, tmp_path: Path
+) -> None:
+    stop, attempts = asyncio.Event(), 0
+
+    async def flaky() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise ConnectionError
+
+    async def hopeless() -> None:
+        message = "the topic was lost"
+        raise Unrecoverable(message)
+
+    async def both_are_told() -> bool:
+        return attempts > 1 and bool(being_restarted("risk")) and bool(down_for_good("risk"))
+
+    async with bench("risk", build, url=fresh_database, home=tmp_path) as risk:
+        anybody = httpx.AsyncClient(transport=httpx.ASGITransport(risk.app), base_url="http://test/risk/v1")
+        assert (await anybody.get("/health/ready")).status_code == 200
+        working = asyncio.create_task(Jobs().supervise({"risk/flaky": flaky, "risk/hopeless": hopeless}, stop=stop))
+        await until(both_are_told)
+        answer = await anybody.get("/health/ready")
+        stop.set()
+        await working
+        recovered = await anybody.get("/health/ready")
+        await anybody.aclose()
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "unready",
+        "problems": {"risk/hopeless": "the topic was lost"},
+        "restarting": {"risk/flaky": "ConnectionError"},
+        "broker": "away",
+    }
+    assert (recovered.status_code, recovered.json()["problems"]) == (200, {})
+    assert being_restarted("onboarding") == {}
+
+
+def test_settings_come_from_our_own_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": "/root", "PORT": "1", "HOST": "elsewhere", "ISSUER": "somebody"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TRIBUTARY_PORT", "8123")
+    monkeypatch.delenv("TRIBUTARY_HOME", raising=False)
+    settings = Settings()
+    assert (settings.home, settings.port, settings.host) == (Path(".tributary"), 8123, "127.0.0.1")
+    assert settings.issuer == "tributary"
