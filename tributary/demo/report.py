@@ -63,6 +63,7 @@ def as_json(result: Result) -> dict[str, Any]:
 def _more(step: Step) -> dict[str, Any]:
     return {
         "what": step.text,
+        "facts": step.facts,
         "error": step.error,
         "changes": [asdict(change) for change in step.changes],
         "hops": [f"{name} ×{count}" if count > 1 else name for name, count in step.hops],

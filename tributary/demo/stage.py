@@ -46,6 +46,7 @@ class Step:
 
     name: str
     said: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
     lacked: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     hops: list[tuple[str, int]] = field(default_factory=list)

@@ -60,6 +60,7 @@ async def _pass_on(world: World, step: Step, voucher: dict[str, Any]) -> dict[st
     expect(total == minor(voucher["face"]), "the slices still make up the face (R13)")
     passed: dict[str, Any] = next(each for each in live if each["holder_id"] == world.ids[roles.deep])
     expect(passed["end_minor"] - passed["start_minor"] == amount_minor, "tier 2 holds what was passed")
+    step.facts["slices"] = live
     step.say(f"{money(offer['amount'])} of {money(voucher['face'])} to {world.name(roles.deep)}")
     return passed
 

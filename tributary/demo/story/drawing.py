@@ -50,6 +50,7 @@ def say_price(step: Step, offer: Mapping[str, Any]) -> None:
     parts = {each["name"]: parse_rate(each["rate"]) for each in offer["components"]}
     expect(sum(parts.values()) == parse_rate(offer["rate"]), "the components add up to the rate")
     expect(parse_rate(offer["all_in_rate"]) > 0, "the all-in rate is named")
+    step.facts["quote"] = dict(offer)
     step.say(f"{money(offer['principal'])} for {offer['tenor_days']} days to {offer['maturity_date']}")
     step.say(" ".join(f"{each['name']} {each['basis_points']}" for each in offer["components"]) + " basis points")
     percent = parse_rate(offer["all_in_rate"]) / 10_000
@@ -113,6 +114,7 @@ async def prove_assignment(world: World, step: Step, drawdown_id: str) -> None:
     found = await assigned(world, drawdown_id, "financed")
     expect(found["registry_reference"], "the movables registry gave a reference")
     expect(found["notices"], "the obligor was notified")
+    step.facts["assignment"] = found
     step.say(f"registered as {found['registry_reference']}, {len(found['notices'])} obligor notified")
 
 
@@ -120,6 +122,7 @@ async def paid_out(world: World, step: Step, drawdown_id: str) -> dict[str, Any]
     """Wait until the money is out and every limit counts it; return the loan."""
     await reached(world, drawdown_id, "utilised", "repaid")
     loan = await loan_in(world, drawdown_id, "disbursed", "closed")
+    step.facts["loan"] = loan
     step.say(f"{money(loan['principal'])} lent, value {loan['disbursed_date']}, matures {loan['maturity_date']}")
     return loan
 

@@ -32,6 +32,7 @@ async def draw_on_an_invoice(world: World) -> None:
     async with world.stage.step("a second attempt to finance the same invoice is refused") as step:
         refused = await _refused(world, key, offer, document)
         expect(refused.code in _IN_USE, f"the refusal is about the document, not {refused.code}")
+        step.facts["refused"] = refused.document
         step.say(f"{refused.code}: {refused.detail}")
 
 

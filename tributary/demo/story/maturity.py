@@ -39,6 +39,7 @@ async def _pay_part(world: World, step: Step, part: int) -> None:
     entry = await _collect(world, part, "part")
     expect(minor(entry["interest"]) > 0, "interest is paid before principal")
     expect(minor(entry["penalty"]) == 0, "nothing is late yet")
+    step.facts |= {"before": before, "entry": entry, "value_date": str(await world.open_date())}
     after = await _repaid(world, minor(before["outstanding"]) - minor(entry["principal"]))
     _say_waterfall(step, entry)
     step.say(f"outstanding {money(before['outstanding'])} → {money(after['outstanding'])}")
@@ -52,6 +53,7 @@ async def _pay_rest(world: World, step: Step, rest: int) -> None:
     expect(minor(entry["penalty"]) > 0, "a penalty is due after grace")
     expect(entry["principal"] == before["outstanding"], "all principal is repaid")
     expect(minor(entry["surplus"]) > 0, "with recourse the surplus is the seller's (R17)")
+    step.facts |= {"before": before, "entry": entry, "value_date": str(await world.open_date())}
     await reached(world, world.loan_id, "repaid")
     await loan_in(world, world.loan_id, "closed")
     await assigned(world, world.loan_id, "settled")

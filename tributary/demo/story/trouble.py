@@ -35,6 +35,7 @@ async def _time_out(world: World, step: Step) -> dict[str, Any]:
     drawdown = await draw(world, key=key, offer=offer, kind="receivable", document_id=document_id)
     loan = await loan_in(world, drawdown["drawdown_id"], "unknown", within_s=_RAIL_S)
     held = await reached(world, drawdown["drawdown_id"], "approved")
+    step.facts |= {"loan": loan, "drawdown": held}
     step.say(f"{money(held['principal'])} to {world.name(key)}: {loan['state']}; the limits stay held")
     return loan
 
@@ -89,6 +90,7 @@ async def _cut(world: World, step: Step) -> None:
     expect(minor(node["utilised"]) == used, "existing loans are untouched")
     refused = await _refused_draw(world)
     expect(refused.code == "limit_exceeded", f"a new draw is refused by the limit, not {refused.code}")
+    step.facts |= {"node": node, "refused": refused.document}
     step.say(f"limit {money(node['sanctioned'])}, used {money(node['utilised'])}, short {money(node['shortfall'])}")
     step.say(f"a new draw: {refused.code}, binding {refused.document.get('binding_node')}")
 
