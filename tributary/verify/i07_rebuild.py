@@ -15,6 +15,7 @@ from shared.runtime.settings import Settings
 from shared.storage.database import Database, database_url, ensure_database, migrate
 from tributary.verify.result import Result
 from tributary.verify.snapshots import World
+from tributary.verify.topics import waiting_from
 
 NAME = "read models can be rebuilt"
 
@@ -25,16 +26,18 @@ _PARKED = "SELECT topic, subject, sequence, reason, parked_at FROM inbox_parked 
 async def check(world: World) -> Result:
     """Rebuild console up to the offsets that its live read models have reached, and compare the digests."""
     result, live = Result(), world.state["console"]
+    reached, shown = await offsets(live), await state_hash(live)
     for row in await live.pg.fetch(_PARKED):
         what = f"console: number {row['sequence']} of {row['subject']} is parked ({row['reason']})"
         result.fly(what, age_s=world.age_s(row["parked_at"]))
-    shown = await state_hash(live)
+    waiting = await waiting_from(world.settings.bootstrap_servers, world.ends, reached=reached)
+    for partition, since in waiting.items():
+        behind = world.ends[partition] - reached.get((partition.topic, partition.partition), 0)
+        what = f"console has not read {behind} events of {partition.topic}-{partition.partition}"
+        result.fly(what, age_s=world.age_s(since), many=behind)
     async with _scratch(world.settings) as database:
         result.checked = await rebuild(
-            database,
-            bootstrap_servers=world.settings.bootstrap_servers,
-            handlers=HANDLERS,
-            until=await offsets(live),
+            database, bootstrap_servers=world.settings.bootstrap_servers, handlers=HANDLERS, until=reached
         )
         async with database.reader() as tx:
             rebuilt = await state_hash(tx)

@@ -15,6 +15,8 @@ NAME = "each command took effect once"
 
 _BATCH = 1_000
 _UNANSWERED = "SELECT client, route, key FROM idempotency WHERE status IS NULL"
+# What is parked has not taken effect; console's parked events are I7's.
+_PARKED = "SELECT type, subject, sequence, reason, parked_at FROM inbox_parked ORDER BY parked_id"
 _DRAWN = """
 SELECT coalesce(i.key, d.command_key) AS key, count(d.drawdown_id) AS drawdowns, count(i.key) AS answers
 FROM (SELECT client, key FROM idempotency WHERE route = $1 AND status = 201) i
@@ -75,11 +77,20 @@ async def check(world: World) -> Result:
         result.checked += await tx.pg.fetchval("SELECT count(*) FROM idempotency")
         async for row in tx.pg.cursor(_UNANSWERED):
             result.violate(f"{service}: {row['route']} with the key {row['key']} was accepted and never answered")
+    await _parked(world, result)
     await _credit(world, result)
     await _settlement(world, result)
     await _asked_and_done(world, result, kind=DrawdownHeld, consumer="receivables")
     await _asked_and_done(world, result, kind=DrawdownApproved, consumer="settlement")
     return result
+
+
+async def _parked(world: World, result: Result) -> None:
+    for service, tx in world.state.items():
+        if service != "console":
+            async for row in tx.pg.cursor(_PARKED):
+                what = f"{service}: {row['type']} number {row['sequence']} of {row['subject']} is parked"
+                result.fly(f"{what} ({row['reason']})", age_s=world.age_s(row["parked_at"]))
 
 
 async def _credit(world: World, result: Result) -> None:

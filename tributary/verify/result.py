@@ -26,9 +26,9 @@ class Result:
         if len(self.examples) < _MOST_EXAMPLES:
             self.examples.append(example)
 
-    def fly(self, what: str, *, age_s: float) -> None:
+    def fly(self, what: str, *, age_s: float, many: int = 1) -> None:
         """Count something that is not through yet; too old, it is a violation."""
-        self.flying += 1
+        self.flying += many
         self.oldest_s = max(self.oldest_s, age_s)
         if age_s > GRACE_S:
             self.violate(f"{what} for {age_s:.0f} s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -52,6 +53,28 @@ async def records_of(
             for partition in [each for each in left if await consumer.position(each) >= ends[each]]:
                 left.discard(partition)
                 consumer.pause(partition)
+
+
+async def waiting_from(
+    bootstrap_servers: str, ends: Mapping[TopicPartition, int], *, reached: Mapping[tuple[str, int], int]
+) -> dict[TopicPartition, datetime]:
+    """Return, for each partition that goes on beyond what was reached, when its first waiting record was written."""
+    begins = {partition: reached.get((partition.topic, partition.partition), 0) for partition in ends}
+    behind = {partition for partition, end in ends.items() if end > begins[partition]}
+    found: dict[TopicPartition, datetime] = {}
+    if not behind:
+        return found
+    async with _consumer(bootstrap_servers) as consumer:
+        consumer.assign(sorted(behind))
+        for partition in behind:
+            consumer.seek(partition, begins[partition])
+        while behind:
+            record = await consumer.getone(*behind)
+            partition = TopicPartition(record.topic, record.partition)
+            found[partition] = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+            behind.discard(partition)
+            consumer.pause(partition)
+    return found
 
 
 @asynccontextmanager

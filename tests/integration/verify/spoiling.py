@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -10,7 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from aiokafka import AIOKafkaProducer
 
+from shared.events.topics import partition_of
 from shared.storage.database import Database, Transaction
 from tests.integration.verify.clean import Copies
 from tributary.verify.result import Result
@@ -52,6 +55,20 @@ async def found(module: ModuleType, clean: Copies, **statements: Spoiled) -> Res
             )
         )
     return result
+
+
+async def put(clean: Copies, *, topic: str, subject: str, event_id: str, sequence: int, age_s: int = 0) -> None:
+    """Put a record on a topic that no relay sent."""
+    headers = {"ce_id": event_id, "ce_type": "x.y.v1", "ce_subject": subject, "ce_sequence": str(sequence)}
+    async with AIOKafkaProducer(bootstrap_servers=clean.bootstrap_servers) as producer:
+        await producer.send_and_wait(
+            topic,
+            b"{}",
+            key=subject.encode(),
+            partition=partition_of(topic=topic, subject=subject),
+            headers=[(name, value.encode()) for name, value in headers.items()],
+            timestamp_ms=int((time.time() - age_s) * 1000),
+        )
 
 
 async def copied(

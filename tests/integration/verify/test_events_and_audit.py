@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from shared.events.topics import partition_of
 from tests.integration.verify.clean import Copies
 from tests.integration.verify.conftest import Copy
-from tests.integration.verify.spoiling import found
+from tests.integration.verify.spoiling import found, put
 from tributary.services import SERVICES
 from tributary.verify import i05_outbox_and_topic, i06_sequences, i11_audit_chain
 from tributary.verify.snapshots import world_of
@@ -18,18 +16,6 @@ pytestmark = pytest.mark.xdist_group("verify")
 _PENDING = "INSERT INTO outbox_pending SELECT topic || '-0', position FROM outbox ORDER BY position DESC LIMIT 1"
 _UNSENT = """INSERT INTO outbox (id, topic, subject, sequence, type, source, body)
     VALUES ('lost', 'scf.onboarding.link.v1', 'l1', 1, 'link.recorded.v1', 'onboarding', '{}')"""
-
-
-async def _send(clean: Copies, *, topic: str, subject: str, event_id: str, sequence: int) -> None:
-    headers = {"ce_id": event_id, "ce_type": "x.y.v1", "ce_subject": subject, "ce_sequence": str(sequence)}
-    async with AIOKafkaProducer(bootstrap_servers=clean.bootstrap_servers) as producer:
-        await producer.send_and_wait(
-            topic,
-            b"{}",
-            key=subject.encode(),
-            partition=partition_of(topic=topic, subject=subject),
-            headers=[(name, value.encode()) for name, value in headers.items()],
-        )
 
 
 async def test_i5_a_clean_state_is_found_clean(clean: Copies) -> None:
@@ -86,7 +72,7 @@ async def test_i5_copies_are_counted_only_and_a_record_without_a_row_is_caught(
     clean: Copies, spoilt_topic: str
 ) -> None:
     for _ in range(2):
-        await _send(clean, topic=spoilt_topic, subject="d1", event_id="d1-1", sequence=1)
+        await put(clean, topic=spoilt_topic, subject="d1", event_id="d1-1", sequence=1)
     row = """INSERT INTO outbox (id, topic, subject, sequence, type, source, body)
         VALUES ('d1-1', 'scf.risk.decision.v1', 'd1', 1, 'x.y.v1', 'risk', '{}')"""
     with_row = await found(i05_outbox_and_topic, clean, risk=row)
@@ -100,7 +86,7 @@ async def test_i6_sequences_from_one_without_a_gap_are_clean_and_copies_do_not_m
     clean: Copies, spoilt_topic: str
 ) -> None:
     for sequence in (1, 2, 1, 2, 3):
-        await _send(clean, topic=spoilt_topic, subject="d1", event_id=f"d1-{sequence}", sequence=sequence)
+        await put(clean, topic=spoilt_topic, subject="d1", event_id=f"d1-{sequence}", sequence=sequence)
     result = await found(i06_sequences, clean)
     assert (result.violations, result.examples) == (0, [])
     assert result.checked >= 6 + 5
@@ -109,7 +95,7 @@ async def test_i6_sequences_from_one_without_a_gap_are_clean_and_copies_do_not_m
 @pytest.mark.parametrize("sequences", [(1, 3), (2,), (1, 3, 4, 5)])
 async def test_i6_a_gap_is_caught(clean: Copies, spoilt_topic: str, sequences: tuple[int, ...]) -> None:
     for sequence in sequences:
-        await _send(clean, topic=spoilt_topic, subject="d1", event_id=f"d1-{sequence}", sequence=sequence)
+        await put(clean, topic=spoilt_topic, subject="d1", event_id=f"d1-{sequence}", sequence=sequence)
     result = await found(i06_sequences, clean)
     assert result.violations == 1
     assert "was next" in result.examples[0]

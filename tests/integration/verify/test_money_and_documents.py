@@ -270,6 +270,17 @@ async def test_i8_what_the_next_service_has_not_heard_is_in_flight_for_a_minute(
     assert (young.violations, young.flying, young.examples) == (0, 1, [])
 
 
+async def test_i8_r25_an_event_parked_anywhere_is_in_flight_and_after_a_minute_a_violation(clean: Copies) -> None:
+    parked = """INSERT INTO inbox_parked (topic, subject, sequence, event_id, type, headers, body, reason, parked_at)
+        VALUES ('scf.risk.rating.v1', 'x', 2, 'e', 'rating.recorded.v1', '[]', '', 'failed',
+        clock_timestamp() - interval '{} s')"""
+    young = await found(i08_exactly_once, clean, credit=parked.format(0))
+    assert (young.violations, young.flying) == (0, 1)
+    old = await found(i08_exactly_once, clean, credit=parked.format(61))
+    assert (old.violations, old.flying) == (1, 1)
+    assert "credit: rating.recorded.v1 number 2 of x is parked (failed) for 61 s" in old.examples[0]
+
+
 @pytest.mark.parametrize(
     ("service", "statement", "says"),
     [

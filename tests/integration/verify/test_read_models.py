@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from tests.integration.verify.clean import Copies
-from tests.integration.verify.spoiling import found
+from tests.integration.verify.spoiling import found, put
 from tributary.verify import i07_rebuild
 
 pytestmark = pytest.mark.xdist_group("verify")
@@ -39,16 +39,24 @@ async def test_i7_the_scratch_database_is_gone_afterwards(clean: Copies) -> None
     assert left == 0
 
 
-async def test_i7_an_event_parked_in_console_is_in_flight_for_a_minute(clean: Copies) -> None:
-    parked = """INSERT INTO inbox_parked (topic, subject, sequence, event_id, type, headers, body, reason, parked_at)
-        VALUES ('scf.risk.rating.v1', 'x', 2, 'e', 't', '[]', '', 'gap', clock_timestamp() - interval '{} s')"""
-    young = await found(i07_rebuild, clean, console=parked.format(0))
+_PARKED = """INSERT INTO inbox_parked (topic, subject, sequence, event_id, type, headers, body, reason, parked_at)
+    VALUES ('scf.risk.rating.v1', 'x', 2, 'e', 't', '[]', '', 'gap', clock_timestamp() - interval '{} s')"""
+
+
+async def test_i7_an_event_parked_in_console_is_in_flight_and_after_a_minute_a_violation(clean: Copies) -> None:
+    young = await found(i07_rebuild, clean, console=_PARKED.format(0))
     assert (young.violations, young.flying) == (0, 1)
-
-
-async def test_i7_an_event_parked_for_longer_is_a_violation(clean: Copies) -> None:
-    parked = """INSERT INTO inbox_parked (topic, subject, sequence, event_id, type, headers, body, reason, parked_at)
-        VALUES ('scf.risk.rating.v1', 'x', 2, 'e', 't', '[]', '', 'gap', clock_timestamp() - interval '61 s')"""
-    old = await found(i07_rebuild, clean, console=parked)
+    old = await found(i07_rebuild, clean, console=_PARKED.format(61))
     assert (old.violations, old.flying) == (1, 1)
     assert "is parked (gap)" in old.examples[0]
+
+
+@pytest.mark.parametrize(("age_s", "violations"), [(0, 0), (61, 1)])
+async def test_i7_what_console_has_not_read_is_in_flight_and_after_a_minute_a_violation(
+    clean: Copies, spoilt_topic: str, age_s: int, violations: int
+) -> None:
+    for sequence in (1, 2):
+        await put(clean, topic=spoilt_topic, subject="d1", event_id=f"d1-{sequence}", sequence=sequence, age_s=age_s)
+    result = await found(i07_rebuild, clean)
+    assert (result.violations, result.flying) == (violations, 2)
+    assert violations == 0 or "console has not read 2 events of scf.risk.decision.v1" in result.examples[0]
