@@ -118,7 +118,7 @@ def test_the_price_names_its_components_its_fee_and_the_all_in_rate(told: Told) 
 
 def test_a_draw_goes_through_the_services_in_order_and_every_limit_counts_it(told: Told) -> None:
     step = told.step("documents assigned")
-    assert [name for name, _ in step.hops][: len(DRAW)] == DRAW
+    assert [hop.name for hop in step.hops][: len(DRAW)] == DRAW
     principal = minor(step.facts["loan"]["principal"])
     assert {change.level for change in step.changes} == {"group", "programme", "obligor", "line"}
     for change in step.changes:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # A silent rail is waited for; half a second shows the same as two.
 _RAIL_TIMEOUT_S = 0.5
 _WIDTH = 180
+_HOME = "TRIBUTARY_HOME"
 
 
 def run(*, json_output: bool, invoices: Path | None, processes: bool) -> int:
@@ -48,25 +49,25 @@ async def tell(platform: Platform) -> None:
         sys.stderr.write(f"{sentence}\n")
 
 
-async def play(settings: Settings, *, plan: Plan, processes: bool = False) -> Result:
+async def play(settings: Settings, *, plan: Plan, processes: bool = False, durable: bool = False) -> Result:
     """Run a platform with these settings, play the story on it, and measure what it left.
 
-    The data folder lasts as long as the run, so nothing is flushed to disk for its sake.
+    A data folder that lasts no longer than the run needs nothing flushed to disk.
     """
     if processes:
-        return await _play_in_processes(settings, plan=plan)
+        return await _play_in_processes(settings, plan=plan, durable=durable)
     from tributary.platform import running_platform
 
-    async with running_platform(settings, durable=False) as platform:
+    async with running_platform(settings, durable=durable) as platform:
         result = await drive(platform.origin, home=platform.settings.home, plan=plan, told=_say_step)
         await _measure(result, platform.settings)
     return result
 
 
-async def _play_in_processes(settings: Settings, *, plan: Plan) -> Result:
+async def _play_in_processes(settings: Settings, *, plan: Plan, durable: bool) -> Result:
     from tributary.demo.processes import separate_processes
 
-    async with separate_processes(settings) as (found, transport):
+    async with separate_processes(settings, durable=durable) as (found, transport):
         result = await drive("http://127.0.0.1", home=found.home, plan=plan, told=_say_step, transport=transport)
         result.processes = transport.count
         await _measure(result, found)
@@ -81,7 +82,7 @@ async def _measure(result: Result, settings: Settings) -> None:
 async def _run(*, json_output: bool, invoices: Path | None, processes: bool) -> int:
     plan = folder_plan(invoices, today=_today()) if invoices else sample_plan(today=_today())
     async with _settings() as settings:
-        result = await play(settings, plan=plan, processes=processes)
+        result = await play(settings, plan=plan, processes=processes, durable=_HOME in os.environ)
     if json_output:
         from tributary.cli import write_json
 
@@ -105,7 +106,7 @@ async def _settings() -> AsyncIterator[Settings]:
     given = Settings()
     port = given.port if "TRIBUTARY_PORT" in os.environ else 0
     changes = {"port": port, "rail_timeout_seconds": min(given.rail_timeout_seconds, _RAIL_TIMEOUT_S)}
-    if "TRIBUTARY_HOME" in os.environ:
+    if _HOME in os.environ:
         yield given.model_copy(update=changes)
         return
     home = Path(tempfile.mkdtemp(prefix="tributary-demo-"))

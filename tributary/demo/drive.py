@@ -15,7 +15,7 @@ from tributary.demo.client import Refused
 from tributary.demo.people import people_of
 from tributary.demo.plan import Plan
 from tributary.demo.report import Result
-from tributary.demo.stage import Stage, Step, StoryStopped
+from tributary.demo.stage import Hop, Stage, Step, StoryStopped
 from tributary.demo.story.deeper import reach_further
 from tributary.demo.story.first_draw import draw_on_an_invoice
 from tributary.demo.story.intake import take_in
@@ -72,13 +72,13 @@ async def drive(
 
 async def _begin(http: httpx.AsyncClient, *, home: Path, plan: Plan, told: Callable[[Step], None]) -> World:
     people, stage = await people_of(http, home=home), Stage(told=told)
+    if (await people.administrator.get("/onboarding/v1/enterprises", limit=1))["items"]:
+        raise NotNew
     async with stage.step("the bank's people: maker, checker, risk officer") as step:
         maker = await people.bank("bank maker", "bank_maker")
         checker = await people.bank("bank checker", "bank_checker")
         risk = await people.bank("risk officer", "risk_officer")
         step.say("three persons, each with a token of its own; nobody is maker and checker at once")
-    if (await maker.get("/onboarding/v1/enterprises", limit=1))["items"]:
-        raise NotNew
     world = World(plan, people, stage, maker, checker, risk)
     stage.look = world.nodes
     return world
@@ -143,5 +143,8 @@ def _trace(steps: Sequence[Step], events: Sequence[tuple[datetime, str]]) -> Non
     for nth, step in enumerate(steps):
         ends = steps[nth + 1].started_at if nth + 1 < len(steps) else datetime.max.replace(tzinfo=UTC)
         mine = [(moment, name) for moment, name in events if step.started_at <= moment < ends]
-        step.hops = list(Counter(name for _, name in mine).items())
+        first: dict[str, int] = {}
+        for moment, name in mine:
+            first.setdefault(name, round((moment - mine[0][0]).total_seconds() * 1000))
+        step.hops = [Hop(name, count, first[name]) for name, count in Counter(name for _, name in mine).items()]
         step.hops_ms = round((mine[-1][0] - mine[0][0]).total_seconds() * 1000) if mine else 0

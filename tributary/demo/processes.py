@@ -65,11 +65,11 @@ class ByService(httpx.AsyncBaseTransport):
 
 
 @asynccontextmanager
-async def separate_processes(settings: Settings) -> AsyncIterator[tuple[Settings, ByService]]:
+async def separate_processes(settings: Settings, *, durable: bool) -> AsyncIterator[tuple[Settings, ByService]]:
     """Run the servers and one process a service while the block runs; yield their settings and the way to them."""
     servers = EmbeddedServers(
         settings.home,
-        durable=False,
+        durable=durable,
         with_postgres=not settings.server_url,
         with_kafka=not settings.bootstrap_servers,
     )

@@ -66,7 +66,7 @@ def _more(step: Step) -> dict[str, Any]:
         "facts": step.facts,
         "error": step.error,
         "changes": [asdict(change) for change in step.changes],
-        "hops": [f"{name} ×{count}" if count > 1 else name for name, count in step.hops],
+        "hops": [str(hop) for hop in step.hops],
         "hops_ms": step.hops_ms,
     }
 
@@ -99,9 +99,7 @@ def show_steps(result: Result, console: Console) -> None:
     table.add_column("ms", justify="right", width=6)
     for step in result.steps:
         changes = "\n".join(_change(change, result.names) for change in step.changes)
-        hops = ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in step.hops)
-        if step.hops:
-            hops += f" ({step.hops_ms} ms)"
+        hops = " → ".join(map(str, step.hops))
         mark = "[green]✓[/]" if step.ok else "[red]✗[/]"
         table.add_row(
             mark, step.name, _escape("\n".join([*step.said, *_lacks(step), step.error])), changes, hops, str(step.ms)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
+
 from shared.values.money import Amount
 from tributary.demo.client import NothingHappened, Refused
 
@@ -40,6 +42,20 @@ class Change:
     after: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Events of one type in a step: how many, and when the first happened after the step's first."""
+
+    name: str
+    count: int
+    after_ms: int
+
+    def __str__(self) -> str:
+        """Return it as a reader sees it: drawdown.held, line.changed ×5 +12 ms."""
+        many = f" ×{self.count}" if self.count > 1 else ""
+        return f"{self.name}{many}" + (f" +{self.after_ms} ms" if self.after_ms else "")
+
+
 @dataclass
 class Step:
     """What one step did."""
@@ -49,7 +65,7 @@ class Step:
     facts: dict[str, Any] = field(default_factory=dict)
     lacked: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    hops: list[tuple[str, int]] = field(default_factory=list)
+    hops: list[Hop] = field(default_factory=list)
     hops_ms: int = 0
     ok: bool = False
     ms: int = 0
@@ -89,8 +105,8 @@ class Stage:
         try:
             yield step
             step.ok = True
-        except (Refused, NothingHappened, Unexpected) as failed:
-            step.error = str(failed)
+        except (Refused, NothingHappened, Unexpected, httpx.HTTPError) as failed:
+            step.error = str(failed) or type(failed).__name__
         step.ms = round((time.monotonic() - started) * 1000)
         after = await self._nodes()
         step.ended_at = datetime.now(UTC)
