@@ -103,11 +103,16 @@ async def test_a_late_answer_resolves_an_unknown_loan(desk: Desk) -> None:
 
 async def test_the_same_end_to_end_id_sent_again_never_pays_twice(desk: Desk) -> None:
     loan_id = await _silent_loan(desk)
+    await desk.behave("refuse")
     for nth in range(1, 4):
         await desk.open_on(OPENING + timedelta(days=nth))
         await desk.run_rail(rounds=2)
     assert await _sends(desk, loan_id) == (4, 1)
     assert (await desk.loan(loan_id))["state"] == "unknown"
+    # What the rail knows already uses up nothing of what it was told to do with the next payment.
+    fresh = await desk.approve_drawdown()
+    await desk.run_rail()
+    assert (await desk.loan(fresh))["state"] == "failed"
 
 
 @pytest.mark.parametrize(
