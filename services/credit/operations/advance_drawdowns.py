@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from services.credit.domain.drawdowns import AlreadyApplied, Input, State, after_repayment, repay
+from services.credit.domain.drawdowns import AlreadyApplied, Input, NotPossible, State, after_repayment, repay
 from services.credit.operations.approve_drawdowns import review, settle_reviews
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.nodes import renew_version
-from services.credit.operations.propagate_limits import propagate_limits
+from services.credit.operations.note_deficiencies import end_deficiencies, note_deficiencies
 from shared.events.credit import DrawdownReinstated
 from shared.events.envelope import Received
 from shared.events.receivables import AssignmentRefused, DocumentsAssigned
@@ -27,6 +27,8 @@ _UNPAID = {
 async def approve_assigned(tx: Transaction, events: Sequence[Received]) -> None:
     """Approve what stays inside policy, refer the rest, release what is blocked meanwhile."""
     ids = [event.event.drawdown_id for event in events if isinstance(event.event, DocumentsAssigned)]
+    # A dilution that came while the drawdown was being held saw no drawdown yet.
+    await note_deficiencies(tx, drawdown_ids=ids)
     locked = await lock_drawdowns(tx, drawdown_ids=ids)
     waiting = [each for each in map(locked.find, ids) if each.state is State.HELD]
     settle_reviews(locked, await review(tx, locked, waiting))
@@ -49,6 +51,8 @@ async def utilise_disbursed(tx: Transaction, events: Sequence[Received]) -> None
     used, late = [], []
     for each in kept:
         drawdown = locked.find(each.loan_id)
+        if drawdown.state in {State.HELD, State.REFERRED}:
+            raise NotPossible(drawdown_id=each.loan_id, state=drawdown.state, asked="be disbursed")
         if drawdown.state in {State.APPROVED, State.CANCELLING, State.RELEASED}:
             drawdown.disbursed_minor = drawdown.outstanding_minor = each.principal.minor
             drawdown.used_minor = drawdown.exposure_minor
@@ -79,6 +83,8 @@ async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
     rows = []
     for event_id, each in kept:
         drawdown, principal = locked.find(each.loan_id), each.principal.minor
+        if drawdown.state not in {State.UTILISED, State.REPAID}:
+            raise NotPossible(drawdown_id=each.loan_id, state=drawdown.state, asked="be repaid")
         before = drawdown.used_minor
         _repay(locked, drawdown, each)
         rows.append((event_id, drawdown.drawdown_id, principal, before - drawdown.used_minor))
@@ -154,14 +160,7 @@ async def save_with_ends(tx: Transaction, locked: Locked, *, cause: str) -> None
     """Save drawdowns of which some ended; their deficiencies end with them, and their lines may draw again."""
     await locked.save(tx, cause=cause)
     ended = [each.drawdown_id for each in locked.drawdowns.values() if each.state in {State.RELEASED, State.REPAID}]
-    rows = await tx.pg.fetch(
-        """UPDATE deficiency f SET deficiency_minor = 0, claim_minor = 0 FROM drawdown w
-        WHERE f.drawdown_id = w.drawdown_id AND f.drawdown_id = ANY($1) AND f.deficiency_minor > 0
-        RETURNING w.programme_id""",
-        ended,
-    )
-    if rows:
-        await propagate_limits(tx, programme_ids=[row["programme_id"] for row in rows], cause=cause)
+    await end_deficiencies(tx, drawdown_ids=ended, cause=cause)
 
 
 async def _take_again(tx: Transaction, drawdowns: Sequence[Drawdown]) -> None:

@@ -40,7 +40,17 @@ async def cancel_drawdown(database: Database, *, key: Key, drawdown_id: str, rea
 
 
 async def expire_drawdowns(database: Database) -> int:
-    """Release what was neither approved nor decided in time; return how many.
+    """Release what was neither approved nor decided in time, batch by batch; return how many."""
+    released = 0
+    while True:
+        found, expired = await _expire_some(database)
+        released += expired
+        if found < _BATCH:
+            return released
+
+
+async def _expire_some(database: Database) -> tuple[int, int]:
+    """Return how many were found and how many of those were released.
 
     They are found without locks, then locked in order, then looked at again: of a cancel, an approval and an expiry
     exactly one wins.
@@ -52,7 +62,7 @@ async def expire_drawdowns(database: Database) -> int:
             _BATCH,
         )
         if not rows:
-            return 0
+            return 0, 0
         locked = await lock_drawdowns(tx, drawdown_ids=[row["drawdown_id"] for row in rows])
         now = await database_now(tx)
         expired = [
@@ -63,4 +73,4 @@ async def expire_drawdowns(database: Database) -> int:
         for drawdown in expired:
             locked.advance(drawdown, Input.EXPIRE, reason="expired")
         await save_with_ends(tx, locked, cause="drawdown.expired")
-    return len(expired)
+    return len(rows), len(expired)

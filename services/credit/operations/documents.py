@@ -1,14 +1,11 @@
-"""Keep what receivables says of documents, and what a dilution leaves uncovered (R6)."""
+"""Keep what receivables says of documents."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from services.credit.domain.eligibility import claim_on_seller, deficiency
-from services.credit.domain.pricing import discount
 from services.credit.operations.advance_drawdowns import withdraw_documents
-from services.credit.operations.propagate_limits import propagate_limits
+from services.credit.operations.note_deficiencies import note_deficiencies
 from shared.events.envelope import Received
 from shared.events.receivables import (
     ReceivableConfirmed,
@@ -22,8 +19,6 @@ from shared.events.receivables import (
     VoucherTransferred,
 )
 from shared.storage.database import Transaction
-from shared.values.periods import DayCount
-from shared.values.rates import parse_rate
 
 _SLICES = """
 INSERT INTO document (document_id, kind, owner_id, obligor_id, eligible_minor, currency, due_date, state, irrevocable)
@@ -32,17 +27,6 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
     AS s(root_id, slice_id, holder_id, amount, state)
 JOIN voucher v USING (root_id)
 ON CONFLICT (document_id) DO UPDATE SET owner_id = excluded.owner_id, state = excluded.state
-"""
-# Every open drawdown over a document that was diluted, with all that its documents are still worth.
-_STANDING_ON = """
-SELECT w.drawdown_id, w.line_id, w.programme_id, w.form, w.principal_minor, w.outstanding_minor, w.state, w.rate,
-    w.day_count, w.start_date, w.maturity_date, p.terms->>'advance_rate' AS advance_rate,
-    sum(d.eligible_minor)::bigint AS eligible, bool_or(d.irrevocable) AS irrevocable
-FROM drawdown w JOIN programme p USING (programme_id)
-JOIN document_use u USING (drawdown_id) JOIN document d USING (document_id)
-WHERE w.drawdown_id IN (SELECT drawdown_id FROM document_use WHERE document_id = ANY($1))
-    AND w.state IN ('held', 'referred', 'approved', 'cancelling', 'utilised')
-GROUP BY w.drawdown_id, p.programme_id ORDER BY w.drawdown_id
 """
 
 
@@ -88,7 +72,10 @@ async def keep_diluted(tx: Transaction, events: Sequence[Received]) -> None:
         "UPDATE document SET eligible_minor = $2 WHERE document_id = $1 AND state = 'confirmed'",
         [(each.receivable_id, each.financeable.minor) for each in kept],
     )
-    await note_deficiencies(tx, document_ids=[each.receivable_id for each in kept])
+    rows = await tx.pg.fetch(
+        "SELECT drawdown_id FROM document_use WHERE document_id = ANY($1)", [each.receivable_id for each in kept]
+    )
+    await note_deficiencies(tx, drawdown_ids=[row["drawdown_id"] for row in rows])
 
 
 async def keep_ended(tx: Transaction, events: Sequence[Received]) -> None:
@@ -145,40 +132,3 @@ async def _keep_slices(tx: Transaction, slices: Sequence[tuple[str, Slice]]) -> 
         [part.end_minor - part.start_minor for _, part in slices],
         [part.state for _, part in slices],
     )
-
-
-async def note_deficiencies(tx: Transaction, *, document_ids: Collection[str]) -> None:
-    """Record what drawdowns over these documents lack; a line with a deficiency draws no more."""
-    rows = await tx.pg.fetch(_STANDING_ON, list(document_ids))
-    await tx.pg.executemany(
-        """INSERT INTO deficiency (drawdown_id, line_id, deficiency_minor, claim_minor) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (drawdown_id) DO UPDATE SET deficiency_minor = excluded.deficiency_minor,
-            claim_minor = excluded.claim_minor, noted_at = clock_timestamp()""",
-        [(row["drawdown_id"], row["line_id"], *_lacking(row)) for row in rows],
-    )
-    if rows:
-        await propagate_limits(tx, programme_ids=[row["programme_id"] for row in rows], cause="receivable.diluted")
-
-
-def _lacking(row: Mapping[str, Any]) -> tuple[int, int]:
-    """Return (deficiency, claim); under an irrevocable undertaking the obligor pays face, so neither arises."""
-    if row["irrevocable"]:
-        return 0, 0
-    principal = row["outstanding_minor"] if row["state"] == "utilised" else row["principal_minor"]
-    lacking = deficiency(
-        principal_minor=principal,
-        eligible_minor=row["eligible"],
-        advance_rate=parse_rate(row["advance_rate"]),
-    )
-    # A purchase kept its discount back; what the obligor owes includes it.
-    interest = discount(
-        face_minor=principal if row["form"] == "loan" else 0,
-        rate=row["rate"],
-        start=row["start_date"],
-        end=row["maturity_date"],
-        day_count=DayCount(row["day_count"]),
-    )
-    claim = claim_on_seller(
-        principal_minor=principal, interest_minor=interest, payable_minor=row["eligible"], irrevocable=False
-    )
-    return lacking, claim

@@ -170,9 +170,19 @@ class Locked:
         await append(tx, self.events, source="credit")
 
 
+# The end of a drawdown ends its deficiency, and that propagates: a programme is locked before its nodes, always.
+_PROGRAMMES = """
+SELECT p.programme_id FROM programme p WHERE p.programme_id IN (
+    SELECT w.programme_id FROM deficiency f JOIN drawdown w USING (drawdown_id)
+    WHERE f.drawdown_id = ANY($1) AND f.deficiency_minor + f.claim_minor > 0)
+ORDER BY p.programme_id FOR UPDATE OF p
+"""
+
+
 async def lock_drawdowns(tx: Transaction, *, drawdown_ids: Collection[str]) -> Locked:
     """Lock the nodes of the drawdowns' paths, root first, then the drawdowns by id, and read them under the locks."""
     names = sorted(set(drawdown_ids))
+    await tx.pg.execute(_PROGRAMMES, names)
     rows = await tx.pg.fetch("SELECT path FROM drawdown WHERE drawdown_id = ANY($1)", names)
     node_ids = sorted({node_id for row in rows for _, node_id, _ in row["path"]})
     nodes = await lock_nodes(tx, node_ids=node_ids)

@@ -1,0 +1,79 @@
+"""Record what a dilution leaves uncovered, and end it with its drawdown (R6)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from services.credit.domain.eligibility import claim_on_seller, deficiency
+from services.credit.domain.pricing import discount
+from services.credit.operations.propagate_limits import propagate_limits
+from shared.storage.database import Transaction
+from shared.values.periods import DayCount
+from shared.values.rates import parse_rate
+
+# Open drawdowns with all that their documents are still worth, and what was noted of them before.
+_STANDING = """
+SELECT w.drawdown_id, w.line_id, w.programme_id, w.form, w.principal_minor, w.outstanding_minor, w.state, w.rate,
+    w.day_count, w.start_date, w.maturity_date, p.terms->>'advance_rate' AS advance_rate,
+    sum(d.eligible_minor)::bigint AS eligible, bool_or(d.irrevocable) AS irrevocable,
+    coalesce((SELECT ROW(f.deficiency_minor, f.claim_minor) FROM deficiency f WHERE f.drawdown_id = w.drawdown_id),
+        ROW(0::bigint, 0::bigint)) AS noted
+FROM drawdown w JOIN programme p USING (programme_id)
+JOIN document_use u USING (drawdown_id) JOIN document d USING (document_id)
+WHERE w.drawdown_id = ANY($1) AND w.state IN ('held', 'referred', 'approved', 'cancelling', 'utilised')
+GROUP BY w.drawdown_id, p.programme_id ORDER BY w.drawdown_id
+"""
+_NOTE = """
+INSERT INTO deficiency (drawdown_id, line_id, deficiency_minor, claim_minor) VALUES ($1, $2, $3, $4)
+ON CONFLICT (drawdown_id) DO UPDATE SET deficiency_minor = excluded.deficiency_minor,
+    claim_minor = excluded.claim_minor, noted_at = clock_timestamp()
+"""
+
+
+async def note_deficiencies(tx: Transaction, *, drawdown_ids: Collection[str]) -> None:
+    """Record what drawdowns lack, where that is new; a line with a deficiency draws no more."""
+    rows = await tx.pg.fetch(_STANDING, list(drawdown_ids))
+    changed = [(row, *_lacking(row)) for row in rows if _lacking(row) != tuple(row["noted"])]
+    if changed:
+        await tx.pg.executemany(
+            _NOTE, [(row["drawdown_id"], row["line_id"], lacking, claim) for row, lacking, claim in changed]
+        )
+        programmes = [row["programme_id"] for row, _, _ in changed]
+        await propagate_limits(tx, programme_ids=programmes, cause="receivable.diluted")
+
+
+async def end_deficiencies(tx: Transaction, *, drawdown_ids: Collection[str], cause: str) -> None:
+    """End what ended drawdowns lacked: their lines may draw again. `lock_drawdowns` has locked their programmes."""
+    rows = await tx.pg.fetch(
+        """UPDATE deficiency f SET deficiency_minor = 0, claim_minor = 0 FROM drawdown w
+        WHERE f.drawdown_id = w.drawdown_id AND f.drawdown_id = ANY($1) AND f.deficiency_minor + f.claim_minor > 0
+        RETURNING w.programme_id""",
+        list(drawdown_ids),
+    )
+    if rows:
+        await propagate_limits(tx, programme_ids=[row["programme_id"] for row in rows], cause=cause)
+
+
+def _lacking(row: Mapping[str, Any]) -> tuple[int, int]:
+    """Return (deficiency, claim); under an irrevocable undertaking the obligor pays face, so neither arises."""
+    if row["irrevocable"]:
+        return 0, 0
+    principal = row["outstanding_minor"] if row["state"] == "utilised" else row["principal_minor"]
+    lacking = deficiency(
+        principal_minor=principal,
+        eligible_minor=row["eligible"],
+        advance_rate=parse_rate(row["advance_rate"]),
+    )
+    # A purchase kept its discount back; what the obligor owes includes it.
+    interest = discount(
+        face_minor=principal if row["form"] == "loan" else 0,
+        rate=row["rate"],
+        start=row["start_date"],
+        end=row["maturity_date"],
+        day_count=DayCount(row["day_count"]),
+    )
+    claim = claim_on_seller(
+        principal_minor=principal, interest_minor=interest, payable_minor=row["eligible"], irrevocable=False
+    )
+    return lacking, claim
