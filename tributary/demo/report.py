@@ -121,9 +121,10 @@ def _change(change: Change, names: Mapping[str, str]) -> str:
     name = _escape(names.get(change.node_id, change.node_id.split("/", 1)[0]))
     before = money(change.before["available"]) if change.before else "–"
     after = money(change.after["available"])
+    held = f", held {money(change.after['held'])}" if minor(change.after["held"]) else ""
     used = f", used {money(change.after['utilised'])}" if minor(change.after["utilised"]) else ""
     short = f", short {money(change.after['shortfall'])}" if minor(change.after["shortfall"]) else ""
-    return f"{change.level} {name}: {before} → {after}{used}{short}"
+    return f"{change.level} {name}: {before} → {after}{held}{used}{short}"
 
 
 def _show_intake(intake: Sequence[Taken], console: Console) -> None:

@@ -19,6 +19,13 @@ _EARLIEST_DUE = timedelta(days=10)
 _LATEST_MAIN_DUE = timedelta(days=MAIN_DUE_DAYS + 2)
 _LATEST_DUE = timedelta(days=170)
 _SMALLEST = 10
+_FOR = {
+    "main": "followed to its end",
+    "voucher": "for the voucher",
+    "again": "for the draw after repayment",
+    "rail": "for the rail's timeout",
+    "sale": "for the distributor",
+}
 _SUSPECT = {
     "payee_is_not_the_seller": "perhaps assigned already",
     "factored_invoice": "perhaps assigned already",
@@ -111,7 +118,7 @@ async def _choose(world: World, step: Step) -> None:
             chosen[name] = candidates.pop(0)
         else:
             chosen[name] = await _make_up(world, step, name, seller, buyer)
-        step.say(f"{name}: {chosen[name]['number']}, {money(chosen[name]['payable'])}")
+        step.say(f"{_FOR[name]}: {chosen[name]['number']}, {money(chosen[name]['payable'])}")
     world.chosen = Slots(**chosen)
 
 
@@ -144,7 +151,7 @@ async def _make_up(world: World, step: Step, name: str, seller: str, buyer: str)
     erp = await world.people.of(world.anchor_id, "erp")
     body = json.dumps(document).encode()
     sent = await erp.send_file(_DOCUMENTS, name=f"made-{name}.json", body=body, media_type="application/json")
-    step.lack(f"an invoice from {world.name(seller)} to {world.name(buyer)} that can be financed ({name})")
+    step.lack(f"an invoice from {world.name(seller)} to {world.name(buyer)} that can be financed ({_FOR[name]})")
     found: Receivable = await world.maker.get(f"/receivables/v1/receivables/{sent['receivable_id']}")
     world.receivables[sent["receivable_id"]] = found
     return found

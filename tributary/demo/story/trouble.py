@@ -92,7 +92,8 @@ async def _cut(world: World, step: Step) -> None:
     expect(refused.code == "limit_exceeded", f"a new draw is refused by the limit, not {refused.code}")
     step.facts |= {"node": node, "refused": refused.document}
     step.say(f"limit {money(node['sanctioned'])}, used {money(node['utilised'])}, short {money(node['shortfall'])}")
-    step.say(f"a new draw: {refused.code}, binding {refused.document.get('binding_node')}")
+    level = str(refused.document["binding_node"]).split("/", 1)[0]
+    step.say(f"a new draw by {world.name(world.plan.roles.first)}: {refused.code}, the {level} binds")
 
 
 async def _refused_draw(world: World) -> Refused:
