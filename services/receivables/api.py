@@ -149,7 +149,9 @@ async def post_dilution(  # noqa: PLR0917 - FastAPI passes each by name
         party=_party(caller),
         actor=caller.subject,
     )
-    key = await _command(request, caller, idempotency_key, route=f"POST /receivables/{diluted}/dilutions")
+    key = await _command(
+        request, caller, idempotency_key, route=f"POST /receivables/v1/receivables/{diluted}/dilutions"
+    )
     return _answer(await once(database, key=key, status=201, work=work))
 
 
@@ -169,7 +171,7 @@ async def propose_voucher(
         party=_own(caller),
         actor=caller.subject,
     )
-    key = await _command(request, caller, idempotency_key, route="POST /vouchers")
+    key = await _command(request, caller, idempotency_key, route="POST /receivables/v1/vouchers")
     return _answer(await once(database, key=key, status=201, work=work))
 
 
@@ -208,7 +210,7 @@ async def offer_transfer(  # noqa: PLR0917 - FastAPI passes each by name
         party=_own(caller),
         actor=caller.subject,
     )
-    key = await _command(request, caller, idempotency_key, route=f"POST /vouchers/{root}/transfers")
+    key = await _command(request, caller, idempotency_key, route=f"POST /receivables/v1/vouchers/{root}/transfers")
     return _answer(await once(database, key=key, status=201, work=work))
 
 
@@ -226,7 +228,7 @@ async def answer_transfer(  # noqa: PLR0917 - FastAPI passes each by name
     root, offered = parse_id(root_id), parse_id(transfer_id)
     operation = transfer.accept_transfer if answer == "accept" else transfer.decline_transfer
     work = partial(operation, root_id=root, transfer_id=offered, party=_own(caller), actor=caller.subject)
-    route = f"POST /vouchers/{root}/transfers/{offered}/{answer}"
+    route = f"POST /receivables/v1/vouchers/{root}/transfers/{offered}/{answer}"
     key = await _command(request, caller, idempotency_key, route=route)
     return _answer(await once(database, key=key, status=200, work=work))
 

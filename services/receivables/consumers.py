@@ -34,6 +34,6 @@ def handlers(settings: Settings) -> Handlers:
         BusinessDayClosed: keep_business_day,
         DrawdownHeld: partial(assign_documents, registry=registry),
         DrawdownReleased: partial(free_documents, registry=registry),
-        LoanDisbursed: finance_documents,
+        LoanDisbursed: partial(finance_documents, registry=registry),
         LoanClosed: partial(settle_documents, registry=registry),
     }

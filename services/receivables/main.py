@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.receivables.api import router
-from services.receivables.domain.documents import DocumentRefused
+from services.receivables.domain.documents import DocumentRefused, InvalidDueDate
 from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.financeable import IrrevocableUndertaking
 from services.receivables.domain.parties import UnknownParty
@@ -22,6 +22,7 @@ NAME = "receivables"
 STATUSES: ErrorStatuses = {
     DocumentRefused: 422,
     UnknownParty: 422,
+    InvalidDueDate: 422,
     InvalidSlice: 422,
     VoucherTooLong: 422,
     UnsupportedMediaType: 415,

@@ -24,14 +24,29 @@ _OWN = (
     f"({_RECEIVABLE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY receivable_id LIMIT $3"
 )
 _VOUCHER = "SELECT root_id, programme_id, obligor_id, receivable_id, currency, face_minor, maturity_date FROM voucher v"
-_VOUCHERS = f"""
-{_VOUCHER} WHERE v.root_id > $1 AND ($3::text IS NULL OR v.obligor_id = $3
-    OR EXISTS (SELECT FROM slice s WHERE s.root_id = v.root_id AND s.holder_id = $3)) ORDER BY v.root_id LIMIT $2
-"""
+_ALL_VOUCHERS = f"{_VOUCHER} WHERE v.root_id > $1 ORDER BY v.root_id LIMIT $2"
+_OWN_VOUCHERS = f"""
+{_VOUCHER} WHERE v.root_id IN (
+    (SELECT root_id FROM voucher WHERE obligor_id = $3 AND root_id > $1 ORDER BY root_id LIMIT $2) UNION
+    (SELECT DISTINCT root_id FROM slice WHERE holder_id = $3 AND root_id > $1 ORDER BY root_id LIMIT $2))
+ORDER BY v.root_id LIMIT $2
+"""  # noqa: S608 - constants only
 _SLICES = """
 SELECT root_id, slice_id, start_minor, end_minor, holder_id, state FROM slice
 WHERE root_id = ANY($1) ORDER BY root_id, start_minor, slice_id
 """
+_TRANSFER = """
+SELECT t.transfer_id, t.root_id, t.slice_id, t.amount_minor, v.currency, t.transferor_id, t.transferee_id,
+    t.trade_reference, t.state FROM transfer t JOIN voucher v USING (root_id) WHERE t.transfer_id > $1
+"""
+_ALL_TRANSFERS = f"{_TRANSFER} ORDER BY t.transfer_id LIMIT $2"
+_OWN_TRANSFERS = (
+    f"({_TRANSFER} AND t.transferor_id = $3 ORDER BY t.transfer_id LIMIT $2) UNION ALL "
+    f"({_TRANSFER} AND t.transferee_id = $3 ORDER BY t.transfer_id LIMIT $2) ORDER BY transfer_id LIMIT $2"
+)
+_NOTICE = "SELECT notice_id, drawdown_id, obligor_id, body, digest, notified_at FROM notice WHERE notice_id > $1"
+_ALL_NOTICES = f"{_NOTICE} ORDER BY notice_id LIMIT $2"
+_OWN_NOTICES = f"{_NOTICE} AND obligor_id = $3 ORDER BY notice_id LIMIT $2"
 _PENDING = """
 SELECT approval_id, kind, subject, content, content_hash, proposer, state FROM approval
 WHERE state = 'pending' AND approval_id > $1 AND ($3::text IS NULL OR party = $3) ORDER BY approval_id LIMIT $2
@@ -70,8 +85,9 @@ async def receivables(database: Database, *, after: str, limit: int, state: str,
 
 async def vouchers(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
     """Return a page of vouchers with their slices."""
+    own = () if party is None else (party,)
     async with database.snapshot() as tx:
-        rows = await tx.pg.fetch(_VOUCHERS, after, limit + 1, party)
+        rows = await tx.pg.fetch(_ALL_VOUCHERS if party is None else _OWN_VOUCHERS, after, limit + 1, *own)
         slices = await tx.pg.fetch(_SLICES, [row["root_id"] for row in rows])
     found = [_voucher(row, slices, party=party) for row in rows]
     return page(found, limit=limit, key=lambda each: each["root_id"])
@@ -95,14 +111,9 @@ async def voucher(database: Database, *, root_id: str, party: str | None) -> dic
 
 async def transfers(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
     """Return a page of transfers, offered and answered."""
+    own = () if party is None else (party,)
     async with database.reader() as tx:
-        rows = await tx.pg.fetch(
-            """SELECT t.transfer_id, t.root_id, t.slice_id, t.amount_minor, v.currency, t.transferor_id,
-                t.transferee_id, t.trade_reference, t.state FROM transfer t JOIN voucher v USING (root_id)
-            WHERE t.transfer_id > $1 AND ($3::text IS NULL OR $3 IN (t.transferor_id, t.transferee_id))
-            ORDER BY t.transfer_id LIMIT $2""",
-            *(after, limit + 1, party),
-        )
+        rows = await tx.pg.fetch(_ALL_TRANSFERS if party is None else _OWN_TRANSFERS, after, limit + 1, *own)
     found = []
     for row in rows:
         each = dict(row)
@@ -128,12 +139,9 @@ async def assignment(database: Database, *, drawdown_id: str, party: str | None)
 
 async def notices(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
     """Return a page of the notices of assignment that an obligor got, as they were written."""
+    own = () if party is None else (party,)
     async with database.reader() as tx:
-        rows = await tx.pg.fetch(
-            """SELECT notice_id, drawdown_id, obligor_id, body, digest, notified_at FROM notice
-            WHERE notice_id > $1 AND ($3::text IS NULL OR obligor_id = $3) ORDER BY notice_id LIMIT $2""",
-            *(after, limit + 1, party),
-        )
+        rows = await tx.pg.fetch(_ALL_NOTICES if party is None else _OWN_NOTICES, after, limit + 1, *own)
     return page([dict(row) for row in rows], limit=limit, key=lambda each: each["notice_id"])
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from services.receivables.domain.documents import FIRST_YEAR, LAST_YEAR
 from shared.values.money import Amount
 
 _ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -36,7 +37,7 @@ class ConfirmationIn(Body):
 
     receivable_ids: list[Id] = Field(min_length=1, max_length=1000)
     undertaking: Literal["none", "irrevocable"]
-    due_date: date | None = None
+    due_date: date | None = Field(default=None, ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31))
 
 
 class ReasonIn(Body):

@@ -53,6 +53,7 @@ RECEIVABLES_1: tuple[str, ...] = (
         currency text NOT NULL, face_minor bigint NOT NULL CHECK (face_minor > 0), maturity_date date NOT NULL,
         issued_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
     "CREATE INDEX voucher_of_programme ON voucher (programme_id)",
+    "CREATE INDEX voucher_of_obligor ON voucher (obligor_id, root_id)",
     # R13: no two slices of a root that count may overlap, whoever writes them.
     """CREATE TABLE slice (
         slice_id text PRIMARY KEY, root_id text NOT NULL REFERENCES voucher, start_minor bigint NOT NULL,

@@ -11,6 +11,16 @@ from services.receivables.domain.slices import SliceState
 from shared.values.money import Money
 
 
+def claim_asset(*, seller_id: str, number_key: str, issue_year: int) -> str:
+    """Return how the registry names a receivable: by its claim (R8), whatever its id here."""
+    return f"receivable/{seller_id}/{number_key}/{issue_year}"
+
+
+def slice_asset(*, slice_id: str) -> str:
+    """Return how the registry names a slice."""
+    return f"slice/{slice_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a drawdown gets no documents."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from shared.values.money import InvalidAmount, Money
 
-FIRST_YEAR, LAST_YEAR = 1980, 2199
+FIRST_YEAR, LAST_YEAR = 2000, 2199
 LONGEST_NUMBER = 200
 LONGEST_TEXT = 1000
 LONGEST_AMOUNT = 60
@@ -94,6 +94,18 @@ class NothingPayable(DocumentRefused):
     """The amount due (BT-115) is zero or negative (R7)."""
 
     code: ClassVar[str] = "nothing_payable"
+
+
+class InvalidDueDate(ValueError):
+    """The obligor states a due date before the invoice was issued."""
+
+    code: ClassVar[str] = "invalid_due_date"
+
+    def __init__(self, *, due_date: date, issue_date: date) -> None:
+        """Keep both dates."""
+        self.due_date = due_date
+        self.issue_date = issue_date
+        super().__init__(f"An invoice of {issue_date} is not due on {due_date}.")
 
 
 class SellerIsObligor(DocumentRefused):
@@ -228,6 +240,12 @@ def read_money(text: str | None, *, currency: str) -> Money:
     sign, whole, decimals = match.groups()
     plain = f"{'-' if sign == '-' else ''}{whole or '0'}{f'.{decimals}' if decimals else ''}"
     return Money.parse(plain, currency)
+
+
+def check_due_date(*, due_date: date | None, issue_date: date) -> None:
+    """Refuse a stated due date before the issue; InvalidDueDate."""
+    if due_date is not None and due_date < issue_date:
+        raise InvalidDueDate(due_date=due_date, issue_date=issue_date)
 
 
 def due_date_of(invoice: EInvoice, *, default_days: int) -> tuple[date, list[str]]:

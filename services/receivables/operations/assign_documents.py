@@ -6,7 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.receivables.domain.assigning import Candidate, Notice, Refusal, why_not, write_notice
+from services.receivables.domain.assigning import (
+    Candidate,
+    Notice,
+    Refusal,
+    claim_asset,
+    slice_asset,
+    why_not,
+    write_notice,
+)
 from services.receivables.operations.locking import Row, lock_receivables, lock_slices
 from services.receivables.operations.movables_registry import Filed, FiledBefore, Filing, MovablesRegistry
 from services.receivables.operations.take_documents import SOURCE
@@ -158,7 +166,7 @@ async def _lock(tx: Transaction, held: Sequence[DrawdownHeld]) -> dict[tuple[str
 def _receivable(row: Row) -> Candidate:
     return Candidate(
         document_id=row["receivable_id"],
-        asset=f"receivable/{row['seller_id']}/{row['number_key']}/{row['issue_year']}",
+        asset=claim_asset(seller_id=row["seller_id"], number_key=row["number_key"], issue_year=row["issue_year"]),
         label=f"invoice {row['number']} of {row['issue_date']}",
         # Downstream the distributor, who owes, draws on its anchor's sales invoice.
         drawers=frozenset({row["seller_id"], row["obligor_id"]}),
@@ -173,7 +181,7 @@ def _slice(row: Row) -> Candidate:
     interval = f"[{row['start_minor']}, {row['end_minor']})"
     return Candidate(
         document_id=row["slice_id"],
-        asset=f"slice/{row['slice_id']}",
+        asset=slice_asset(slice_id=row["slice_id"]),
         label=f"voucher {row['root_id']} {interval}",
         drawers=frozenset({row["holder_id"]}),
         obligor_id=row["obligor_id"],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal
 
+from services.receivables.domain.documents import check_due_date
 from services.receivables.domain.financeable import financeable_minor
 from services.receivables.domain.receivables import AlreadyApplied, NotPossible, Step, advance
 from services.receivables.operations.locking import Row, UnknownReceivable, lock_receivables
@@ -45,7 +46,8 @@ async def propose_confirmation(
         "due_date": due_date.isoformat() if due_date else None,
     }
     async with database.transaction() as tx:
-        await _confirmable(tx, receivable_ids=wanted, party=party)
+        for row in await _confirmable(tx, receivable_ids=wanted, party=party):
+            check_due_date(due_date=due_date, issue_date=row["issue_date"])
         proposal = await propose(tx, kind=KIND, subject=party, content=content, proposer=actor, party=party)
         await record(tx, [Entry(actor, "confirmation.proposed", party, {"hash": proposal.content_hash})])
     return proposal

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.receivables.domain.assigning import claim_asset, slice_asset
 from services.receivables.domain.receivables import Assignment, Executed, Happened, advance_assignment
 from services.receivables.operations.locking import Row
-from services.receivables.operations.movables_registry import MovablesRegistry
+from services.receivables.operations.movables_registry import Filing, MovablesRegistry
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.credit import DrawdownEvent
 from shared.events.envelope import Event, Received
@@ -30,11 +31,13 @@ UPDATE receivable r SET state = 'assigned', drawdown_id = a.drawdown_id
 FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
 WHERE a.drawdown_id = ANY($1) AND d.kind = 'receivable' AND r.receivable_id = d.document_id
     AND r.state = 'confirmed' AND NOT r.vouchered
+RETURNING r.seller_id, r.number_key, r.issue_year
 """
 _RETAKE_SLICES = """
 UPDATE slice s SET state = 'assigned', drawdown_id = a.drawdown_id
 FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
 WHERE a.drawdown_id = ANY($1) AND d.kind = 'slice' AND s.slice_id = d.document_id AND s.state = 'live'
+RETURNING s.slice_id
 """
 _PAID_ROOTS = """
 UPDATE receivable r SET state = 'settled' FROM voucher v
@@ -57,7 +60,7 @@ async def free_documents(tx: Transaction, events: Sequence[Received], *, registr
     await _tell(tx, [DocumentsFreed(drawdown_id=drawdown_id) for drawdown_id in ids])
 
 
-async def finance_documents(tx: Transaction, events: Sequence[Received]) -> None:
+async def finance_documents(tx: Transaction, events: Sequence[Received], *, registry: MovablesRegistry) -> None:
     """Mark the documents financed: the money went out."""
     subjects = [event.subject for event in events]
     await _need(tx, subjects)
@@ -65,11 +68,7 @@ async def finance_documents(tx: Transaction, events: Sequence[Received]) -> None
     ids = [row["drawdown_id"] for row, _ in moved]
     late = [row["drawdown_id"] for row, _ in moved if row["state"] == Assignment.FREED]
     if late:
-        await tx.pg.execute(_RETAKE_RECEIVABLES, late)
-        await tx.pg.execute(_RETAKE_SLICES, late)
-        await tx.pg.execute(
-            "UPDATE assignment SET reason = 'disbursed after release' WHERE drawdown_id = ANY($1)", late
-        )
+        await _retake(tx, late, registry=registry)
     await _lock(tx, ids)
     await tx.pg.execute(
         "UPDATE receivable SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'", ids
@@ -102,6 +101,24 @@ async def settle_documents(tx: Transaction, events: Sequence[Received], *, regis
     said += [VoucherSettled(root_id=row["root_id"], slice_id=row["slice_id"]) for row in slices]
     said += [AssignmentSettled(drawdown_id=drawdown_id) for drawdown_id in ids]
     await _tell(tx, said)
+
+
+async def _retake(tx: Transaction, drawdown_ids: Sequence[str], *, registry: MovablesRegistry) -> None:
+    """Take freed documents again, those that nobody took meanwhile, and file them again."""
+    await tx.pg.execute(
+        "UPDATE assignment SET reason = 'disbursed after release' WHERE drawdown_id = ANY($1)", list(drawdown_ids)
+    )
+    filings = []
+    for drawdown_id in drawdown_ids:
+        receivables = await tx.pg.fetch(_RETAKE_RECEIVABLES, [drawdown_id])
+        slices = await tx.pg.fetch(_RETAKE_SLICES, [drawdown_id])
+        parties = await tx.pg.fetchrow(
+            "SELECT enterprise_id, obligor_id FROM assignment WHERE drawdown_id = $1", drawdown_id
+        )
+        assets = (*(claim_asset(**row) for row in receivables), *(slice_asset(**row) for row in slices))
+        if assets and parties is not None:
+            filings.append(Filing(drawdown_id, parties["enterprise_id"], parties["obligor_id"], assets))
+    await registry.file(filings, at=await database_now(tx))
 
 
 async def _move(tx: Transaction, drawdown_ids: Sequence[str], *, happened: Happened) -> list[tuple[Row, Assignment]]:

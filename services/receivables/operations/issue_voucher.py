@@ -90,6 +90,8 @@ async def _issuable(tx: Transaction, *, programme_id: str, receivable_id: str, p
         raise NotPossible(document_id=receivable_id, state="vouchered", asked=str(Step.VOUCHER))
     whole(slice_id=receivable_id, face_minor=row["financeable_minor"], holder_id=row["seller_id"])
     today = await tx.pg.fetchval("SELECT open_date FROM book")
+    if today is not None and row["due_date"] <= today:
+        raise NotPossible(document_id=receivable_id, state="matured", asked=str(Step.VOUCHER))
     if today is not None:
         most = policy_on("intake", on=today).values["voucher_days_at_most"]
         check_term(issued_on=today, maturity_date=row["due_date"], most_days=most)

@@ -53,6 +53,7 @@ class MovablesRegistry:
         self._offset = 0
         self._sequence = 0
         self._filed: dict[str, Filed] = {}
+        self._assets: dict[str, list[str]] = {}
         self._active: dict[str, str] = {}
         self._mutex = asyncio.Lock()
 
@@ -117,10 +118,12 @@ class MovablesRegistry:
         drawdown_id = line["drawdown_id"]
         if line["kind"] == "filing":
             self._filed[drawdown_id] = Filed(line["reference"], datetime.fromisoformat(line["filed_at"]))
+            self._assets[drawdown_id] = line["assets"]
             self._active.update(dict.fromkeys(line["assets"], drawdown_id))
         else:
             self._filed.pop(drawdown_id, None)
-            self._active = {asset: holder for asset, holder in self._active.items() if holder != drawdown_id}
+            for asset in self._assets.pop(drawdown_id, ()):
+                self._active.pop(asset, None)
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
@@ -146,8 +149,8 @@ class MovablesRegistry:
 
     def _forget(self) -> None:
         self._offset = self._sequence = 0
-        self._filed.clear()
-        self._active = {}
+        for known in (self._filed, self._assets, self._active):
+            known.clear()
 
     def _append(self, stream: BinaryIO, lines: Sequence[dict[str, Any]]) -> None:
         """Write the lines in one append and wait until they are on disk."""

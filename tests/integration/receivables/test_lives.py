@@ -80,6 +80,14 @@ async def test_r22_who_proposes_a_confirmation_cannot_approve_it_and_no_other_fi
     assert (found["state"], found["due_date"], found["undertaking"]) == ("confirmed", "2026-11-30", "irrevocable")
 
 
+@pytest.mark.parametrize(("due_date", "code"), [("2026-08-31", "invalid_due_date"), ("9999-12-31", "invalid_request")])
+async def test_the_obligor_states_no_impossible_due_date(opened: Desk, due_date: str, code: str) -> None:
+    body = {"receivable_ids": [await opened.taken()], "undertaking": "none", "due_date": due_date}
+    async with opened.maker() as maker:
+        answer = await maker.post("/confirmations", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
 async def test_a_batch_is_confirmed_whole_or_not_at_all(opened: Desk) -> None:
     mine = await opened.taken()
     foreign = await opened.taken(Sample(SUPPLIER, SECOND, number="2"))
@@ -252,6 +260,20 @@ async def test_money_that_goes_out_after_release_takes_the_free_documents_again(
     await opened.hear(disbursed(held.drawdown_id))
     assert await opened.state(one) == "financed"
     assert (await opened.read(f"/assignments/{held.drawdown_id}"))["reason"] == "disbursed after release"
+    lines = opened.filings()
+    assert [line["kind"] for line in lines] == ["filing", "discharge", "filing"]
+    assert lines[0]["assets"] == lines[2]["assets"]
+
+
+async def test_money_after_release_leaves_documents_that_another_took(opened: Desk) -> None:
+    one = await opened.confirmed()
+    held, other = opened.held(receivable(one)), opened.held(receivable(one))
+    await opened.hear(held)
+    await opened.hear(DrawdownReleased(drawdown_id=held.drawdown_id, reason="expired"))
+    await opened.hear(other)
+    await opened.hear(disbursed(held.drawdown_id))
+    assert (await opened.read(f"/receivables/{one}"))["assigned_to"] == other.drawdown_id
+    assert (await opened.read(f"/assignments/{held.drawdown_id}"))["state"] == "financed"
 
 
 async def test_r6_a_note_before_the_money_goes_out_withdraws_the_documents(opened: Desk) -> None:
@@ -444,6 +466,8 @@ async def test_r15_a_voucher_stays_within_a_year_and_the_issuance_limit_and_is_i
     await opened.hear(BusinessDayOpened(open_date=date(2026, 9, 1)))
     long = await opened.confirmed(replace(INVOICE, number="long", due_date=date(2027, 9, 3)))
     assert await issued(long) == (422, "voucher_too_long")
+    due = await opened.confirmed(replace(INVOICE, number="due", due_date=date(2026, 9, 1)))
+    assert await issued(due) == (409, "not_possible_now")
     first = await opened.voucher()
     assert await issued(first["receivable_id"]) == (409, "not_possible_now")
     second = await opened.confirmed(replace(INVOICE, number="second"))

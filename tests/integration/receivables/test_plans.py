@@ -1,0 +1,82 @@
+"""Hot statements keep to their indexes, however many rows there are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.receivables import queries
+from services.receivables.operations import follow_loans, issue_voucher, locking, take_documents
+from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk
+
+MANY = 20_000
+FILL = (
+    """INSERT INTO enterprise SELECT 'e' || n, 'firm ' || n, 'firm ' || n FROM generate_series(0, 499) n""",
+    f"""INSERT INTO receivable (receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type,
+        syntax, profile, file, issue_date, due_date, currency, payable_minor, financeable_minor, order_reference, state,
+        reasons, policy_version, drawdown_id)
+    SELECT 'r' || lpad(n::text, 9, '0'), 'e' || n % 400, 'e' || 400 + n % 100, 'N' || n, 'n' || n, 2026, '380', 'ubl',
+        '', '', '2026-09-01', '2026-12-01', 'CNY', 100, 100, '',
+        CASE WHEN n % 2 = 0 THEN 'financed' ELSE 'confirmed' END, '{{}}', 'intake/2000-01',
+        CASE WHEN n % 2 = 0 THEN 'd' || n END FROM generate_series(1, {MANY}) n""",  # noqa: S608 - a number
+    """INSERT INTO voucher (root_id, programme_id, obligor_id, receivable_id, currency, face_minor, maturity_date)
+    SELECT 'v' || substr(receivable_id, 2), (SELECT programme_id FROM programme), obligor_id, receivable_id, 'CNY', 100,
+        due_date FROM receivable WHERE state = 'confirmed'""",
+    """INSERT INTO slice (slice_id, root_id, start_minor, end_minor, holder_id, state)
+    SELECT 's' || substr(v.root_id, 2), v.root_id, 0, 100, r.seller_id, 'live' FROM voucher v JOIN receivable r
+        USING (receivable_id)""",
+    """INSERT INTO transfer (transfer_id, root_id, slice_id, amount_minor, transferor_id, transferee_id,
+        trade_reference, state)
+        SELECT 't' || substr(slice_id, 2), root_id, slice_id, 1, holder_id, 'e1', 'x', 'accepted'
+        FROM slice WHERE holder_id <> 'e1'""",
+    "ANALYZE",
+)
+
+
+@pytest.fixture
+async def filled(fresh_database: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with desk(fresh_database, tmp_path) as made:
+        async with made.bench.database.transaction() as tx:
+            for statement in FILL:
+                await tx.pg.execute(statement)
+        yield made
+
+
+HOT: list[tuple[str, str, tuple[Any, ...]]] = [
+    ("a page of the bank's receivables", queries._ALL, ("", "", 101)),
+    ("a page of a seller's receivables", queries._OWN, ("", "", 101, "e7")),
+    ("a page of an obligor's receivables", queries._OWN, ("r000010000", "confirmed", 101, "e407")),
+    ("a page of vouchers", queries._ALL_VOUCHERS, ("", 101)),
+    ("a page of a holder's vouchers", queries._OWN_VOUCHERS, ("", 101, "e7")),
+    ("the slices of a page", queries._SLICES, (["v000000001"],)),
+    ("a page of a party's transfers", queries._OWN_TRANSFERS, ("", 101, "e7")),
+    ("namesakes at intake", take_documents._NAMESAKES, (["e7"], ["n7"])),
+    ("the documents of a drawdown", follow_loans._LOCK_RECEIVABLES, (["d2", "d4"],)),
+    ("the slices of a drawdown", follow_loans._LOCK_SLICES, (["d2"],)),
+    ("a name", "SELECT enterprise_id FROM enterprise WHERE name_key = ANY($1)", (["firm 7"],)),
+]
+
+
+@pytest.mark.parametrize(("what", "statement", "values"), HOT, ids=[each[0] for each in HOT])
+async def test_a_hot_statement_scans_no_table(filled: Desk, what: str, statement: str, values: tuple[Any, ...]) -> None:
+    async with filled.bench.database.transaction() as tx:
+        # A read from memory or an SSD: what a bank's server is told, and what many more rows come to by themselves.
+        await tx.pg.execute("SET LOCAL random_page_cost = 1.1")
+        plan = "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN {statement}", *values))
+    assert "Seq Scan on receivable" not in plan, f"{what}\n{plan}"
+    assert "Seq Scan on slice" not in plan, f"{what}\n{plan}"
+    assert "Seq Scan on voucher" not in plan, f"{what}\n{plan}"
+    assert "Seq Scan on transfer" not in plan, f"{what}\n{plan}"
+    assert "Seq Scan on enterprise" not in plan, f"{what}\n{plan}"
+
+
+async def test_the_outstanding_of_a_programme_is_one_sum(filled: Desk) -> None:
+    async with filled.bench.database.transaction() as tx:
+        found = await tx.pg.fetchval(issue_voucher._OUTSTANDING, filled.programme_id)
+        locked = await locking.lock_slices(tx, ["s000000001"])
+    assert found == MANY // 2 * 100
+    assert list(locked) == ["s000000001"]
+    assert filled.id(SUPPLIER) != filled.id(ANCHOR)
