@@ -109,6 +109,20 @@ async def test_two_processes_with_the_same_key_and_document_hold_once(world: Wor
     assert Counter(type(each).__name__ for each in clash) == {"str": 1, "DocumentInUse": 2}
 
 
+async def test_r10_several_processes_share_one_limit_exactly(world: World) -> None:
+    await world.begin(limit=cny("5000.00"), upstream_limit=cny("5000.00"))
+    supplier = await world.supplier()
+    line = (await world.line_of(supplier))["line_id"]
+    documents = [await world.receivable(supplier, amount="2000.00") for _ in range(12)]
+    desks = [HoldDrawdowns(world.database, hold_seconds=60) for _ in range(3)]
+    answers = await asyncio.gather(
+        *(desks[n % 3].submit(_draw(supplier, line, document, key=f"k{n}")) for n, document in enumerate(documents)),
+        return_exceptions=True,
+    )
+    assert Counter(type(each).__name__ for each in answers) == {"str": 5, "LimitExceeded": 7}
+    assert (await world.line_of(supplier))["held"]["amount"] == "5000.00"
+
+
 async def test_a_poisonous_command_never_fails_its_neighbours(world: World) -> None:
     await world.begin()
     supplier = await world.supplier()
