@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from services.credit.domain.eligibility import LineState, why_not_drawable
@@ -34,11 +35,13 @@ from shared.events.credit import LimitPropagated, LineChanged
 from shared.events.envelope import Event
 from shared.events.onboarding import ProgrammeTerms
 from shared.messaging.outbox import append
+from shared.runtime.offload import offload
 from shared.storage.database import Transaction
 from shared.values.money import Amount, parse_minor
 from shared.values.policies import Policy, policy_on
 from shared.values.rates import parse_rate, share_of
 
+_INLINE_LINES = 2_000
 _LINES = """
 SELECT l.*, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier, r.valid_until, a.expiry_date,
     coalesce(a.committed_minor, 0) AS committed,
@@ -135,7 +138,9 @@ async def _propagate_one(tx: Transaction, given: _Given, nodes: Mapping[str, Nod
         used = node.held + node.utilised
         inputs[line_id] = _input(row, given.reached.get(_who(row)), used, bounds[line_id], policy)
     ratio = parse_rate(policy.values["commitment_ratio"])
-    result = propagate(limit=terms.limit.minor, lines=list(inputs.values()), commitment_ratio=ratio)
+    compute = partial(propagate, limit=terms.limit.minor, lines=list(inputs.values()), commitment_ratio=ratio)
+    # 10,000 lines take a tenth of a second: not on the loop that answers requests.
+    result = compute() if len(rows) <= _INLINE_LINES else await offload(compute)
     shares = {share.line_id: share for share in result.shares}
     lines = [
         _Computed(
