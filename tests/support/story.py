@@ -11,7 +11,7 @@ from tributary.demo.plan import Plan
 from tributary.demo.report import Result
 
 
-def run(plan: Plan, home: Path) -> Result:
+def run(plan: Plan, home: Path, *, processes: bool = False) -> Result:
     """Play a story on a data folder of its own."""
     settings = Settings.model_construct(
         server_url="",
@@ -25,4 +25,4 @@ def run(plan: Plan, home: Path) -> Result:
         rail_timeout_seconds=0.3,
     )
     home.chmod(0o755)
-    return asyncio.run(play(settings, plan=plan))
+    return asyncio.run(play(settings, plan=plan, processes=processes))

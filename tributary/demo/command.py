@@ -36,7 +36,16 @@ def run(*, json_output: bool, invoices: Path | None, processes: bool) -> int:
     from tributary.up import run_until_signal
 
     configure_logging(level="ERROR")
-    return run_until_signal(_run(json_output=json_output, invoices=invoices, processes=processes))
+    finished: list[int] = []
+
+    async def to_the_end() -> int:
+        finished.append(await _run(json_output=json_output, invoices=invoices, processes=processes))
+        return finished[0]
+
+    run_until_signal(to_the_end())
+    if not finished:
+        sys.stderr.write("Interrupted: the story was not told to its end.\n")
+    return finished[0] if finished else 1
 
 
 async def tell(platform: Platform) -> None:

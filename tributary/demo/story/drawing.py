@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from shared.values.rates import parse_rate
@@ -34,13 +35,18 @@ async def quote(
         "principal": wire(principal, world.currency),
     }
 
+    today = await world.open_date()
+
     async def asked() -> dict[str, Any] | None:
         try:
-            return await sme.post("/credit/v1/quotes", body)
+            offer = await sme.post("/credit/v1/quotes", body)
         except Refused as refused:
             if refused.code in _NOT_YET:
                 return None
             raise
+        # Credit hears of a new business day as of any other event: until then it prices the day before.
+        tenor_days = (date.fromisoformat(offer["maturity_date"]) - today).days
+        return offer if offer["tenor_days"] == tenor_days else None
 
     return await until(asked, awaited=f"a quote for {world.name(key)}")
 
