@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -43,6 +46,16 @@ SHARED_ERRORS: ErrorStatuses = {
     MissingIdempotencyKey: 400,
     QueueFull: 503,
 }
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    ConnectionError,
+    DBAPIError,
+    PoolTimeoutError,
+)
+_STATEMENT_ERRORS = (IntegrityError, ProgrammingError, DataError)
 _HTTP_CODES = {
     400: "malformed_body",
     401: "missing_token",
@@ -100,6 +113,10 @@ def error_response(error: Exception, *, statuses: ErrorStatuses) -> Response:
             facts = {name: value for name, value in vars(error).items() if not name.startswith("_")}
             code = str(getattr(error, "code", "refused"))
             return problem_response(status=status, code=code, detail=str(error), facts=facts)
+    if isinstance(error, _AWAY) and not isinstance(error, _STATEMENT_ERRORS):
+        _log.error("the database is away", error=type(error).__name__, trace=trace_id())
+        detail = "The database does not answer just now; nothing was done, or ask again with the same idempotency key."
+        return problem_response(status=503, code="unavailable", detail=detail)
     _log.error("request failed", exc_info=error, trace=trace_id())
     return problem_response(status=500, code="internal_error", detail="Something failed here; it is logged.")
 

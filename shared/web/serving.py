@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
+import structlog
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request
 from sse_starlette.sse import AppStatus
@@ -28,6 +29,7 @@ from shared.web.issuer import Issuer
 from shared.web.problems import ErrorStatuses, install_problems, problem_body
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+_log = structlog.get_logger()
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -123,8 +125,12 @@ class Edge:
         headers = dict(scope["headers"])
         traceparent = enter_trace(headers.get(b"traceparent", b"").decode("latin-1")).encode()
 
+        started = False
+
         async def sending(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 message["headers"] = [*message["headers"], *_SECURITY, (b"traceparent", traceparent)]
             await send(message)
 
@@ -132,7 +138,14 @@ class Edge:
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             await _refuse(sending, status=413, code="body_too_large", detail="The body is over 32 MiB.")
             return
-        await self._app(scope, _limited(receive) if b"transfer-encoding" in headers else receive, sending)
+        try:
+            await self._app(scope, _limited(receive) if b"transfer-encoding" in headers else receive, sending)
+        except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
+            # Starlette raises again what it has answered and logged: a second traceback, from the server, tells
+            # nothing more and may tell too much.
+            if not started:
+                _log.error("request failed", exc_info=error, path=scope["path"])
+                await _refuse(sending, status=500, code="internal_error", detail="Something failed here; it is logged.")
 
 
 def _limited(receive: Receive) -> Receive:
