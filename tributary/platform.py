@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+
+import structlog
 
 from services.onboarding.operations.identities import ensure_administrator
 from shared.messaging.kafka import ensure_topics
@@ -26,18 +27,8 @@ from tributary.services import Work, builds, works
 
 _DRAIN_S = 0.5
 _WORKERS_S, _CANCELLED_S = 1.0, 0.5
-_WATCH_S = 0.5
-
-
-class ServerEnded(RuntimeError):
-    """An embedded server ended by itself."""
-
-    code: ClassVar[str] = "server_ended"
-
-    def __init__(self, *, name: str, folder: str) -> None:
-        """Keep which, and say where to look."""
-        self.name = name
-        super().__init__(f"{name} ended by itself; its log is under {folder}. Start again: nothing is lost.")
+_WATCH_S, _REVIVE_S, _LONGEST_REVIVE_S = 0.5, 1.0, 30.0
+_log = structlog.get_logger()
 
 
 @dataclass
@@ -50,12 +41,17 @@ class Platform:
     servers: EmbeddedServers
 
     async def watch(self) -> None:
-        """Return never; ServerEnded when an embedded server ends by itself."""
+        """Return never: start an embedded server again that ended by itself, as an operator's supervisor would."""
+        wait_s = _REVIVE_S
         while True:
             await asyncio.sleep(_WATCH_S)
             ended = self.servers.ended()
-            if ended:
-                raise ServerEnded(name=ended, folder=str(self.servers.folder))
+            if ended is None:
+                continue
+            _log.error("an embedded server ended by itself", server=ended, again_in_s=wait_s)
+            await asyncio.sleep(wait_s)
+            await self.servers.revive()
+            wait_s = min(wait_s * 2, _LONGEST_REVIVE_S)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from tributary.embedded.processes import end_orphan, free_ports, give_to_unprivi
 
 _ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _STATUS_LINE = 7
-_ATTEMPTS = 6
+_GIVE_UP_AFTER_S = 20.0
 _AGAIN_S = 0.5
 _CLEAN_STOP_S = 2.0
 # The port was taken meanwhile, or the children of a killed server are still on their way out.
@@ -70,16 +71,21 @@ class EmbeddedPostgres:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     async def start(self) -> None:
-        """Start the server and wait until it takes connections; PostgresDidNotStart otherwise."""
+        """Start the server and wait until it takes connections; PostgresDidNotStart otherwise.
+
+        Started again, it takes the port that it had: its clients know no other.
+        """
         self._prepare()
-        for attempt in range(_ATTEMPTS):
-            self.port = free_ports(1)[0]
+        kept = self.port
+        give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
+        while True:
+            self.port = kept or free_ports(1)[0]
             self._process = spawn(self._command(), log=self.log, env=_ENV, drop_root=True)
             if await self._ready():
                 return
-            if attempt == _ATTEMPTS - 1 or not self._said(*_PASSING):
+            if time.monotonic() > give_up_at or not self._said(*_PASSING):
                 raise PostgresDidNotStart(log=self.log)
-            await asyncio.sleep(_AGAIN_S * attempt)
+            await asyncio.sleep(_AGAIN_S)
 
     def alive(self) -> bool:
         """Return whether the process runs."""

@@ -73,6 +73,15 @@ class EmbeddedServers:
             return "Kafka"
         return None
 
+    async def revive(self) -> None:
+        """Start again, at the addresses they had, the servers that ended by themselves."""
+        if self.with_postgres and not self.postgres.alive():
+            await self.postgres.start()
+        if self.with_kafka:
+            for node in self.kafka.nodes:
+                if not node.alive():
+                    self.kafka.start_node(node)
+
     def stop(self) -> None:
         """Stop the servers, Kafka first, and let the folder go."""
         self.kafka.stop()

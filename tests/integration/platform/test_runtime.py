@@ -14,8 +14,9 @@ from services.risk.main import build
 from shared.runtime.jobs import Jobs, Unrecoverable, being_restarted, down_for_good
 from shared.runtime.offload import close_offload, offload
 from shared.runtime.settings import Settings
+from shared.values.ids import new_id
 from tests.support.messaging import until
-from tests.support.service import bench
+from tests.support.service import bench, settings_for
 
 
 async def test_heavy_work_leaves_the_loop_free() -> None:
@@ -86,3 +87,16 @@ def test_settings_come_from_our_own_names_only(monkeypatch: pytest.MonkeyPatch) 
     settings = Settings()
     assert (settings.home, settings.port, settings.host) == (Path(".tributary"), 8123, "127.0.0.1")
     assert settings.issuer == "tributary"
+
+
+async def test_a_database_that_is_away_is_a_503_that_invites_to_come_again(tmp_path: Path) -> None:
+    nobody = "postgresql://nobody@127.0.0.1:1/none"
+    app = build(settings_for(url=nobody, home=tmp_path))
+    token = app.fastapi.state.issuer.issue(subject="o", roles=["risk_officer"], party=None, client_id="o")
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/risk/v1") as officer:
+        answer = await officer.get(f"/ratings/{new_id()}", headers={"authorization": f"Bearer {token}"})
+        ready = await officer.get("/health/ready")
+    await app.aclose()
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
+    assert (ready.status_code, set(ready.json()["problems"])) == (503, {"database"})
