@@ -54,7 +54,7 @@ def build(settings: Settings) -> ServiceApp:
         closing=[holds.aclose],
     )
     app.fastapi.state.holds = holds
-    app.fastapi.openapi = partial(_openapi, app.fastapi, app.fastapi.openapi)  # type: ignore[method-assign]
+    app.fastapi.openapi = partial(_openapi, app.fastapi, app.fastapi.openapi)  # type: ignore[method-assign] # FastAPI's own way to extend it
     return app
 
 

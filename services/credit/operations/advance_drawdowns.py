@@ -65,6 +65,7 @@ async def utilise_disbursed(tx: Transaction, events: Sequence[Received]) -> None
     await _take_again(tx, late)
     await locked.save(tx, cause="loan.disbursed")
     await _no_longer_new(tx, used)
+    await note_deficiencies(tx, drawdown_ids=[each.drawdown_id for each in late])
 
 
 async def release_failed(tx: Transaction, events: Sequence[Received]) -> None:

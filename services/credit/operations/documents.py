@@ -72,21 +72,19 @@ async def keep_diluted(tx: Transaction, events: Sequence[Received]) -> None:
         "UPDATE document SET eligible_minor = $2 WHERE document_id = $1 AND state = 'confirmed'",
         [(each.receivable_id, each.financeable.minor) for each in kept],
     )
-    rows = await tx.pg.fetch(
-        "SELECT drawdown_id FROM document_use WHERE document_id = ANY($1)", [each.receivable_id for each in kept]
-    )
-    await note_deficiencies(tx, drawdown_ids=[row["drawdown_id"] for row in rows])
+    await _note_deficiencies(tx, [each.receivable_id for each in kept])
 
 
 async def keep_ended(tx: Transaction, events: Sequence[Received]) -> None:
-    """Close rejected and settled receivables; a drawdown that stands on a rejected one loses it."""
+    """Close settled receivables, and rejected ones: nothing is eligible of those, and who stands on one loses it."""
     rejected = [event.subject for event in events if isinstance(event.event, ReceivableRejected)]
     settled = [event.subject for event in events if isinstance(event.event, ReceivableSettled)]
-    await tx.pg.executemany(
-        "UPDATE document SET state = $2 WHERE document_id = $1",
-        [(each, "rejected") for each in rejected] + [(each, "settled") for each in settled],
+    await tx.pg.execute("UPDATE document SET state = 'settled' WHERE document_id = ANY($1)", settled)
+    await tx.pg.execute(
+        "UPDATE document SET state = 'rejected', eligible_minor = 0 WHERE document_id = ANY($1)", rejected
     )
     if rejected:
+        await _note_deficiencies(tx, rejected)
         await withdraw_documents(tx, document_ids=rejected)
 
 
@@ -132,3 +130,8 @@ async def _keep_slices(tx: Transaction, slices: Sequence[tuple[str, Slice]]) -> 
         [part.end_minor - part.start_minor for _, part in slices],
         [part.state for _, part in slices],
     )
+
+
+async def _note_deficiencies(tx: Transaction, document_ids: Sequence[str]) -> None:
+    rows = await tx.pg.fetch("SELECT drawdown_id FROM document_use WHERE document_id = ANY($1)", list(document_ids))
+    await note_deficiencies(tx, drawdown_ids=[row["drawdown_id"] for row in rows])

@@ -124,6 +124,22 @@ async def test_a_rejected_document_takes_its_drawdown_with_it(world: World) -> N
     assert (found["state"], found["reason"]) == ("released", "documents_withdrawn")
 
 
+async def test_r6_money_out_over_a_rejected_document_is_the_sellers_to_pay_back(world: World) -> None:
+    await world.begin()
+    supplier = await world.supplier()
+    document = await world.receivable(supplier, amount="100.00")
+    drawdown = (await world.draw(supplier, [document], "80.00")).json()["drawdown_id"]
+    await world.hear(
+        world.assigned(drawdown),
+        ReceivableRejected(receivable_id=document, reason="never ordered"),
+        world.disbursed(drawdown, "80.00"),
+    )
+    found = await world.drawdown(drawdown)
+    assert (found["state"], found["incident"]) == ("utilised", "disbursed_while_cancelling")
+    assert found["deficiency"]["amount"] == "80.00"
+    assert 80 < float(found["claim"]["amount"]) < 82
+
+
 async def test_of_cancel_and_expiry_exactly_one_wins(world: World) -> None:
     await world.begin()
     supplier = await world.supplier()
