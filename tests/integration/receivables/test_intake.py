@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date
@@ -104,6 +105,14 @@ async def test_r8_the_same_number_in_another_year_waits_for_a_person(opened: Des
     await opened.taken()
     answer = await opened.upload(ubl(replace(INVOICE, issue_date=date(2025, 9, 1))))
     assert (answer.json()["state"], answer.json()["reasons"]) == ("referred", ["same_number_in_another_year"])
+
+
+async def test_r8_concurrent_namesakes_of_two_years_see_each_other(opened: Desk) -> None:
+    samples = [
+        replace(INVOICE, number=f"N{n}", issue_date=date(year, 9, 1)) for n in range(12) for year in (2025, 2026)
+    ]
+    answers = await asyncio.gather(*(opened.upload(ubl(sample)) for sample in samples))
+    assert Counter(answer.json()["state"] for answer in answers) == {"validated": 12, "referred": 12}
 
 
 async def test_r8_the_same_number_to_another_obligor_waits_and_never_stands_beside_the_first(opened: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -148,6 +149,20 @@ async def test_r6_under_an_irrevocable_undertaking_no_note_counts(opened: Desk) 
     async with opened.maker() as maker:
         answer = await maker.post(f"/receivables/{receivable_id}/dilutions", json=note, headers=key())
     assert (answer.status_code, answer.json()["code"]) == (409, "undertaking_irrevocable")
+
+
+async def test_r6_concurrent_notes_take_off_no_more_than_is_payable(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    path, amount = f"/receivables/{receivable_id}/dilutions", cny("300.00").model_dump()
+    async with opened.maker() as maker:
+        answers = await asyncio.gather(
+            *(
+                maker.post(path, json={"amount": amount, "reason": "returned", "reference": f"CN-{n}"}, headers=key())
+                for n in range(8)
+            )
+        )
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [422] * 5
+    assert (await opened.read(f"/receivables/{receivable_id}"))["financeable"]["amount"] == "100.00"
 
 
 async def test_documents_are_assigned_filed_and_notified_then_financed_and_settled(opened: Desk) -> None:
@@ -345,6 +360,20 @@ async def test_the_registry_cuts_a_torn_line_and_several_processes_keep_one_orde
     assert isinstance(more, Filed)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["sequence"] for line in lines] == list(range(1, 22))
+
+
+async def test_who_holds_the_registry_makes_the_others_wait(opened: Desk, tmp_path: Path) -> None:
+    async with opened.bench.database.reader() as tx:
+        now = await database_now(tx)
+    registry = MovablesRegistry(tmp_path)
+    filing = Filing(new_id(), "s", "o", ("asset",))
+    with (tmp_path / "filings.jsonl").open("ab") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        waiting = asyncio.create_task(registry.file([filing], at=now))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    (filed,) = await waiting
+    assert isinstance(filed, Filed)
 
 
 async def test_r25_a_drawdown_of_a_programme_not_heard_of_waits_and_then_goes_on(opened: Desk) -> None:
