@@ -108,7 +108,7 @@ def test_every_silenced_check_says_why() -> None:
             for token in tokenize.generate_tokens(source.readline):
                 if token.type == tokenize.COMMENT and _SILENCES.search(token.string):
                     reason = _SILENCES.sub("", token.string).strip(" #-:,.")
-                    if len(reason) < 8:
+                    if len(reason) < 5:
                         silent.append(f"{path.relative_to(_ROOT)}:{token.start[0]} {token.string}")
     assert silent == []
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tributary.embedded import jars
@@ -52,15 +53,20 @@ async def _record_classes() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def main() -> int:
-    """Do what is missing, say what is done; a second run finds nothing to do and needs no network."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Do what is missing, say what is done; a second run finds nothing to do and needs no network.
+
+    With `--pages` only the pages' assets: an image has no use for the embedded broker.
+    """
+    pages_only = "--pages" in arguments
     done = jars.CACHE / "ready"
     lock = jars.LOCK.read_text(encoding="utf-8")
     if done.exists() and done.read_text(encoding="utf-8") == lock:
         return 0
-    missing = jars.missing(jars.locked())
+    missing = jars.missing(jars.locked(section="pages" if pages_only else None))
     if missing:
-        sys.stderr.write(f"set-up: fetching {len(missing)} jars (Apache Kafka and page assets)\n")
+        what = "page assets" if pages_only else "Apache Kafka and page assets"
+        sys.stderr.write(f"set-up: fetching {len(missing)} jars ({what})\n")
     try:
         jars.fetch(missing, progress=lambda name: sys.stderr.write(f"  {name}\n"))
     except jars.JarNotAsLocked as error:
@@ -70,6 +76,8 @@ def main() -> int:
         sys.stderr.write(f"set-up: fetching the jars failed ({type(error).__name__}): check the network, run again.\n")
         return 1
     unpack_assets()
+    if pages_only:
+        return 0
     sys.stderr.write("set-up: starting Kafka once, so that later starts are quick\n")
     asyncio.run(_record_classes())
     done.write_text(lock, encoding="utf-8")
@@ -77,4 +85,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
