@@ -274,8 +274,14 @@ async def test_who_may_not_draw_is_told_so(world: World) -> None:
     async with world.bench.caller("sme", party=supplier) as sme:
         no_key = await sme.post("/drawdowns", json={})
         not_json = await sme.post("/drawdowns", content=b"{", headers={"idempotency-key": "k"})
+        not_utf8 = await sme.post("/drawdowns", content=b'{"a": "\xff"}', headers={"idempotency-key": "k"})
+        long_key = await sme.post("/drawdowns", json={}, headers={"idempotency-key": "k" * 201})
+        not_so = await sme.put("/drawdowns", json={})
     assert (no_key.status_code, no_key.json()["code"]) == (400, "missing_idempotency_key")
     assert (not_json.status_code, not_json.json()["code"]) == (400, "malformed_body")
+    assert (not_utf8.status_code, not_utf8.json()["code"]) == (400, "malformed_body")
+    assert (long_key.status_code, long_key.json()["code"]) == (400, "missing_idempotency_key")
+    assert (not_so.status_code, not_so.json()["code"]) == (405, "method_not_allowed")
 
 
 async def test_a_document_carries_one_financing_until_its_drawdown_is_released(world: World) -> None:
