@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ CHAPTERS: Sequence[Callable[[World], Awaitable[None]]] = (
     come_due,
 )
 _EVENTS_PAGE = 500
+_LOOKS, _LOOK_S = 20, 0.15
 
 
 class NotNew(RuntimeError):
@@ -92,7 +94,7 @@ async def _look_around(world: World, result: Result) -> None:
         result.names = await _names(world, result.lines)
         income = await world.maker.get("/settlement/v1/income")
         result.income = _by_currency(income)
-        _trace(result.steps, await _events(world))
+        _trace(result.steps, await _all_events(world))
     except Refused as refused:
         result.steps[-1].say(f"not shown: {refused}")
 
@@ -122,6 +124,18 @@ def _by_currency(income: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if items is None:
         return {currency: dict(each) for currency, each in income.items()}
     return {each["currency"]: {name: value for name, value in each.items() if name != "currency"} for each in items}
+
+
+async def _all_events(world: World) -> list[tuple[datetime, str]]:
+    """Return the events once the console has caught up: two looks see the same."""
+    found = await _events(world)
+    for _ in range(_LOOKS):
+        await asyncio.sleep(_LOOK_S)
+        again = await _events(world)
+        if again == found:
+            break
+        found = again
+    return found
 
 
 async def _events(world: World) -> list[tuple[datetime, str]]:

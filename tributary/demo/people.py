@@ -10,8 +10,6 @@ import httpx
 
 from tributary.demo.client import Person, sign_in
 
-ANCHOR_ROLES = {"maker": ("anchor_maker",), "checker": ("anchor_checker",), "erp": ("erp",)}
-
 
 @dataclass
 class People:

@@ -77,7 +77,7 @@ async def send(who: Person, file: InvoiceFile) -> Taken:
         return Taken(file.name, outcome, code, refused.detail)
     if "items" in answer:
         return _rows(file.name, answer["items"])
-    message = ", ".join(answer["reasons"]) or f"{answer['number']}, {money(answer['payable'])}"
+    message = ", ".join([answer["number"], money(answer["payable"]), *answer["reasons"]])
     return Taken(file.name, "accepted", answer["state"], message, stored=1)
 
 
