@@ -79,6 +79,26 @@ def test_only_the_database_room_commits() -> None:
 _MAY_COMMIT = {"shared/storage/database.py", "shared/messaging/inbox.py", "tributary/bench/row_lock.py"}
 
 
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        (r"BaseHTTPMiddleware", "halves the throughput: pure ASGI only"),
+        (r"\blifespan=(?!\"off\")|\.on_event\(", "never runs in a mounted app"),
+        (r"auto_offset_reset=\"(?!none|earliest)", "an offset that is gone must be loud"),
+        (r"enable_auto_commit=True", "offsets belong into the inbox' transaction"),
+        (r"\bfrom queue import|time\.sleep\(", "would stop the loop"),
+    ],
+)
+def test_what_a_prototype_paid_for_is_nowhere(word: str, why: str) -> None:
+    allowed = {"tributary/embedded/processes.py", "shared/runtime/offload.py"}
+    found = [
+        path.relative_to(_ROOT).as_posix()
+        for path in _files("shared", "services", "tributary")
+        if re.search(word, path.read_text(encoding="utf-8"))
+    ]
+    assert [path for path in found if path not in allowed] == [], why
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_every_route_says_who_may_call_it(service: str, tmp_path: Path) -> None:
     settings = Settings.model_construct(
