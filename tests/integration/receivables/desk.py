@@ -17,6 +17,7 @@ from shared.events.credit import DrawdownHeld
 from shared.events.envelope import Event, Received
 from shared.events.onboarding import EnterpriseRegistered, ProgrammeActivated, ProgrammeTerms
 from shared.events.receivables import Document
+from shared.events.settlement import LoanClosed, LoanDisbursed
 from shared.messaging.applying import Arrival, Handlers, Outcome, apply_all, lock_heads
 from shared.values.ids import new_id
 from shared.values.money import Amount
@@ -169,6 +170,21 @@ def receivable(document_id: str, amount: str = "1000.00") -> Document:
 
 def piece(document_id: str, amount: str) -> Document:
     return Document(kind="slice", document_id=document_id, amount=cny(amount))
+
+
+def disbursed(drawdown_id: str) -> LoanDisbursed:
+    day = date(2026, 11, 24)
+    return LoanDisbursed(
+        loan_id=drawdown_id,
+        principal=cny("500.00"),
+        paid_out=cny("499.00"),
+        disbursed_date=day,
+        maturity_date=date(2026, 12, 6),
+    )
+
+
+def closed(drawdown_id: str) -> LoanClosed:
+    return LoanClosed(loan_id=drawdown_id, closed_date=date(2026, 12, 6))
 
 
 def enterprise(enterprise_id: str, name: str, identifiers: dict[str, str]) -> EnterpriseRegistered:
