@@ -52,6 +52,38 @@ async def test_an_event_that_commits_long_after_a_later_one_is_not_lost_and_hold
     assert ("slow", 1) in await wire.effects()
 
 
+async def test_a_relay_whose_lease_went_to_another_marks_nothing_and_what_it_sent_is_skipped_as_a_copy(
+    wire: Line,
+) -> None:
+    async def effects_are(count: int) -> bool:
+        return len(await wire.effects()) == count
+
+    async def pending() -> int:
+        async with wire.database.reader() as tx:
+            return int(await tx.pg.fetchval("SELECT count(*) FROM outbox_pending"))
+
+    async def nothing_pends() -> bool:
+        return await pending() == 0
+
+    inbox = wire.inbox()
+    async with running(wire.relay().run, inbox.run):
+        await wire.publish([wire.happened(thing_id="a", n=1)])
+        await until(lambda: effects_are(1))
+        await until(nothing_pends)
+        async with wire.database.transaction() as tx:
+            await tx.pg.execute(
+                """UPDATE lease SET owner = 'another', epoch = epoch + 1, expires_at = clock_timestamp() + '3 s'
+                WHERE name NOT LIKE '%/member/%'"""
+            )
+            await append(tx, [wire.happened(thing_id="a", n=2)], source=wire.name)
+        await until(lambda: effects_are(2))
+        # Sent, and applied, but not its own to mark any more.
+        assert await pending() == 1
+        await until(nothing_pends)
+    assert await wire.effects() == [("a", 1), ("a", 2)]
+    assert inbox.duplicates >= 1
+
+
 async def test_where_a_consumer_stands_is_what_its_database_says_and_not_what_kafka_remembers(wire: Line) -> None:
     await wire.publish([wire.happened(thing_id=f"t{n}", n=n) for n in range(20)])
 
