@@ -58,14 +58,14 @@ def available_on(nodes: Mapping[str, Node], path: Sequence[Step]) -> int:
 
 def hold(nodes: Mapping[str, Node], path: Sequence[Step], *, exposure: Money) -> None:
     """Hold the exposure on every node of the path, or on none: LimitExceeded names the binding node."""
-    asked = exposure.amount_minor
-    short = [nodes[step.node_id] for step in path if step.carries(asked) > nodes[step.node_id].available]
+    asked = [(nodes[step.node_id], step.carries(exposure.amount_minor)) for step in path]
+    short = [node for node, amount in asked if amount > node.available]
     if short:
         node = min(reversed(short), key=lambda each: each.available)
         available = Money(node.available, exposure.currency)
         raise LimitExceeded(binding_node=node.node_id, available=available, requested=exposure)
-    for step in path:
-        nodes[step.node_id].held += step.carries(asked)
+    for node, amount in asked:
+        node.held += amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class Step:
 
     def carries(self, exposure_minor: int) -> int:
         """Return what the node carries of an exposure, rounded down."""
+        if self.share == MILLION:
+            return exposure_minor
         return share_of(amount=exposure_minor, millionths=self.share)
 
 

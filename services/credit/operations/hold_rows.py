@@ -36,15 +36,18 @@ SELECT clock_timestamp() AS now, coalesce((SELECT open_date FROM book), current_
             q.policy_version, q.valid_until)
         FROM quote q WHERE q.quote_id = ANY($6)) AS quotes
 """
+# What is the same for every hold on a line is sent once a line.
 _WRITE = """
-WITH given AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::int[], $11::int[], $12::date[], $13::date[], $14::text[], $15::text[],
-        $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[], $21::text[], $22::text[], $23::text[],
-        $24::text[], $25::text[])
-        WITH ORDINALITY AS g(drawdown_id, line_id, enterprise_id, obligor_id, form, principal, face, exposure, fee,
-            rate, penalty_rate, due_date, maturity_date, documents, path, purpose, policy_version, client, key,
-            body_hash, answer, event_id, event, shard, traceparent, nth)),
+WITH lines AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+        AS l(line_id, enterprise_id, obligor_id, form, path)),
+given AS MATERIALIZED (
+    SELECT * FROM unnest($6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[], $12::int[],
+        $13::date[], $14::date[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[],
+        $21::text[], $22::text[], $23::text[], $24::text[], $25::text[])
+        WITH ORDINALITY AS g(drawdown_id, line_id, principal, face, fee, rate, penalty_rate, due_date, maturity_date,
+            documents, purpose, policy_version, client, key, body_hash, answer, event_id, event, shard, traceparent,
+            nth)),
 moved AS (
     UPDATE limit_node n SET held_minor = n.held_minor + m.held
     FROM unnest($26::text[], $27::bigint[]) AS m(node_id, held) WHERE n.node_id = m.node_id),
@@ -55,9 +58,10 @@ drawn AS (
     INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form, currency,
         principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count, start_date, due_date,
         maturity_date, documents, path, purpose, policy_version, expires_at, command_client, command_key)
-    SELECT drawdown_id, line_id, $29, enterprise_id, obligor_id, 'held', form, $30, principal, face, exposure, fee,
-        rate, penalty_rate, $31, $32, due_date, maturity_date, documents::jsonb, path::jsonb, purpose,
-        policy_version, $33, client, key FROM given),
+    SELECT drawdown_id, line_id, $29, enterprise_id, obligor_id, 'held', form, $30, principal, face,
+        CASE form WHEN 'purchase' THEN face ELSE principal END, fee, rate, penalty_rate, $31, $32, due_date,
+        maturity_date, documents::jsonb, path::jsonb, purpose, policy_version, $33, client, key
+    FROM given JOIN lines USING (line_id)),
 taken AS (
     INSERT INTO document_use (document_id, drawdown_id)
     SELECT * FROM unnest($34::text[], $35::text[]) AS u(document_id, drawdown_id) ORDER BY 1),
@@ -156,23 +160,24 @@ async def write(
     """Write nodes, drawdowns, document uses, keys and events of a batch in one statement."""
     offers = [hold.offered for hold in holds]
     uses = sorted((document_id, hold.drawdown_id) for hold in holds for document_id in hold.document_ids)
+    lines = list({hold.terms.line_id: hold for hold in holds}.values())
     await tx.pg.execute(
         _WRITE,
+        [line.terms.line_id for line in lines],
+        [line.terms.drawer.enterprise_id for line in lines],
+        [line.terms.obligor_id for line in lines],
+        [line.terms.form for line in lines],
+        [line.path for line in lines],
         [hold.drawdown_id for hold in holds],
         [hold.terms.line_id for hold in holds],
-        [hold.terms.drawer.enterprise_id for hold in holds],
-        [hold.terms.obligor_id for hold in holds],
-        [hold.terms.form for hold in holds],
         [offered.principal.amount_minor for offered in offers],
         [offered.face.amount_minor for offered in offers],
-        [offered.exposure.amount_minor for offered in offers],
         [offered.fee_minor for offered in offers],
         [offered.price.rate for offered in offers],
         [offered.price.penalty_rate for offered in offers],
         [offered.due_date for offered in offers],
         [offered.maturity_date for offered in offers],
         [hold.documents for hold in holds],
-        [hold.path for hold in holds],
         [hold.purpose for hold in holds],
         [hold.policy_version for hold in holds],
         [hold.key.client for hold in holds],
