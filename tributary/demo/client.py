@@ -65,10 +65,10 @@ class Person:
         """Move money, limits or claims, under a key of its own that every repetition shares."""
         return await self._send("POST", path, json=body, headers={"idempotency-key": new_id()})
 
-    async def send_file(self, path: str, *, name: str, body: bytes, media_type: str) -> dict[str, Any]:
+    async def send_file(self, path: str, *, name: str, body: bytes, media_type: str, **query: str) -> dict[str, Any]:
         """Upload a file as it is."""
         headers = {"content-type": media_type}
-        return await self._send("POST", path, params={"file": name}, content=body, headers=headers)
+        return await self._send("POST", path, params={"file": name, **query}, content=body, headers=headers)
 
     async def every(self, path: str, **query: str | int) -> list[dict[str, Any]]:
         """Return all items of a paged list."""

@@ -20,6 +20,7 @@ _MEDIA_TYPES = {".xml": "application/xml", ".json": "application/json", ".csv": 
 _UNKNOWN_TYPE = "application/octet-stream"
 _FALLBACK_CURRENCY = "EUR"
 _SMALLEST_TRADE = 10_000
+_LONGEST_NAME = 280
 _MADE_UP = {
     "anchor": Firm("anchor", "Demo Anchor", "ZZ", size_class="large"),
     "first": Firm("first", "Demo Supplier One", "ZZ"),
@@ -75,11 +76,17 @@ def folder_plan(folder: Path, *, today: date) -> Plan:
         _programme(currency, anchors[currency], found) for currency, found in by_currency.items() if currency != main
     ]
     owners = {name: _owner(invoice, book, anchors) for name, invoice in read.items()}
+    apart = {name: each for name, invoice in read.items() if (each := _told_apart(invoice, book)) is not None}
 
     def listed(_: Mapping[str, str]) -> list[InvoiceFile]:
-        return [InvoiceFile(name, body, _media_type(name, body), owners.get(name)) for name, body in files.items()]
+        parties = {name: (seller, buyer.key) for name, (seller, buyer) in apart.items()}
+        return [
+            InvoiceFile(name, body, _media_type(name, body), owners.get(name), parties.get(name))
+            for name, body in files.items()
+        ]
 
-    firms = (*book.firms, *(_MADE_UP[role] for role in cast.made_up))
+    namesakes = {buyer.key: buyer for _, buyer in apart.values()}
+    firms = (*book.firms, *namesakes.values(), *(_MADE_UP[role] for role in cast.made_up))
     title = f"{folder.name}: {len(files)} files"
     return Plan(title, firms, cast.programme(), others, cast.roles(), opening, story_date, listed, cast.lacks())
 
@@ -134,6 +141,15 @@ def _owner(invoice: EInvoice, book: FirmBook, anchors: Mapping[str, str]) -> str
     """Return the anchor whose ERP uploads an invoice: what it owes itself; all else the bank's operations send."""
     buyer, seller = book.key_of(invoice.buyer), book.key_of(invoice.seller)
     return buyer if buyer is not None and buyer != seller and buyer == anchors.get(invoice.currency) else None
+
+
+def _told_apart(invoice: EInvoice, book: FirmBook) -> tuple[str, Firm] | None:
+    """Return seller and a namesake as buyer where a document calls both alike: a firm owes itself nothing."""
+    seller, buyer = book.key_of(invoice.seller), book.key_of(invoice.buyer)
+    if seller is None or seller != buyer:
+        return None
+    firm = next(each for each in book.firms if each.key == seller)
+    return seller, Firm(f"{seller}-buyer", f"{firm.name[:_LONGEST_NAME]} (as buyer)", firm.country)
 
 
 def _trades(claims: Iterable[Claim]) -> list[Trade]:

@@ -36,12 +36,16 @@ class Firm:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceFile:
-    """One file to upload; `by` is the anchor whose ERP sends it, None when the bank's operations do."""
+    """One file to upload; `by` is the anchor whose ERP sends it, None when the bank's operations do.
+
+    `parties` says who seller and buyer are where the file calls both alike.
+    """
 
     name: str
     body: bytes
     media_type: str
     by: str | None
+    parties: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

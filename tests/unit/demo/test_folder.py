@@ -167,3 +167,13 @@ def test_the_book_opens_before_the_earliest_invoice_and_the_story_ends_not_after
     assert drawn + timedelta(days=STORY_DAYS) <= TODAY
     assert opening >= date(2000, 1, 3)
     assert all(opening < each for each in issued if each.year >= 2001)
+
+
+def test_a_document_that_calls_both_sides_alike_names_two_firms(tmp_path: Path) -> None:
+    same = _firm("XX")
+    plan = _plan(tmp_path, a=ubl_invoice(_invoice(same, "1", same)), b=ubl_invoice(_invoice(ONE, "1", ANCHOR)))
+    names = _names(plan)
+    parties = {file.name: file.parties for file in plan.files({})}
+    assert parties["b.xml"] is None
+    assert parties["a.xml"] is not None
+    assert [names[key] for key in parties["a.xml"]] == ["XX", "XX (as buyer)"]

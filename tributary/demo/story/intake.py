@@ -54,7 +54,8 @@ async def take_in(world: World) -> None:
 async def _upload(world: World, step: Step, files: Iterable[InvoiceFile]) -> None:
     for file in files:
         who = await world.people.of(world.ids[file.by], "erp") if file.by else world.maker
-        world.intake.append(await send(who, file))
+        named = dict(zip(("seller_id", "obligor_id"), (world.ids[key] for key in file.parties or ()), strict=False))
+        world.intake.append(await send(who, file, **named))
     await _read_receivables(world)
     stored = sum(taken.stored for taken in world.intake)
     expect(stored == len(world.receivables), f"stored is what was accepted: {stored}, not {len(world.receivables)}")
@@ -67,10 +68,10 @@ async def _upload(world: World, step: Step, files: Iterable[InvoiceFile]) -> Non
     expect(not failed, f"no file makes the platform fail: {failed[:3]}")
 
 
-async def send(who: Person, file: InvoiceFile) -> Taken:
+async def send(who: Person, file: InvoiceFile, **named: str) -> Taken:
     """Upload one file and return what became of it."""
     try:
-        answer = await who.send_file(_DOCUMENTS, name=file.name, body=file.body, media_type=file.media_type)
+        answer = await who.send_file(_DOCUMENTS, name=file.name, body=file.body, media_type=file.media_type, **named)
     except Refused as refused:
         code = "internal_error" if refused.status >= _INTERNAL else refused.code
         outcome = "duplicate" if refused.code == "duplicate_document" else "refused"
