@@ -34,6 +34,6 @@ def read_document(data: bytes) -> EInvoice:
     if reader is None:
         name = etree.QName(root)
         shown, namespace = name.localname[:60], (name.namespace or "")[:200]
-        message = f"A {shown} is not an invoice in UBL 2.1 or CII."
+        message = f"{shown} is not an invoice in UBL 2.1 or CII."
         raise NotAnInvoice(message, document=shown, namespace=namespace)
     return reader(root)
