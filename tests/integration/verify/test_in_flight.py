@@ -29,12 +29,17 @@ async def test_while_the_story_is_told_and_after_it_stopped_nothing_is_violated(
         story = asyncio.create_task(
             drive(platform.origin, home=tmp_path, plan=sample_plan(today=datetime.now(UTC).date()))
         )
-        while not story.done():
-            results = await run_checks(platform.settings)
-            assert {name: each.examples for name, each in results.items() if each.violations} == {}
-            in_flight += sum(each.flying for each in results.values())
-            checked = {name: each.checked for name, each in results.items()}
-        assert (await story).failures == []
+        try:
+            while not story.done():
+                results = await run_checks(platform.settings)
+                assert {name: each.examples for name, each in results.items() if each.violations} == {}
+                in_flight += sum(each.flying for each in results.values())
+                checked = {name: each.checked for name, each in results.items()}
+                # The story should not wait for the checks, only be looked at now and then.
+                await asyncio.wait({story}, timeout=1)
+            assert (await story).failures == []
+        finally:
+            story.cancel()
     assert in_flight > 0, "nothing was in flight: the test shows nothing"
     assert all(checked.values()), checked
     # Nothing runs on the folder any more: the command starts its servers for the time of the check.
