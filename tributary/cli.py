@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -187,8 +188,30 @@ def main() -> None:
     """Run the command; an error that has a name is one sentence and status 1, not a traceback."""
     try:
         app()
-    except Exception as error:
-        if not hasattr(error, "code"):
-            raise
-        sys.stderr.write(f"{error}\n")
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"{sentence}\n")
+        raise SystemExit(1) from None
+
+
+def _sentence(error: Exception) -> str | None:
+    """Return what to say of an error that an operator can understand; None for one that is a bug."""
+    from aiokafka.errors import KafkaError
+    from asyncpg import PostgresError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if isinstance(error, KafkaError):
+        return f"Kafka does not answer as it should: {error}"
+    if isinstance(error, SQLAlchemyError):
+        return f"PostgreSQL does not answer as it should: {str(error).splitlines()[0]}"
+    if isinstance(error, PostgresError):
+        return f"PostgreSQL does not answer as it should: {error}"
+    if isinstance(error, OSError):
+        return f"A server or file is not as it should be: {error}"
+    return str(error) if hasattr(error, "code") else None

@@ -22,7 +22,7 @@ _ROOMS = {
     "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "schemas"},
     "messaging": {"outbox", "relay", "inbox", "applying", "kafka", "ddl"},
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
-    "web": {"problems", "auth", "issuer", "health", "serving"},
+    "web": {"problems", "auth", "issuer", "health", "serving", "approvals"},
     "runtime": {"settings", "clock", "leases", "timers", "jobs", "offload", "telemetry"},
 }
 _SERVICE_ROOMS = {

@@ -202,3 +202,14 @@ async def test_a_command_without_a_platform_says_so(tmp_path: Path) -> None:
     _, said = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 1
     assert said.decode().startswith(f"No Tributary runs on {tmp_path}")
+
+
+async def test_a_server_of_the_banks_own_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
+    away = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    process = await asyncio.create_subprocess_exec(
+        *_TRIBUTARY, "up", env={**_environment(tmp_path), **away}, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    assert said.decode().startswith("A server or file is not as it should be: ")
+    assert len(said.decode().strip().splitlines()) == 1
