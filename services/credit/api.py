@@ -12,16 +12,16 @@ from starlette.routing import Route
 
 from services.credit import queries
 from services.credit.operations.close_drawdowns import cancel_drawdown
-from services.credit.operations.decide_referrals import approve_proposal, decline_proposal, propose_decision
+from services.credit.operations.decide_referrals import KIND, carry_out, propose_decision
 from services.credit.operations.give_quotes import give_quote
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
 from services.credit.schemas import DecisionIn, DrawIn, HeldOut, QuoteIn, ReasonIn
 from shared.runtime.telemetry import current_traceparent
-from shared.storage.approvals import pending
 from shared.storage.idempotency import Key
-from shared.storage.paging import page, read_cursor
+from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
+from shared.web.approvals import approvals_router
 from shared.web.auth import BANK, Access, Caller, access, own_party
 from shared.web.problems import Problem, error_response, problem_response
 from shared.web.serving import Db
@@ -260,31 +260,4 @@ async def post_decision(
     return proposal.wire()
 
 
-@router.get("/approvals")
-async def list_approvals(
-    database: Db, _: Annotated[Caller, access(*BANK)], cursor: str | None = None, limit: _Limit = 100
-) -> dict[str, Any]:
-    """List what waits for a second person."""
-    async with database.reader() as tx:
-        waiting = await pending(tx, after=read_cursor(cursor), limit=limit + 1)
-    return page([each.wire() for each in waiting], limit=limit, key=lambda each: str(each["approval_id"]))
-
-
-@router.post("/approvals/{approval_id}/approve")
-async def approve(
-    approval_id: str, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
-) -> dict[str, Any]:
-    """Approve what another person proposed."""
-    approved = await approve_proposal(database, approval_id=parse_id(approval_id), actor=caller.subject)
-    return approved.wire()
-
-
-@router.post("/approvals/{approval_id}/decline")
-async def decline(
-    approval_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
-) -> dict[str, Any]:
-    """Decline what another person proposed: the drawdown stays in the queue."""
-    declined = await decline_proposal(
-        database, approval_id=parse_id(approval_id), reason=body.reason, actor=caller.subject
-    )
-    return declined.wire()
+router.include_router(approvals_router(deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out}))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from services.onboarding import queries
-from services.onboarding.operations import decide, enterprises, identities, programmes
+from services.onboarding.operations import enterprises, identities, programmes
 from services.onboarding.schemas import (
     EnterpriseIn,
     IdentityIn,
@@ -19,9 +19,9 @@ from services.onboarding.schemas import (
     ProgrammeIn,
     ReasonIn,
 )
-from shared.storage.approvals import pending
-from shared.storage.paging import page, read_cursor
+from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
+from shared.web.approvals import approvals_router
 from shared.web.auth import BANK, COOKIE, Caller, access, own_party, public
 from shared.web.serving import Db
 
@@ -209,31 +209,14 @@ async def admit_member(
     return {"programme_id": programme_id, **body.model_dump(mode="json")}
 
 
-@router.get("/approvals")
-async def list_approvals(
-    database: Db, _: Annotated[Caller, access(*BANK)], cursor: str | None = None, limit: _Limit = 100
-) -> dict[str, Any]:
-    """List what waits for a second person."""
-    async with database.reader() as tx:
-        waiting = await pending(tx, after=read_cursor(cursor), limit=limit + 1)
-    return page([each.wire() for each in waiting], limit=limit, key=lambda each: str(each["approval_id"]))
-
-
-@router.post("/approvals/{approval_id}/approve")
-async def approve(
-    approval_id: str, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
-) -> dict[str, Any]:
-    """Approve what another person proposed."""
-    approved = await decide.approve_proposal(database, approval_id=parse_id(approval_id), actor=caller.subject)
-    return approved.wire()
-
-
-@router.post("/approvals/{approval_id}/decline")
-async def decline(
-    approval_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_checker", "bank_maker")]
-) -> dict[str, Any]:
-    """Decline what another person proposed."""
-    declined = await decide.decline_proposal(
-        database, approval_id=parse_id(approval_id), reason=body.reason, actor=caller.subject
+router.include_router(
+    approvals_router(
+        deciders=("bank_checker", "bank_maker"),
+        approved={
+            "programme": programmes.activate,
+            "programme.limit": programmes.change_limit,
+            "enterprise.suspension": enterprises.suspend,
+        },
+        declined={"programme": programmes.drop},
     )
-    return declined.wire()
+)

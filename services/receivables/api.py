@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.receivables import queries
 from services.receivables.domain.documents import EInvoice
-from services.receivables.operations import confirm, decide, dilute, issue_voucher, review, transfer
+from services.receivables.operations import confirm, dilute, issue_voucher, review, transfer
 from services.receivables.operations.once import once
 from services.receivables.operations.read_upload import CSV, read_invoice
 from services.receivables.operations.take_documents import Taken, take_documents
@@ -27,6 +27,7 @@ from services.receivables.schemas import (
 from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
+from shared.web.approvals import approvals_router
 from shared.web.auth import BANK, Caller, access
 from shared.web.problems import Problem
 from shared.web.serving import Db
@@ -255,37 +256,12 @@ async def list_notices(database: Db, caller: _Reader, cursor: str | None = None,
     return await queries.notices(database, after=read_cursor(cursor), limit=limit, party=_party(caller))
 
 
-@router.get("/approvals")
-async def list_approvals(
-    database: Db,
-    caller: Annotated[Caller, access(*BANK, "anchor_maker", "anchor_checker")],
-    cursor: str | None = None,
-    limit: _Limit = 100,
-) -> dict[str, Any]:
-    """List what waits for a second person."""
-    return await queries.proposals(database, after=read_cursor(cursor), limit=limit, party=_party(caller))
-
-
-@router.post("/approvals/{approval_id}/approve")
-async def approve(
-    approval_id: str, database: Db, caller: Annotated[Caller, access("anchor_checker")]
-) -> dict[str, Any]:
-    """Approve what another person of the same enterprise proposed."""
-    approved = await decide.approve_proposal(
-        database, approval_id=parse_id(approval_id), party=_own(caller), actor=caller.subject
+router.include_router(
+    approvals_router(
+        deciders=("anchor_checker",),
+        approved={confirm.KIND: confirm.confirm, issue_voucher.KIND: issue_voucher.issue},
     )
-    return approved.wire()
-
-
-@router.post("/approvals/{approval_id}/decline")
-async def decline(
-    approval_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("anchor_checker")]
-) -> dict[str, Any]:
-    """Decline what another person of the same enterprise proposed."""
-    declined = await decide.decline_proposal(
-        database, approval_id=parse_id(approval_id), reason=body.reason, party=_own(caller), actor=caller.subject
-    )
-    return declined.wire()
+)
 
 
 def _party(caller: Caller) -> str | None:

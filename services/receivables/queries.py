@@ -47,10 +47,6 @@ _OWN_TRANSFERS = (
 _NOTICE = "SELECT notice_id, drawdown_id, obligor_id, body, digest, notified_at FROM notice WHERE notice_id > $1"
 _ALL_NOTICES = f"{_NOTICE} ORDER BY notice_id LIMIT $2"
 _OWN_NOTICES = f"{_NOTICE} AND obligor_id = $3 ORDER BY notice_id LIMIT $2"
-_PENDING = """
-SELECT approval_id, kind, subject, content, content_hash, proposer, state FROM approval
-WHERE state = 'pending' AND approval_id > $1 AND ($3::text IS NULL OR party = $3) ORDER BY approval_id LIMIT $2
-"""
 
 
 class UnknownAssignment(LookupError):
@@ -143,13 +139,6 @@ async def notices(database: Database, *, after: str, limit: int, party: str | No
     async with database.reader() as tx:
         rows = await tx.pg.fetch(_ALL_NOTICES if party is None else _OWN_NOTICES, after, limit + 1, *own)
     return page([dict(row) for row in rows], limit=limit, key=lambda each: each["notice_id"])
-
-
-async def proposals(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
-    """Return a page of what waits for a second person."""
-    async with database.reader() as tx:
-        rows = await tx.pg.fetch(_PENDING, after, limit + 1, party)
-    return page([dict(row) for row in rows], limit=limit, key=lambda each: each["approval_id"])
 
 
 def _receivable(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:

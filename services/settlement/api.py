@@ -9,13 +9,14 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.settlement import queries
-from services.settlement.operations import book, decide, find_out, rail
+from services.settlement.operations import book, find_out, rail
+from services.settlement.operations.close_days import close_days
 from services.settlement.operations.record_statement import StatementEntry, record_statement
-from services.settlement.schemas import BehaviourIn, BookIn, EvidenceIn, ReasonIn, StatementIn
-from shared.storage.approvals import pending
+from services.settlement.schemas import BehaviourIn, BookIn, EvidenceIn, StatementIn
 from shared.storage.idempotency import Key
-from shared.storage.paging import page, read_cursor
+from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
+from shared.web.approvals import approvals_router
 from shared.web.auth import BANK, Caller, access, own_party
 from shared.web.serving import Db
 
@@ -141,29 +142,9 @@ async def read_income(database: Db, _: Annotated[Caller, access(*BANK)]) -> dict
     return await queries.income(database)
 
 
-@router.get("/approvals")
-async def list_approvals(
-    database: Db, _: Annotated[Caller, access(*BANK)], cursor: str | None = None, limit: _Limit = 100
-) -> dict[str, Any]:
-    """List what waits for a second person."""
-    async with database.reader() as tx:
-        waiting = await pending(tx, after=read_cursor(cursor), limit=limit + 1)
-    return page([each.wire() for each in waiting], limit=limit, key=lambda each: str(each["approval_id"]))
-
-
-@router.post("/approvals/{approval_id}/approve")
-async def approve(approval_id: str, database: Db, caller: Annotated[Caller, access("bank_checker")]) -> dict[str, Any]:
-    """Approve what another person proposed."""
-    approved = await decide.approve_proposal(database, approval_id=parse_id(approval_id), actor=caller.subject)
-    return approved.wire()
-
-
-@router.post("/approvals/{approval_id}/decline")
-async def decline(
-    approval_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_checker")]
-) -> dict[str, Any]:
-    """Decline what another person proposed."""
-    declined = await decide.decline_proposal(
-        database, approval_id=parse_id(approval_id), reason=body.reason, actor=caller.subject
+router.include_router(
+    approvals_router(
+        deciders=("bank_checker",),
+        approved={"business_day.close": close_days, "loan.evidence": find_out.accept_evidence},
     )
-    return declined.wire()
+)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar
 
-from shared.storage.database import Transaction
+from shared.storage.audit import Entry, record
+from shared.storage.database import Database, Transaction
 from shared.values.ids import new_id
 
 APPROVALS_1: tuple[str, ...] = (
@@ -104,24 +105,45 @@ async def propose(
     return Approval(approval_id, kind, subject, json.loads(body), digest, party, proposer, "pending")
 
 
-async def approve(tx: Transaction, *, approval_id: str, approver: str, party: str | None = None) -> Approval:
-    """Approve a pending proposal; UnknownApproval, OwnProposal or AlreadyDecided when it cannot be."""
-    return await _decide(tx, approval_id=approval_id, person=approver, party=party, state="approved", reason=None)
+# What approving or declining a proposal of a kind does, in the transaction that decides.
+Effects = Mapping[str, Callable[[Transaction, Approval], Awaitable[None]]]
 
 
-async def decline(
-    tx: Transaction, *, approval_id: str, approver: str, reason: str, party: str | None = None
+async def approve_proposal(
+    database: Database, *, approval_id: str, actor: str, party: str | None, effects: Effects
 ) -> Approval:
-    """Decline a pending proposal with a reason; the same errors as `approve`."""
-    return await _decide(tx, approval_id=approval_id, person=approver, party=party, state="declined", reason=reason)
+    """Approve a pending proposal and do what it says; UnknownApproval, OwnProposal or AlreadyDecided otherwise."""
+    async with database.transaction() as tx:
+        approved = await _decide(tx, approval_id=approval_id, person=actor, party=party, state="approved", reason=None)
+        await effects[approved.kind](tx, approved)
+        facts = {"kind": approved.kind, "hash": approved.content_hash, "proposer": approved.proposer}
+        await record(tx, [Entry(actor, "proposal.approved", approved.subject, facts)])
+    return approved
 
 
-async def pending(tx: Transaction, *, after: str = "", limit: int = 100) -> list[Approval]:
-    """Return the proposals that wait, oldest first."""
+async def decline_proposal(
+    database: Database, *, approval_id: str, actor: str, party: str | None, reason: str, effects: Effects
+) -> Approval:
+    """Decline a pending proposal with a reason; the same errors as `approve_proposal`."""
+    async with database.transaction() as tx:
+        declined = await _decide(
+            tx, approval_id=approval_id, person=actor, party=party, state="declined", reason=reason
+        )
+        if declined.kind in effects:
+            await effects[declined.kind](tx, declined)
+        facts = {"kind": declined.kind, "hash": declined.content_hash, "reason": reason}
+        await record(tx, [Entry(actor, "proposal.declined", declined.subject, facts)])
+    return declined
+
+
+async def pending(tx: Transaction, *, after: str = "", limit: int = 100, party: str | None = None) -> list[Approval]:
+    """Return the proposals that wait, oldest first: all, or one party's."""
     rows = await tx.pg.fetch(
-        "SELECT * FROM approval WHERE state = 'pending' AND approval_id > $1 ORDER BY approval_id LIMIT $2",
+        """SELECT * FROM approval WHERE state = 'pending' AND approval_id > $1
+            AND ($3::text IS NULL OR party = $3) ORDER BY approval_id LIMIT $2""",
         after,
         limit,
+        party,
     )
     return [_read(row) for row in rows]
 

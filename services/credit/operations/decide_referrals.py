@@ -9,7 +9,7 @@ from services.credit.domain.eligibility import NotDrawable, NotEligible
 from services.credit.operations.advance_drawdowns import save_with_ends
 from services.credit.operations.approve_drawdowns import approval_of, review
 from services.credit.operations.drawdown_rows import UnknownDrawdown, lock_drawdowns
-from shared.storage.approvals import Approval, approve, decline, propose
+from shared.storage.approvals import Approval, propose
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction
 
@@ -32,26 +32,8 @@ async def propose_decision(
     return proposal
 
 
-async def approve_proposal(database: Database, *, approval_id: str, actor: str) -> Approval:
-    """Approve a proposed decision and carry it out; freezes and documents are looked at again."""
-    async with database.transaction() as tx:
-        approved = await approve(tx, approval_id=approval_id, approver=actor)
-        await _carry_out(tx, approved)
-        facts = {"hash": approved.content_hash, "proposer": approved.proposer, **approved.content}
-        await record(tx, [Entry(actor, "decision.approved", approved.subject, facts)])
-    return approved
-
-
-async def decline_proposal(database: Database, *, approval_id: str, reason: str, actor: str) -> Approval:
-    """Decline a proposed decision: the drawdown stays in the queue."""
-    async with database.transaction() as tx:
-        declined = await decline(tx, approval_id=approval_id, approver=actor, reason=reason)
-        facts = {"hash": declined.content_hash, "reason": reason}
-        await record(tx, [Entry(actor, "decision.declined", declined.subject, facts)])
-    return declined
-
-
-async def _carry_out(tx: Transaction, approval: Approval) -> None:
+async def carry_out(tx: Transaction, approval: Approval) -> None:
+    """Carry out an approved decision; freezes and documents are looked at again."""
     locked = await lock_drawdowns(tx, drawdown_ids=[approval.subject])
     drawdown = locked.find(approval.subject)
     before = drawdown.state

@@ -87,6 +87,11 @@ async def activate(tx: Transaction, approval: Approval) -> None:
     await append(tx, [event], source=SOURCE)
 
 
+async def drop(tx: Transaction, approval: Approval) -> None:
+    """Drop a programme whose proposal a second person declined."""
+    await tx.pg.execute("UPDATE programme SET state = 'declined' WHERE programme_id = $1", approval.subject)
+
+
 async def propose_limit_change(
     database: Database,
     *,
