@@ -20,21 +20,28 @@ ROUTE = "POST /credit/v1/drawdowns"
 _TOPIC, _TYPE = "scf.credit.drawdown.v1", "drawdown.held.v1"
 
 # The nodes come as they stand under the lock; what else is read may be a moment older, and the write's own
-# constraints (a key, a document's use) catch whatever came between.
+# constraints (a key, a document's use) catch whatever came between. Each row is looked up by a LATERAL with a LIMIT:
+# a join's plan, made when the tables were empty and kept, would scan them whole as they grow.
 _LOCK = """
 WITH locked AS MATERIALIZED (
     SELECT node_id, sanctioned_minor, held_minor, utilised_minor, version FROM limit_node
     WHERE node_id = ANY($1) ORDER BY level, node_id FOR NO KEY UPDATE)
 SELECT clock_timestamp() AS now, coalesce((SELECT open_date FROM book), current_date) AS today,
     ARRAY(SELECT ROW(node_id, sanctioned_minor, held_minor, utilised_minor, version) FROM locked) AS nodes,
-    ARRAY(SELECT ROW(i.client, i.key, i.body_hash, i.body) FROM unnest($2::text[], $3::text[]) AS k(client, key)
-        JOIN idempotency i ON (i.client, i.route, i.key) = (k.client, $4, k.key)) AS known,
+    ARRAY(SELECT ROW(k.client, k.key, i.body_hash, i.body) FROM unnest($2::text[], $3::text[]) AS k(client, key)
+        CROSS JOIN LATERAL (SELECT body_hash, body FROM idempotency
+            WHERE (client, route, key) = (k.client, $4, k.key) LIMIT 1) AS i) AS known,
     ARRAY(SELECT ROW(d.kind, d.document_id, d.owner_id, d.obligor_id, d.eligible_minor, d.currency, d.due_date,
-            document_state(d), u.drawdown_id IS NOT NULL)
-        FROM document d LEFT JOIN document_use u USING (document_id) WHERE d.document_id = ANY($5)) AS documents,
+            d.state, u.drawdown_id IS NOT NULL)
+        FROM unnest($5::text[]) AS w(document_id)
+        CROSS JOIN LATERAL (SELECT f.kind, f.document_id, f.owner_id, f.obligor_id, f.eligible_minor, f.currency,
+            f.due_date, document_state(f) AS state FROM document f WHERE f.document_id = w.document_id LIMIT 1) AS d
+        LEFT JOIN LATERAL (SELECT drawdown_id FROM document_use
+            WHERE document_id = w.document_id LIMIT 1) AS u ON true) AS documents,
     ARRAY(SELECT ROW(q.quote_id, q.line_id, q.documents, q.principal_minor, q.rate, q.penalty_rate, q.fee_minor,
             q.policy_version, q.valid_until)
-        FROM quote q WHERE q.quote_id = ANY($6)) AS quotes
+        FROM unnest($6::text[]) AS w(quote_id)
+        CROSS JOIN LATERAL (SELECT * FROM quote WHERE quote_id = w.quote_id LIMIT 1) AS q) AS quotes
 """
 # What is the same for every hold on a line is sent once a line.
 _WRITE = """
