@@ -90,6 +90,17 @@ async def test_a_batch_of_holds_is_two_statements_however_many_they_are(world: W
     assert len(seen) <= 8
 
 
+async def test_a_plan_of_the_hot_statement_made_on_new_tables_reads_by_index_when_they_have_grown(world: World) -> None:
+    async with world.database.transaction() as tx:
+        await tx.pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await tx.pg.execute(f"PREPARE early AS {hold_rows._LOCK}")
+        names = "ARRAY['a','b']"
+        plan = await tx.pg.fetch(f"EXPLAIN EXECUTE early({names}, {names}, {names}, 'r', {names}, {names})")
+    text = "\n".join(row[0] for row in plan)
+    for table in ("idempotency", "document", "document_use", "quote"):
+        assert f"Seq Scan on {table}" not in text, text
+
+
 async def test_the_hot_statement_reads_by_index_whatever_the_tables_hold(world: World) -> None:
     async with world.database.transaction() as tx:
         await tx.pg.execute("SET LOCAL session_replication_role = replica")
