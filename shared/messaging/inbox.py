@@ -22,6 +22,8 @@ _BATCH = 500
 _POLL_MS = 200
 _SWEEP_S = 1.0
 _MOST_FAILURES, _WITHIN_S = 20, 60.0
+# A generic plan made on new tables would scan them whole as they grow; planning costs less than a batch gains.
+_PLAN_EACH_BATCH = "SET LOCAL plan_cache_mode = force_custom_plan"
 _log = structlog.get_logger()
 
 
@@ -107,6 +109,7 @@ class Inbox:
         """Apply a batch of records in one transaction; return whether any head moved."""
         stale: list[TopicPartition] = []
         async with self._database.transaction() as tx:
+            await tx.pg.execute(_PLAN_EACH_BATCH)
             current = await self._lock_offsets(tx, list(records))
             stale = [partition for partition, batch in records.items() if batch[0].offset != current[partition]]
             mine = {partition: batch for partition, batch in records.items() if partition not in stale}
@@ -152,6 +155,7 @@ class Inbox:
         """Apply parked events whose turn has come, as long as that moves anything."""
         while True:
             async with self._database.transaction() as tx:
+                await tx.pg.execute(_PLAN_EACH_BATCH)
                 rows = await tx.pg.fetch(
                     """SELECT p.* FROM inbox_parked p JOIN inbox_head h USING (topic, subject)
                     WHERE p.sequence <= h.sequence + 1
