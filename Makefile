@@ -20,7 +20,7 @@ up:
 	docker compose up --build
 
 test: check
-	@$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile
 
 check: setup
 	@$(BIN)/ruff check .

@@ -67,7 +67,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return Told(done.returncode, json.loads(done.stdout), done.stderr, left_behind)
 
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def _simple(principal: int, rate: int, days: int) -> int:

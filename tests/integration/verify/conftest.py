@@ -21,7 +21,8 @@ Copy = Callable[..., Awaitable[Copies]]
 @pytest.fixture(scope="session")
 def verify_servers(request: pytest.FixtureRequest) -> dict[str, str]:
     owner = os.getppid() if hasattr(request.config, "workerinput") else os.getpid()
-    return addresses(f"verify-{owner}", owner=owner)
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "alone")
+    return addresses(f"verify-{worker}-{owner}", owner=owner)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,6 @@ from tributary.services import SERVICES
 from tributary.verify.command import run
 from tributary.verify.snapshots import NothingToVerify, world_of
 
-pytestmark = pytest.mark.xdist_group("verify")
-
 
 @pytest.fixture
 async def platform(clean: Copies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:

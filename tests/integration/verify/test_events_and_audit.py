@@ -11,8 +11,6 @@ from tributary.services import SERVICES
 from tributary.verify import i05_outbox_and_topic, i06_sequences, i11_audit_chain
 from tributary.verify.snapshots import world_of
 
-pytestmark = pytest.mark.xdist_group("verify")
-
 _PENDING = "INSERT INTO outbox_pending SELECT topic || '-0', position FROM outbox ORDER BY position DESC LIMIT 1"
 _UNSENT = """INSERT INTO outbox (id, topic, subject, sequence, type, source, body)
     VALUES ('lost', 'scf.onboarding.link.v1', 'l1', 1, 'link.recorded.v1', 'onboarding', '{}')"""

@@ -15,8 +15,6 @@ from tributary.platform import running_platform
 from tributary.verify.check import run_checks
 from tributary.verify.command import run
 
-pytestmark = pytest.mark.xdist_group("verify")
-
 
 async def test_while_the_story_is_told_and_after_it_stopped_nothing_is_violated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

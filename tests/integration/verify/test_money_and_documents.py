@@ -17,8 +17,6 @@ from tributary.verify import (
 )
 from tributary.verify.check import run_checks
 
-pytestmark = pytest.mark.xdist_group("verify")
-
 _JUST_SAID = "UPDATE outbox SET time = clock_timestamp()"
 _SAID_LONG_AGO = "UPDATE outbox SET time = clock_timestamp() - interval '61 s'"
 

@@ -9,8 +9,6 @@ from tests.integration.verify.clean import Copies
 from tests.integration.verify.spoiling import found, put
 from tributary.verify import i07_rebuild
 
-pytestmark = pytest.mark.xdist_group("verify")
-
 
 @pytest.mark.parametrize(
     "statement",
