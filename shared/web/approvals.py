@@ -18,7 +18,8 @@ class DeclineIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=3, max_length=1000)
+    # PostgreSQL keeps no NUL, and no other control character belongs into a reason.
+    reason: str = Field(min_length=3, max_length=1000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")
 
 
 def approvals_router(*, deciders: tuple[str, ...], approved: Effects, declined: Effects | None = None) -> APIRouter:

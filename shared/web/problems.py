@@ -91,7 +91,8 @@ def problem_body(*, status: int, code: str, detail: str, facts: Mapping[str, Any
         "code": code,
         "trace_id": trace_id(),
     }
-    return json.dumps(document, ensure_ascii=False, default=_plain).encode()
+    # A lone surrogate that a refusal quotes has no UTF-8; written as the escape it came as, it is JSON all the same.
+    return json.dumps(document, ensure_ascii=False, default=_plain).encode(errors="backslashreplace")
 
 
 def problem_response(*, status: int, code: str, detail: str, facts: Mapping[str, Any] | None = None) -> Response:

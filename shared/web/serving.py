@@ -34,6 +34,7 @@ _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+_TOO_LARGE: dict[str, Any] = {"status": 413, "code": "body_too_large", "detail": "The body is over 32 MiB."}
 _SECURITY = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -126,9 +127,12 @@ class Edge:
         traceparent = enter_trace(headers.get(b"traceparent", b"").decode("latin-1")).encode()
 
         started = False
+        body = _Bounded(receive)
 
         async def sending(message: Message) -> None:
             nonlocal started
+            if body.is_too_large and not started:
+                return  # the app believes that its client left
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message["headers"], *_SECURITY, (b"traceparent", traceparent)]
@@ -136,30 +140,36 @@ class Edge:
 
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            await _refuse(sending, status=413, code="body_too_large", detail="The body is over 32 MiB.")
+            await _refuse(sending, **_TOO_LARGE)
             return
         try:
-            await self._app(scope, _limited(receive) if b"transfer-encoding" in headers else receive, sending)
+            await self._app(scope, body.receive if b"transfer-encoding" in headers else receive, sending)
         except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
             # Starlette raises again what it has answered and logged: a second traceback, from the server, tells
             # nothing more and may tell too much.
-            if not started:
+            if not started and not body.is_too_large:
                 _log.error("request failed", exc_info=error, path=scope["path"])
                 await _refuse(sending, status=500, code="internal_error", detail="Something failed here; it is logged.")
+        if body.is_too_large and not started:
+            body.is_too_large = False
+            await _refuse(sending, **_TOO_LARGE)
 
 
-def _limited(receive: Receive) -> Receive:
-    seen = 0
+class _Bounded:
+    """A body that comes in pieces and does not say how long it is: it ends where it becomes too large."""
 
-    async def receiving() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > MAX_BODY_BYTES:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._seen = 0
+        self.is_too_large = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > MAX_BODY_BYTES:
+            self.is_too_large = True
             return {"type": "http.disconnect"}
         return message
-
-    return receiving
 
 
 async def _refuse(send: Send, *, status: int, code: str, detail: str) -> None:
