@@ -28,14 +28,15 @@ from shared.web.serving import Db
 router = APIRouter()
 _LIFETIME_S = 3600
 _Limit = Annotated[int, Query(ge=1, le=500)]
+_Credential = Annotated[str, Form(max_length=200, pattern=r"^[!-~]*$")]
 
 
 @router.post("/token", dependencies=[public()])
 async def token(  # noqa: PLR0917 - FastAPI passes each by name
     request: Request,
     database: Db,
-    client_id: Annotated[str, Form(max_length=200)],
-    client_secret: Annotated[str, Form(max_length=200)],
+    client_id: _Credential,
+    client_secret: _Credential,
     grant_type: Annotated[str, Form(pattern="^client_credentials$")] = "client_credentials",
     redirect: Annotated[str, Form(pattern="^/console/[a-z]*$")] = "",
 ) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,8 @@ from shared.events.onboarding import Direction, ProgrammeTerms, SizeClass
 from shared.values.money import Amount
 
 _ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+# PostgreSQL keeps no NUL, and no other control character belongs into a name or a reason.
+_Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
 
 
 class Body(BaseModel):
@@ -22,27 +24,27 @@ class Body(BaseModel):
 class IdentityIn(Body):
     """A person of the bank, of an anchor or of an SME, or an ERP: each is an API client."""
 
-    name: str = Field(min_length=1, max_length=200)
-    roles: list[str] = Field(min_length=1, max_length=4)
+    name: _Text = Field(min_length=1, max_length=200)
+    roles: list[_Text] = Field(min_length=1, max_length=4)
     party: str | None = Field(default=None, pattern=_ID)
 
 
 class EnterpriseIn(Body):
     """A legal entity; its identifiers by scheme: uscc, lei, vat."""
 
-    name: str = Field(min_length=1, max_length=300)
+    name: _Text = Field(min_length=1, max_length=300)
     country: str = Field(pattern=r"^[A-Z]{2}$")
-    legal_identifiers: dict[Literal["uscc", "lei", "vat"], str] = Field(default_factory=dict)
+    legal_identifiers: dict[Literal["uscc", "lei", "vat"], _Text] = Field(default_factory=dict)
     group_head_id: str | None = Field(default=None, pattern=_ID)
     size_class: SizeClass = "small"
-    industry: str = Field(default="", max_length=100)
-    account: str = Field(min_length=4, max_length=40)
+    industry: _Text = Field(default="", max_length=100)
+    account: _Text = Field(min_length=4, max_length=40)
 
 
 class ReasonIn(Body):
     """Why."""
 
-    reason: str = Field(min_length=3, max_length=1000)
+    reason: _Text = Field(min_length=3, max_length=1000)
 
 
 class LineAgreementIn(Body):
@@ -60,13 +62,13 @@ class LinkIn(Body):
     supplier_id: str = Field(pattern=_ID)
     buyer_id: str = Field(pattern=_ID)
     traded: Amount
-    contract: str = Field(min_length=1, max_length=200)
+    contract: _Text = Field(min_length=1, max_length=200)
 
 
 class ProgrammeIn(Body):
     """A programme as a maker proposes it."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: _Text = Field(min_length=1, max_length=200)
     anchor_id: str = Field(pattern=_ID)
     terms: ProgrammeTerms
 
@@ -77,7 +79,7 @@ class LimitChangeIn(Body):
     limit: Amount
     upstream_limit: Amount
     downstream_limit: Amount
-    reason: str = Field(min_length=3, max_length=1000)
+    reason: _Text = Field(min_length=3, max_length=1000)
 
 
 class MemberIn(Body):
@@ -85,4 +87,4 @@ class MemberIn(Body):
 
     enterprise_id: str = Field(pattern=_ID)
     direction: Direction
-    anchor_support: str = "0"
+    anchor_support: _Text = "0"

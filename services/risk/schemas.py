@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.values.money import Amount
+
+# PostgreSQL keeps no NUL, and no other control character belongs into a reason.
+_Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
 
 
 class RatingIn(BaseModel):
@@ -14,10 +18,10 @@ class RatingIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    enterprise_id: str = Field(max_length=40)
-    grade: str = Field(max_length=8)
+    enterprise_id: _Text = Field(max_length=40)
+    grade: _Text = Field(max_length=8)
     cap: Amount
-    multiplier: str = "1.000000"
-    risk_spread: str
-    reasons: list[str] = Field(min_length=1, max_length=20)
+    multiplier: _Text = "1.000000"
+    risk_spread: _Text
+    reasons: list[_Text] = Field(min_length=1, max_length=20)
     valid_until: date

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from datetime import time
 from typing import ClassVar
 
 from shared.values.calendars import check_zone
 from shared.values.money import CurrencyMismatch, Money
+from shared.values.policies import policy_versions
 from shared.values.rates import MILLION
 
 LONGEST_TENOR_DAYS = 365
 DEEPEST_TIER = 10
 LONGEST_BUFFER_DAYS = 90
+LONGEST_ACCOUNT = 40
+_POLICY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 
 
 class InvalidTerms(ValueError):
@@ -55,6 +60,22 @@ def check_shares(*, advance_rate: int, concentration_share: int, max_tier: int, 
     if not 1 <= max_tier <= DEEPEST_TIER:
         raise InvalidTerms(term="max_tier", reason=f"1 to {DEEPEST_TIER}")
     check_zone(zone)
+
+
+def check_policy(*, term: str, name: str, standard: str) -> None:
+    """Refuse a name that no policy bears, or one that says other things than the standard of its kind; InvalidTerms."""
+    versions = policy_versions(name) if _POLICY_NAME.fullmatch(name) else ()
+    wanted = set(policy_versions(standard)[-1].values)
+    if not versions or any(not wanted <= set(version.values) for version in versions):
+        raise InvalidTerms(term=term, reason=f"no {standard} policy has this name")
+
+
+def check_payment(*, collection_account: str, cut_off: time) -> None:
+    """Refuse an account that no statement could name, and a cut-off with a zone of its own; InvalidTerms."""
+    if not 1 <= len(collection_account) <= LONGEST_ACCOUNT or not collection_account.isprintable():
+        raise InvalidTerms(term="collection_account", reason=f"1 to {LONGEST_ACCOUNT} printable characters")
+    if cut_off.tzinfo is not None:
+        raise InvalidTerms(term="cut_off", reason="it is a time in the programme's zone, without an offset of its own")
 
 
 def check_support(*, direction: str, anchor_support: int) -> None:

@@ -9,6 +9,8 @@ from services.onboarding.domain.programmes import (
     InvalidTerms,
     check_days,
     check_limits,
+    check_payment,
+    check_policy,
     check_shares,
     check_support,
 )
@@ -231,3 +233,8 @@ def _check(terms: ProgrammeTerms) -> None:
     )
     if terms.auto_approve_up_to.currency != terms.currency:
         raise CurrencyMismatch(expected=terms.currency, found=terms.auto_approve_up_to.currency)
+    if terms.auto_approve_up_to.minor < 0:
+        raise InvalidTerms(term="auto_approve_up_to", reason="no limit is below zero")
+    check_policy(term="pricing_policy", name=terms.pricing_policy, standard="pricing")
+    check_policy(term="propagation_policy", name=terms.propagation_policy, standard="propagation")
+    check_payment(collection_account=terms.collection_account, cut_off=terms.cut_off)
