@@ -128,9 +128,9 @@ async def suspend_enterprise(
 async def sign_line_agreement(
     enterprise_id: str, body: LineAgreementIn, database: Db, caller: Annotated[Caller, access("sme")]
 ) -> dict[str, Any]:
-    """Sign the line agreement, by the SME itself."""
+    """Sign the line agreement, by the SME itself; an amount that it commits waits for the bank's own signature."""
     own_party(caller, enterprise_id)
-    await programmes.sign_line_agreement(
+    proposal = await programmes.sign_line_agreement(
         database,
         enterprise_id=parse_id(enterprise_id),
         programme_id=body.programme_id,
@@ -139,7 +139,8 @@ async def sign_line_agreement(
         committed=body.committed,
         actor=caller.subject,
     )
-    return {"enterprise_id": enterprise_id, **body.model_dump(mode="json")}
+    approval_id = proposal.approval_id if proposal else None
+    return {"enterprise_id": enterprise_id, **body.model_dump(mode="json"), "approval_id": approval_id}
 
 
 @router.post("/links", status_code=201)
@@ -217,6 +218,7 @@ router.include_router(
             "programme": programmes.activate,
             "programme.limit": programmes.change_limit,
             "enterprise.suspension": enterprises.suspend,
+            "line_agreement": programmes.countersign,
         },
         declined={"programme": programmes.drop},
     )

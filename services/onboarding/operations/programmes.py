@@ -177,34 +177,58 @@ async def sign_line_agreement(
     expiry_date: date,
     committed: Amount,
     actor: str,
-) -> None:
-    """Record that an SME signed; a later agreement replaces an earlier one."""
+) -> Approval | None:
+    """Record that an SME signed; a later agreement replaces an earlier one.
+
+    What commits the bank to an amount binds it only once the bank signs too: then this is a proposal.
+    """
     if expiry_date <= signed_date:
         raise InvalidTerms(term="expiry_date", reason="the agreement ends after it begins")
     if committed.minor < 0:
         raise InvalidTerms(term="committed", reason="a commitment is not below zero")
+    event = LineAgreementSigned(
+        enterprise_id=enterprise_id,
+        programme_id=programme_id,
+        signed_date=signed_date,
+        expiry_date=expiry_date,
+        committed=committed,
+    )
     async with database.transaction() as tx:
         terms = await _active_terms(tx, programme_id)
         if committed.currency != terms.currency:
             raise CurrencyMismatch(expected=terms.currency, found=committed.currency)
         await lock_enterprises(tx, enterprise_ids=[enterprise_id])
-        await tx.pg.execute(
-            """INSERT INTO line_agreement
-                (programme_id, enterprise_id, signed_date, expiry_date, committed_minor, currency)
-            VALUES ($1, $2, $3, $4, $5, $6)
-            ON CONFLICT (programme_id, enterprise_id) DO UPDATE SET signed_date = excluded.signed_date,
-                expiry_date = excluded.expiry_date, committed_minor = excluded.committed_minor""",
-            *(programme_id, enterprise_id, signed_date, expiry_date, committed.minor, committed.currency),
-        )
-        event = LineAgreementSigned(
-            enterprise_id=enterprise_id,
-            programme_id=programme_id,
-            signed_date=signed_date,
-            expiry_date=expiry_date,
-            committed=committed,
-        )
-        await append(tx, [event], source=SOURCE)
-        await record(tx, [Entry(actor, "line_agreement.signed", enterprise_id, {"programme_id": programme_id})])
+        if committed.minor == 0:
+            await _keep_agreement(tx, event, actor=actor)
+            return None
+        if committed.minor > terms.limit.minor:
+            raise InvalidTerms(term="committed", reason="a commitment is at most the programme's limit")
+        content = event.model_dump(mode="json")
+        proposal = await propose(tx, kind="line_agreement", subject=enterprise_id, content=content, proposer=actor)
+        await record(tx, [Entry(actor, "line_agreement.proposed", enterprise_id, {"hash": proposal.content_hash})])
+    return proposal
+
+
+async def countersign(tx: Transaction, approval: Approval) -> None:
+    """Put an agreement that commits the bank into force: the bank signed it too."""
+    event = LineAgreementSigned.model_validate(approval.content)
+    await _active_terms(tx, event.programme_id)
+    await lock_enterprises(tx, enterprise_ids=[event.enterprise_id])
+    await _keep_agreement(tx, event, actor=approval.proposer)
+
+
+async def _keep_agreement(tx: Transaction, event: LineAgreementSigned, *, actor: str) -> None:
+    await tx.pg.execute(
+        """INSERT INTO line_agreement
+            (programme_id, enterprise_id, signed_date, expiry_date, committed_minor, currency)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (programme_id, enterprise_id) DO UPDATE SET signed_date = excluded.signed_date,
+            expiry_date = excluded.expiry_date, committed_minor = excluded.committed_minor""",
+        *(event.programme_id, event.enterprise_id, event.signed_date, event.expiry_date),
+        *(event.committed.minor, event.committed.currency),
+    )
+    await append(tx, [event], source=SOURCE)
+    await record(tx, [Entry(actor, "line_agreement.signed", event.enterprise_id, {"programme_id": event.programme_id})])
 
 
 async def _active_terms(tx: Transaction, programme_id: str) -> ProgrammeTerms:

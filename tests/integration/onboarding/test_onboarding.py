@@ -127,6 +127,26 @@ async def test_terms_that_cannot_be_are_refused_and_nothing_is_kept(
     assert waiting.json()["items"] == []
 
 
+async def test_r22_what_an_sme_signs_commits_the_bank_only_once_the_bank_signs_too(onboarding: Bench) -> None:
+    async with onboarding.caller("bank_maker") as maker, onboarding.caller("bank_checker") as checker:
+        anchor, firm = [(await maker.post("/enterprises", json=FIRM)).json()["enterprise_id"] for _ in range(2)]
+        made = (await maker.post("/programmes", json={"name": "P", "anchor_id": anchor, "terms": TERMS})).json()
+        await checker.post(f"/approvals/{made['approval_id']}/approve")
+        dates = {"signed_date": "2026-01-01", "expiry_date": "2028-01-01"}
+        nothing = {"programme_id": made["programme_id"], **dates, "committed": {"amount": "0.00", "currency": "CNY"}}
+        async with onboarding.caller("sme", party=firm) as sme:
+            path = f"/enterprises/{firm}/line-agreements"
+            at_once = await sme.post(path, json=nothing)
+            too_much = await sme.post(path, json={**nothing, "committed": {"amount": "1000.01", "currency": "CNY"}})
+            waiting = await sme.post(path, json={**nothing, "committed": {"amount": "900.00", "currency": "CNY"}})
+        assert at_once.json()["approval_id"] is None
+        assert (too_much.status_code, too_much.json()["code"]) == (422, "invalid_terms")
+        assert (await _events(onboarding)).count("enterprise.line_agreement_signed.v1") == 1
+        countersigned = await checker.post(f"/approvals/{waiting.json()['approval_id']}/approve")
+    assert countersigned.status_code == 200, countersigned.text
+    assert (await _events(onboarding)).count("enterprise.line_agreement_signed.v1") == 2
+
+
 async def test_roles_are_kept_apart_and_foreign_parties_out(onboarding: Bench) -> None:
     async with onboarding.caller("administrator") as admin, onboarding.caller("bank_maker") as maker:
         both = await admin.post("/identities", json={"name": "x", "roles": ["bank_maker", "bank_checker"]})
