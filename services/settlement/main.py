@@ -12,6 +12,7 @@ from services.settlement.domain.business_day import (
 )
 from services.settlement.domain.loans import NotPossible
 from services.settlement.operations.find_out import UnknownLoan
+from services.settlement.operations.record_statement import EntryConflict
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from shared.web.problems import ErrorStatuses
@@ -26,6 +27,7 @@ STATUSES: ErrorStatuses = {
     ValueDateAhead: 422,
     NotPossible: 409,
     UnknownLoan: 404,
+    EntryConflict: 409,
 }
 
 

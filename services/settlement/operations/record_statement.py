@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from services.settlement.domain.business_day import check_value_date
 from services.settlement.domain.ledger import suspense
@@ -46,6 +46,18 @@ WHERE r.reference = ANY($1) AND l.collection_account = $2 ORDER BY l.maturity_da
 _PARTS = ("costs", "penalty", "interest", "principal", "surplus", "excess")
 
 
+class EntryConflict(Exception):
+    """An entry's id came before with another movement: nobody but a person can tell which one is true (R25)."""
+
+    code: ClassVar[str] = "entry_conflict"
+
+    def __init__(self, *, account: str, entry_id: str) -> None:
+        """Keep the account and the id."""
+        self.account = account
+        self.entry_id = entry_id
+        super().__init__(f"The entry {entry_id} of the account {account} was another movement before.")
+
+
 @dataclass(frozen=True, slots=True)
 class StatementEntry:
     """One booked movement on an account."""
@@ -56,6 +68,11 @@ class StatementEntry:
     value_date: date
     reference: str
     end_to_end_id: str | None
+
+    @property
+    def movement(self) -> tuple[str, str, int, date]:
+        """Return what moved, which one id never means two of."""
+        return self.direction, self.amount.currency, self.amount.minor, self.value_date
 
 
 @dataclass(slots=True)
@@ -118,15 +135,25 @@ def _check_amounts(entries: Sequence[StatementEntry]) -> None:
 
 
 async def _unseen(tx: Transaction, account: str, entries: Sequence[StatementEntry]) -> list[StatementEntry]:
-    """Return the entries never seen on the account, each once; one statement of an account at a time."""
+    """Return the entries never seen on the account, each once; one statement of an account at a time.
+
+    EntryConflict when an id was another movement before, here or in an earlier statement.
+    """
     await tx.pg.execute("SELECT pg_advisory_xact_lock(hashtextextended('statement/' || $1, 0))", account)
     rows = await tx.pg.fetch(
-        "SELECT entry_id FROM statement_entry WHERE account = $1 AND entry_id = ANY($2)",
+        """SELECT entry_id, direction, currency, amount_minor, value_date FROM statement_entry
+        WHERE account = $1 AND entry_id = ANY($2)""",
         *(account, [entry.entry_id for entry in entries]),
     )
-    seen = {row["entry_id"] for row in rows}
-    fresh = {entry.entry_id: entry for entry in reversed(entries) if entry.entry_id not in seen}
-    return [entry for entry in entries if fresh.get(entry.entry_id) is entry]
+    seen = {row["entry_id"]: tuple(row)[1:] for row in rows}
+    fresh: dict[str, StatementEntry] = {}
+    for entry in entries:
+        before = seen.setdefault(entry.entry_id, entry.movement)
+        if before != entry.movement:
+            raise EntryConflict(account=account, entry_id=entry.entry_id)
+        fresh.setdefault(entry.entry_id, entry)
+    known = {row["entry_id"] for row in rows}
+    return [entry for entry_id, entry in fresh.items() if entry_id not in known]
 
 
 async def _load(tx: Transaction, account: str, entries: Sequence[StatementEntry], open_date: date) -> _Statement:

@@ -38,6 +38,20 @@ async def test_r19_an_entry_counts_once_however_often_and_in_whatever_statement_
     assert elsewhere.json()["entries"][0]["outcome"] == "unmatched"
 
 
+async def test_r25_an_entry_that_comes_again_as_another_movement_is_refused_not_swallowed(desk: Desk) -> None:
+    loan_id = await desk.disburse()
+    entry = credit("1000.00", on=OPENING, reference=loan_id)
+    other = {**entry, "amount": {"amount": "2000.00", "currency": "CNY"}}
+    at_once = await desk.statement(entry, other)
+    assert (at_once.status_code, at_once.json()["code"]) == (409, "entry_conflict")
+    assert (await desk.statement(entry)).status_code == 201
+    later = await desk.statement(credit("5.00", on=OPENING, reference=loan_id), other)
+    assert (later.status_code, later.json()["entry_id"]) == (409, entry["entry_id"])
+    said_otherwise = await desk.statement({**entry, "reference": "the same money, other words"})
+    assert said_otherwise.json()["entries"][0]["outcome"] == "duplicate"
+    assert (await desk.loan(loan_id))["outstanding"]["amount"] == "99000.00"
+
+
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
