@@ -28,15 +28,15 @@ from shared.web.serving import Db
 router = APIRouter()
 _LIFETIME_S = 3600
 _Limit = Annotated[int, Query(ge=1, le=500)]
-_Credential = Annotated[str, Form(max_length=200, pattern=r"^[!-~]*$")]
+_ClientId = Annotated[str, Form(max_length=200, pattern=r"^[!-~]*$")]
 
 
 @router.post("/token", dependencies=[public()])
 async def token(  # noqa: PLR0917 - FastAPI passes each by name
     request: Request,
     database: Db,
-    client_id: _Credential,
-    client_secret: _Credential,
+    client_id: _ClientId,
+    client_secret: Annotated[str, Form(max_length=200)],
     grant_type: Annotated[str, Form(pattern="^client_credentials$")] = "client_credentials",
     redirect: Annotated[str, Form(pattern="^/console/[a-z]*$")] = "",
 ) -> Response:

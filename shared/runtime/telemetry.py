@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -16,6 +16,19 @@ from structlog.tracebacks import ExceptionDictTransformer
 _SECRET = re.compile(r"secret|token|password|authorization|cookie", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+
+
+class _Stderr:
+    """Whatever is stderr when something is said: who replaced it may have closed it since."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+_STDERR = cast("TextIO", _Stderr())
 
 
 def configure_logging(*, level: str = "INFO") -> None:
@@ -31,10 +44,10 @@ def configure_logging(*, level: str = "INFO") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_STDERR),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=_STDERR, format="%(levelname)s %(name)s %(message)s")
     # The broker being away is reported once by the relay and the inbox, not a thousand times by the client.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
