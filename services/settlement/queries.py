@@ -36,13 +36,14 @@ async def current_day(database: Database) -> date:
 
 
 async def loan(database: Database, *, loan_id: str) -> dict[str, Any]:
-    """Return one loan; UnknownLoan when there is none."""
+    """Return one loan with its payments, the surplus' too: where each stands; UnknownLoan when there is none."""
     async with database.snapshot() as tx:
         row = await tx.pg.fetchrow("SELECT * FROM loan WHERE loan_id = $1", loan_id)
+        payments = await tx.pg.fetch("SELECT * FROM payment WHERE loan_id = $1 ORDER BY end_to_end_id", loan_id)
         on = await _open_date(tx)
     if row is None:
         raise UnknownLoan(loan_id=loan_id)
-    return _loan(row, on)
+    return {**_loan(row, on), "payments": [_payment(each) for each in payments]}
 
 
 async def loans(database: Database, *, party: str | None, after: str, limit: int) -> dict[str, Any]:
@@ -127,6 +128,11 @@ async def income(database: Database) -> dict[str, Any]:
 async def _open_date(tx: Transaction) -> date | None:
     found: date | None = await tx.pg.fetchval("SELECT open_date FROM book")
     return found
+
+
+def _payment(row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("end_to_end_id", "purpose", "state", "reason", "value_date")}
+    return {**shown, "amount": _money(row, "amount_minor")}
 
 
 def _loan(row: Mapping[str, Any], on: date | None) -> dict[str, Any]:

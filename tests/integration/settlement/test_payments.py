@@ -279,9 +279,10 @@ async def test_a_silent_surplus_payment_is_proven_by_the_statement(desk: Desk) -
     await desk.run_rail()
     await desk.wait_out_the_rail()
     assert (await desk.balances())["due_to_seller"] == "500.00"
-    async with desk.service.database.reader() as tx:
-        end_to_end_id = await tx.pg.fetchval("SELECT end_to_end_id FROM payment WHERE purpose = 'surplus'")
-    proof = debit("500.00", on=OPENING, end_to_end_id=end_to_end_id)
+    lent, surplus = (await desk.loan(loan_id))["payments"]
+    assert (lent["purpose"], lent["state"]) == ("disbursement", "confirmed")
+    assert (surplus["purpose"], surplus["state"], surplus["amount"]["amount"]) == ("surplus", "unknown", "500.00")
+    proof = debit("500.00", on=OPENING, end_to_end_id=surplus["end_to_end_id"])
     for entry_id in ("a", "b"):
         found = await desk.statement({**proof, "entry_id": entry_id}, account="NOSTRO-1")
         assert found.json()["entries"][0]["outcome"] == "paid"
