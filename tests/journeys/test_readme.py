@@ -35,7 +35,13 @@ async def test_the_tour_of_the_readme_is_true(platform: Platform, tmp_path: Path
     tour = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", "\n".join(blocks)),
         cwd=tmp_path,
-        env={**os.environ, "API": platform.origin, "TRIBUTARY_HOME": str(platform.settings.home)},
+        env={
+            **os.environ,
+            # Where Python has no plain name on the path, the virtual environment's serves.
+            "PATH": f"{os.environ['PATH']}:{sys.prefix}/bin",
+            "API": platform.origin,
+            "TRIBUTARY_HOME": str(platform.settings.home),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
