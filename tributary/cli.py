@@ -62,7 +62,9 @@ def verify(*, json_output: _Json = False) -> None:
 
 
 @app.command()
-def bench(figure: Annotated[str, typer.Argument(help="Which figure: holds.")], *, json_output: _Json = False) -> None:
+def bench(
+    figure: Annotated[str, typer.Argument(help="Which figure: holds or events.")], *, json_output: _Json = False
+) -> None:
     """Measure a figure beside its baseline."""
     raise typer.Exit(_part("bench", "run")(figure=figure, json_output=json_output))
 

@@ -14,7 +14,7 @@ import uvloop
 from shared.runtime.telemetry import configure_logging
 
 # figure → its module, which has `async measure(home) -> dict`.
-FIGURES = {"holds": "tributary.bench.holds"}
+FIGURES = {"holds": "tributary.bench.holds", "events": "tributary.bench.events"}
 
 
 def run(*, figure: str, json_output: bool) -> int:
