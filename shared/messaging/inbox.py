@@ -18,7 +18,7 @@ from shared.messaging.applying import Arrival, Handlers, Outcome, Parked, apply_
 from shared.runtime.jobs import Unrecoverable
 from shared.storage.database import Database, Transaction
 
-_BATCH = 500
+_BATCH = 1000
 _POLL_MS = 200
 _SWEEP_S = 1.0
 _MOST_FAILURES, _WITHIN_S = 20, 60.0
