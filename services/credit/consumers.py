@@ -40,6 +40,7 @@ HANDLERS: Handlers = {
     receivables.VoucherSettled: documents.settle_slices,
     receivables.DocumentsAssigned: advance_drawdowns.approve_assigned,
     receivables.AssignmentRefused: advance_drawdowns.release_refused,
+    receivables.DocumentsWithdrawn: advance_drawdowns.stop_withdrawn,
     settlement.BusinessDayOpened: keep_business_date,
     settlement.BusinessDayClosed: keep_business_date,
     settlement.LoanDisbursed: advance_drawdowns.utilise_disbursed,

@@ -148,6 +148,18 @@ def check_base(*, principal: Money, base_minor: int, largest_minor: int) -> None
             raise BaseExceeded(most=Money(bound, principal.currency), requested=principal, reason=reason)
 
 
+def check_approval(*, freezes: Sequence[str], lost_documents: Sequence[str], principal: Money, base_minor: int) -> None:
+    """Refuse to approve what is frozen or has lost its documents; NotDrawable, NotEligible, BaseExceeded (R12).
+
+    Machine and persons alike are bound by it: documents that carry less than the principal now carry no loan.
+    """
+    if freezes:
+        raise NotDrawable(reasons=freezes)
+    if lost_documents:
+        raise NotEligible(document_id=lost_documents[0], reason="withdrawn")
+    check_base(principal=principal, base_minor=base_minor, largest_minor=base_minor)
+
+
 def deficiency(*, principal_minor: int, eligible_minor: int, advance_rate: int) -> int:
     """Return max(0, principal − eligible × advance rate): what a dilution leaves uncovered (R6)."""
     return max(0, principal_minor - share_of(amount=eligible_minor, millionths=advance_rate))

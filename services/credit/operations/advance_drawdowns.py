@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from services.credit.domain.drawdowns import AlreadyApplied, Input, NotPossible, State, after_repayment, repay
-from services.credit.operations.approve_drawdowns import review, settle_reviews
+from services.credit.operations.approve_drawdowns import WITHDRAWN, review, settle_reviews
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.nodes import renew_version
 from services.credit.operations.note_deficiencies import end_deficiencies, note_deficiencies
 from shared.events.credit import DrawdownReinstated
 from shared.events.envelope import Received
-from shared.events.receivables import AssignmentRefused, DocumentsAssigned
+from shared.events.receivables import AssignmentRefused, DocumentsAssigned, DocumentsWithdrawn
 from shared.events.settlement import DisbursementFailed, LoanClosed, LoanDisbursed, LoanRepaid
 from shared.storage.database import Transaction
 
@@ -32,7 +32,7 @@ async def approve_assigned(tx: Transaction, events: Sequence[Received]) -> None:
     locked = await lock_drawdowns(tx, drawdown_ids=ids)
     waiting = [each for each in map(locked.find, ids) if each.state is State.HELD]
     settle_reviews(locked, await review(tx, locked, waiting))
-    await locked.save(tx, cause="assignment.documents_assigned")
+    await save_with_ends(tx, locked, cause="assignment.documents_assigned")
 
 
 async def release_refused(tx: Transaction, events: Sequence[Received]) -> None:
@@ -42,6 +42,15 @@ async def release_refused(tx: Transaction, events: Sequence[Received]) -> None:
     for each in kept:
         locked.advance(locked.find(each.drawdown_id), Input.REFUSED, reason=each.code)
     await save_with_ends(tx, locked, cause="assignment.refused")
+
+
+async def stop_withdrawn(tx: Transaction, events: Sequence[Received]) -> None:
+    """Release what stands on documents diluted since, or ask settlement to stop it; what was paid stays (DOMAIN §5)."""
+    ids = [event.event.drawdown_id for event in events if isinstance(event.event, DocumentsWithdrawn)]
+    locked = await lock_drawdowns(tx, drawdown_ids=ids)
+    for drawdown_id in ids:
+        locked.advance(locked.find(drawdown_id), Input.WITHDRAWN, reason=WITHDRAWN)
+    await save_with_ends(tx, locked, cause="assignment.withdrawn")
 
 
 async def utilise_disbursed(tx: Transaction, events: Sequence[Received]) -> None:
@@ -122,7 +131,7 @@ async def block(
 async def withdraw_documents(tx: Transaction, *, document_ids: Collection[str]) -> None:
     """Stop whatever stands on documents that are no longer there and was not paid yet."""
     rows = await tx.pg.fetch("SELECT drawdown_id FROM document_use WHERE document_id = ANY($1)", list(document_ids))
-    await _stop(tx, [row["drawdown_id"] for row in rows], Input.WITHDRAWN, reason="documents_withdrawn")
+    await _stop(tx, [row["drawdown_id"] for row in rows], Input.WITHDRAWN, reason=WITHDRAWN)
 
 
 async def _stop(tx: Transaction, drawdown_ids: Sequence[str], happened: Input, *, reason: str) -> None:

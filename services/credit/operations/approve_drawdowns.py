@@ -8,17 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.credit.domain.drawdowns import Input, outside_policy
+from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible, check_approval
 from services.credit.domain.offers import Terms
 from services.credit.operations.drawdown_rows import Drawdown, Locked
 from services.credit.operations.line_terms import read_terms
 from shared.events.credit import DrawdownApproved, DrawdownReferred
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
+from shared.values.money import Money
 from shared.values.policies import policy_on
 from shared.values.rates import rate_text, share_of
 
-# A freeze revokes; other reasons that came since (an expired rating, a dilution) are a person's to weigh.
+# A freeze revokes; other reasons that came since (an expired rating, another loan's lack) are a person's to weigh.
 FREEZES = frozenset({"sme_suspended", "programme_not_active"})
+WITHDRAWN = "documents_withdrawn"
 _PROGRAMMES = """
 SELECT p.programme_id, p.terms, coalesce((SELECT open_date FROM book), current_date) AS today,
     clock_timestamp() AS now FROM programme p WHERE programme_id = ANY($1)
@@ -35,6 +38,7 @@ class Review:
     payee_account: str
     freezes: tuple[str, ...]
     lost_documents: tuple[str, ...]
+    base_minor: int
     warnings: tuple[str, ...]
     deadline: datetime
 
@@ -43,6 +47,15 @@ class Review:
         """Return who gets the money: the seller, or for a distributor the anchor whose goods it buys."""
         drawer = self.terms.drawer
         return drawer.enterprise_id if drawer.direction == "upstream" else drawer.anchor_id
+
+    def check(self) -> None:
+        """Refuse what neither the policy nor a person may approve; NotDrawable, NotEligible, BaseExceeded."""
+        check_approval(
+            freezes=self.freezes,
+            lost_documents=self.lost_documents,
+            principal=Money(self.drawdown.principal_minor, self.drawdown.currency),
+            base_minor=self.base_minor,
+        )
 
 
 async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown]) -> list[Review]:
@@ -80,10 +93,7 @@ def _review(  # noqa: PLR0917 - private, and called once
 ) -> Review:
     policy = policy_on(programme.propagation_policy, on=row["today"])
     mine = [documents[document_id] for document_id in drawdown.document_ids]
-    base = sum(share_of(amount=each["eligible_minor"], millionths=terms.advance_rate) for each in mine)
     warnings = [reason for reason in terms.not_drawable if reason not in FREEZES]
-    if base < drawdown.principal_minor:
-        warnings.append("borrowing_base_exceeded")
     if any(locked.nodes[step.node_id].shortfall for step in drawdown.path):
         warnings.append("limit_cut_below_use")
     upstream = terms.drawer.direction == "upstream"
@@ -95,6 +105,7 @@ def _review(  # noqa: PLR0917 - private, and called once
         payee_account=accounts[payee_id],
         freezes=tuple(sorted(FREEZES.intersection(terms.not_drawable))),
         lost_documents=tuple(each["document_id"] for each in mine if each["state"] != "free"),
+        base_minor=sum(share_of(amount=each["eligible_minor"], millionths=terms.advance_rate) for each in mine),
         warnings=tuple(warnings),
         deadline=row["now"] + timedelta(minutes=policy.values["referral_minutes"]),
     )
@@ -104,11 +115,16 @@ def settle_reviews(locked: Locked, reviews: Sequence[Review]) -> None:
     """Approve, refer or release each drawdown whose documents are assigned."""
     for each in reviews:
         drawdown = each.drawdown
-        if each.freezes:
-            locked.advance(drawdown, Input.BLOCK, reason=",".join(each.freezes))
+        try:
+            each.check()
+        except NotDrawable as frozen:
+            locked.advance(drawdown, Input.BLOCK, reason=",".join(frozen.reasons))
             continue
-        if each.lost_documents:
-            locked.advance(drawdown, Input.WITHDRAWN, reason="documents_withdrawn")
+        except NotEligible:
+            locked.advance(drawdown, Input.WITHDRAWN, reason=WITHDRAWN)
+            continue
+        except BaseExceeded as exceeded:
+            locked.advance(drawdown, Input.WITHDRAWN, reason=exceeded.code)
             continue
         reasons = outside_policy(
             principal_minor=drawdown.principal_minor,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from services.credit.domain.drawdowns import AlreadyApplied, Input, NotPossible, State
-from services.credit.domain.eligibility import NotDrawable, NotEligible
 from services.credit.operations.advance_drawdowns import save_with_ends
 from services.credit.operations.approve_drawdowns import approval_of, review
 from services.credit.operations.drawdown_rows import UnknownDrawdown, lock_drawdowns
@@ -33,7 +32,7 @@ async def propose_decision(
 
 
 async def carry_out(tx: Transaction, approval: Approval) -> None:
-    """Carry out an approved decision; freezes and documents are looked at again."""
+    """Carry out an approved decision; freezes, documents and what they still carry are looked at again."""
     locked = await lock_drawdowns(tx, drawdown_ids=[approval.subject])
     drawdown = locked.find(approval.subject)
     before = drawdown.state
@@ -44,9 +43,6 @@ async def carry_out(tx: Transaction, approval: Approval) -> None:
         raise NotPossible(drawdown_id=drawdown.drawdown_id, state=before, asked="be decided")
     if approving:
         (found,) = await review(tx, locked, [drawdown])
-        if found.freezes:
-            raise NotDrawable(reasons=found.freezes)
-        if found.lost_documents:
-            raise NotEligible(document_id=found.lost_documents[0], reason="withdrawn")
+        found.check()
         locked.events.append(approval_of(found))
     await save_with_ends(tx, locked, cause="drawdown.decided")

@@ -16,6 +16,7 @@ from services.credit.domain.eligibility import (
     NotDrawable,
     NotEligible,
     borrowing_base,
+    check_approval,
     check_document,
     claim_on_seller,
     deficiency,
@@ -101,6 +102,26 @@ def test_downstream_the_drawer_owes_the_anchors_invoice() -> None:
 def test_the_base_is_each_documents_share_rounded_down() -> None:
     documents = [replace(DOCUMENT, eligible_minor=minor) for minor in (101, 103)]
     assert borrowing_base(documents, advance_rate=333_333) == 33 + 34
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({}, None),
+        ({"base_minor": 79}, "borrowing_base_exceeded"),
+        ({"base_minor": 0}, "borrowing_base_exceeded"),
+        ({"lost_documents": ["d"], "base_minor": 0}, "document_not_eligible"),
+        ({"freezes": ["overdue"], "lost_documents": ["d"]}, "line_not_drawable"),
+    ],
+)
+def test_r12_an_approval_is_refused_when_what_it_stands_on_is_gone(change: dict[str, Any], code: str | None) -> None:
+    given: dict[str, Any] = {"freezes": [], "lost_documents": [], "principal": _cny(80), "base_minor": 80}
+    found = None
+    try:
+        check_approval(**{**given, **change})
+    except (NotDrawable, NotEligible, BaseExceeded) as refused:
+        found = refused.code
+    assert found == code
 
 
 @pytest.mark.parametrize(
