@@ -131,7 +131,7 @@ async def _bare(bootstrap: str) -> float:
     """Send records like the relay's with the same client settings and read them again; return records a second."""
     body = ThingHappened(thing_id="t1").model_dump_json().encode()
     headers = Sent(new_id(), ThingHappened.type, _SERVICE, "t1", 1, datetime.now(UTC), None).headers()
-    consumer = AIOKafkaConsumer(_BARE_TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="latest")
+    consumer = AIOKafkaConsumer(_BARE_TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="none")
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", max_batch_size=256 * 1024, linger_ms=2
     )
@@ -162,7 +162,7 @@ async def _bare(bootstrap: str) -> float:
 
 
 async def _steady(database: Database, bootstrap: str) -> list[float]:
-    """Commit at a steady rate; return, sorted, the seconds from each event's commit to its effect's."""
+    """Publish at a steady rate; return, sorted, the seconds from each event's commit to its effect's."""
     latencies: list[float] = []
 
     async def keep(tx: Transaction, events: Sequence[Received]) -> None:
