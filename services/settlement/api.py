@@ -116,6 +116,14 @@ async def list_collections(
     return await queries.collections(database, after=read_cursor(cursor), limit=limit)
 
 
+@router.get("/suspense")
+async def list_suspense(
+    database: Db, _: Annotated[Caller, access(*BANK)], cursor: str | None = None, limit: _Limit = 100
+) -> dict[str, Any]:
+    """List what waits for a person: money whose owner nobody could tell yet."""
+    return await queries.suspense(database, after=read_cursor(cursor), limit=limit)
+
+
 @router.get("/ledger/accounts")
 async def list_accounts(database: Db, _: Annotated[Caller, access(*BANK)]) -> dict[str, Any]:
     """List the ledger's accounts with their balances."""

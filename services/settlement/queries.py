@@ -69,6 +69,17 @@ async def collections(database: Database, *, after: str, limit: int) -> dict[str
     return page([_collection(row) for row in rows], limit=limit, key=lambda item: str(item["collection_id"]))
 
 
+async def suspense(database: Database, *, after: str, limit: int) -> dict[str, Any]:
+    """Return a page of what waits in suspense for a person: the entry it came with, and how much of it waits."""
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(
+            """SELECT * FROM statement_entry WHERE suspense_id IS NOT NULL AND suspense_id > $1
+            ORDER BY suspense_id LIMIT $2""",
+            *(after, limit + 1),
+        )
+    return page([_suspense(row) for row in rows], limit=limit, key=lambda item: str(item["suspense_id"]))
+
+
 async def accounts(database: Database) -> dict[str, Any]:
     """Return every account of the ledger with its balance, on the side on which it grows."""
     async with database.reader() as tx:
@@ -173,15 +184,26 @@ def _loan(row: Mapping[str, Any], on: date | None) -> dict[str, Any]:
 
 def _collection(row: Mapping[str, Any]) -> dict[str, Any]:
     received = _money(row, "amount_minor")
-    zero = Amount.of(amount_minor=0, currency=row["currency"]).model_dump()
-    matched = row["loan_id"] is not None
+    applied = Amount.of(amount_minor=row["amount_minor"] - row["suspense_minor"], currency=row["currency"])
     return {
         **{name: row[name] for name in ("collection_id", "account", "entry_id", "loan_id", "value_date")},
         **{name: row[name] for name in ("applied_date", "reference", "outcome", "recorded_at")},
         "received": received,
-        "applied": received if matched else zero,
-        "unmatched": zero if matched else received,
+        "applied": applied.model_dump(),
+        "unmatched": _money(row, "suspense_minor"),
         **{part: _money(row, f"{part}_minor") for part in _PARTS},
+    }
+
+
+def _suspense(row: Mapping[str, Any]) -> dict[str, Any]:
+    plain = (
+        *("suspense_id", "account", "entry_id", "direction", "outcome", "loan_id", "value_date", "reference"),
+        *("end_to_end_id", "recorded_by", "recorded_at"),
+    )
+    return {
+        **{name: row[name] for name in plain},
+        "moved": _money(row, "amount_minor"),
+        "in_suspense": _money(row, "suspense_minor"),
     }
 
 

@@ -112,8 +112,10 @@ SETTLEMENT_1: tuple[str, ...] = (
         costs_minor bigint NOT NULL DEFAULT 0, penalty_minor bigint NOT NULL DEFAULT 0,
         interest_minor bigint NOT NULL DEFAULT 0, principal_minor bigint NOT NULL DEFAULT 0,
         surplus_minor bigint NOT NULL DEFAULT 0, excess_minor bigint NOT NULL DEFAULT 0,
+        suspense_minor bigint NOT NULL DEFAULT 0, suspense_id text,
         recorded_by text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         PRIMARY KEY (account, entry_id))""",
     "CREATE UNIQUE INDEX statement_entry_collection ON statement_entry (collection_id) WHERE collection_id IS NOT NULL",
     "CREATE INDEX statement_entry_loan ON statement_entry (loan_id)",
+    "CREATE UNIQUE INDEX statement_entry_suspense ON statement_entry (suspense_id) WHERE suspense_id IS NOT NULL",
 )

@@ -144,7 +144,8 @@ def collection(allocation: Allocation, *, form: Form) -> Entry:
             Posting(Account.INTEREST_DUE, credit=allocation.interest),
             Posting(lent, credit=allocation.principal),
             Posting(Account.DUE_TO_SELLER, credit=allocation.surplus),
-            Posting(Account.EXCESS, credit=allocation.excess),
+            Posting(Account.EXCESS, credit=allocation.kept),
+            Posting(Account.SUSPENSE, credit=allocation.suspense),
         ],
     )
 

@@ -1,4 +1,7 @@
-"""How a receipt is applied (R5, R17): costs, penalty, interest, principal; the rest is surplus or excess."""
+"""How a receipt is applied (R5, R17): costs, penalty, interest, principal; the rest is surplus or excess.
+
+Only what the documents promise can be anybody's here: what exceeds their face waits in suspense for a person.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,22 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Paper:
+    """What is paid on a loan's documents in all, and what they brought before, in minor units.
+
+    `collected` went to the bank because it was owed; `passed_on` was the seller's, or without recourse the bank's too.
+    """
+
+    face: int
+    recourse: bool
+    holdback: int = 0
+    collected: int = 0
+    passed_on: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Allocation:
-    """Where a receipt went, in minor units; the six add up to it."""
+    """Where a receipt went, in minor units; the six add up to it, and `kept` is what of the excess is the bank's."""
 
     costs: int = 0
     penalty: int = 0
@@ -35,6 +52,12 @@ class Allocation:
     principal: int = 0
     surplus: int = 0
     excess: int = 0
+    kept: int = 0
+
+    @property
+    def suspense(self) -> int:
+        """Return what exceeds the documents: neither the seller's nor the bank's, it waits for a person."""
+        return self.excess - self.kept
 
     @property
     def total(self) -> int:
@@ -42,18 +65,11 @@ class Allocation:
         return self.costs + self.penalty + self.interest + self.principal + self.surplus + self.excess
 
 
-def allocate(
-    *,
-    receipt_minor: int,
-    owed: Owed,
-    recourse: bool,
-    holdback_minor: int = 0,
-    order: Sequence[str] = PARTS,
-) -> Allocation:
-    """Return where a receipt goes.
+def allocate(*, receipt_minor: int, owed: Owed, paper: Paper, order: Sequence[str] = PARTS) -> Allocation:
+    """Return where a receipt goes, on an open loan or on a closed one that owes nothing.
 
-    With recourse what is left is surplus and returns to the seller. Without, only unpaid holdback is the seller's and
-    the rest is the bank's excess (R17).
+    With recourse what is left of the face is surplus and returns to the seller. Without, only unpaid holdback is the
+    seller's, and the rest of the face is excess that the bank keeps (R17). Above the face nothing is anybody's yet.
     """
     if sorted(order) != sorted(PARTS):
         message = f"the order names each of {', '.join(PARTS)} once"
@@ -62,5 +78,7 @@ def allocate(
     for part in order:
         taken[part] = min(left, getattr(owed, part))
         left -= taken[part]
-    surplus = left if recourse else min(left, holdback_minor)
-    return Allocation(**taken, surplus=surplus, excess=left - surplus)
+    room = max(0, paper.face - paper.collected - paper.passed_on - sum(taken.values()))
+    surplus = min(left, room if paper.recourse else max(0, paper.holdback - paper.passed_on))
+    kept = 0 if paper.recourse else min(left - surplus, max(0, room - surplus))
+    return Allocation(**taken, surplus=surplus, excess=left - surplus, kept=kept)

@@ -8,7 +8,7 @@ from datetime import date
 from services.settlement.domain.accrual import Earned, after_receipt, earned_through
 from services.settlement.domain.ledger import collection, earning
 from services.settlement.domain.loans import Executed, Input, step
-from services.settlement.domain.waterfall import Allocation, Owed, allocate
+from services.settlement.domain.waterfall import Allocation, Owed, Paper, allocate
 from services.settlement.operations.loan_rows import Loan, Work
 from services.settlement.operations.post_entries import bookings
 from shared.events.settlement import LoanClosed, LoanRepaid
@@ -32,8 +32,7 @@ def receive(
     allocation = allocate(
         receipt_minor=receipt_minor,
         owed=owed_on(loan, on=counted),
-        recourse=loan.row["recourse"],
-        holdback_minor=loan.row["holdback_minor"],
+        paper=paper_of(loan),
         order=order,
     )
     _pay(loan, allocation, counted)
@@ -55,18 +54,17 @@ def receive(
     return allocation, counted
 
 
-def still_the_sellers(loan: Loan) -> int:
-    """Return how much of the face has not come yet: after the loan is closed that much is the seller's (R17)."""
-    face: int = loan.row["face_minor"]
-    return max(0, face - loan.received)
+def has_room(loan: Loan) -> bool:
+    """Return whether anything of a receipt on a closed loan would still be the seller's or the bank's (R17)."""
+    return allocate(receipt_minor=1, owed=Owed(), paper=paper_of(loan)).suspense == 0
 
 
 def receive_rest(
     loan: Loan, *, receipt_minor: int, value_date: date, collection_id: str, work: Work
 ) -> tuple[Allocation, date]:
-    """Pass on to the seller what an obligor pays on a closed loan; nothing of it is the bank's."""
-    allocation = Allocation(surplus=receipt_minor)
-    loan.received += receipt_minor
+    """Apply what an obligor pays on a closed loan, which owes nothing: by the same rule as on an open one."""
+    allocation = allocate(receipt_minor=receipt_minor, owed=Owed(), paper=paper_of(loan))
+    loan.received += receipt_minor - allocation.suspense
     work.booked += bookings(
         [collection(allocation, form=loan.row["form"])],
         currency=loan.row["currency"],
@@ -76,6 +74,23 @@ def receive_rest(
         reference=collection_id,
     )
     return allocation, value_date
+
+
+def paper_of(loan: Loan) -> Paper:
+    """Return what is paid on a loan's documents in all, and what they brought so far.
+
+    A discount that the anchor bears comes on top of the face.
+    """
+    collected = (
+        loan.costs_paid + loan.penalty_paid + loan.interest_paid + loan.row["principal_minor"] - loan.outstanding
+    )
+    return Paper(
+        face=loan.row["face_minor"] + loan.due_from_anchor,
+        recourse=loan.row["recourse"],
+        holdback=loan.row["holdback_minor"],
+        collected=collected,
+        passed_on=loan.received - collected,
+    )
 
 
 def owed_on(loan: Loan, *, on: date) -> Owed:
@@ -97,7 +112,7 @@ def _pay(loan: Loan, allocation: Allocation, on: date) -> None:
         loan.balances = after_receipt(loan.balances, value_date=on, principal_minor=allocation.principal)
         loan.outstanding -= allocation.principal
     loan.last_receipt_date = on
-    loan.received += allocation.total
+    loan.received += allocation.total - allocation.suspense
 
 
 def _correct(loan: Loan, work: Work, *, value_date: date, is_settled: bool) -> None:

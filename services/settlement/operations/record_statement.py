@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +21,7 @@ from services.settlement.operations.disburse import Happened, save_payments, tak
 from services.settlement.operations.loan_rows import Loan, Work, lock_loans, save
 from services.settlement.operations.pay_surplus import Surplus, order_surpluses
 from services.settlement.operations.post_entries import bookings
-from services.settlement.operations.receive import receive, receive_rest, still_the_sellers
+from services.settlement.operations.receive import has_room, receive, receive_rest
 from services.settlement.operations.run_payments import confirm_surpluses
 from shared.events.settlement import CollectionReceived
 from shared.storage.audit import Entry as AuditEntry
@@ -36,8 +36,8 @@ _WITHOUT_PAUSE = 50  # entries: a long statement must not make the loop stand st
 _ENTRY = """
 INSERT INTO statement_entry (account, entry_id, collection_id, loan_id, outcome, direction, currency, amount_minor,
     value_date, applied_date, reference, end_to_end_id, costs_minor, penalty_minor, interest_minor, principal_minor,
-    surplus_minor, excess_minor, recorded_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    surplus_minor, excess_minor, suspense_minor, suspense_id, recorded_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 """
 _REFERRED = """
 SELECT r.reference, r.loan_id FROM loan_reference r JOIN loan l USING (loan_id)
@@ -74,6 +74,10 @@ class StatementEntry:
         """Return what moved, which one id never means two of."""
         return self.direction, self.amount.currency, self.amount.minor, self.value_date
 
+    def of(self, minor: int) -> Amount:
+        """Return a part of what moved."""
+        return Amount.of(amount_minor=minor, currency=self.amount.currency)
+
 
 @dataclass(slots=True)
 class _Outcome:
@@ -85,6 +89,12 @@ class _Outcome:
     collection_id: str | None = None
     allocation: Allocation = field(default_factory=Allocation)
     counted: date | None = None
+    in_suspense: int = 0
+
+    @property
+    def suspense_id(self) -> str | None:
+        """Return how what waits is called, when something waits."""
+        return self.collection_id if self.in_suspense else None
 
 
 @dataclass(slots=True)
@@ -206,7 +216,7 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
     collection_id, work, minor = new_id(), statement.work, entry.amount.minor
     loan = _loan_named(entry, statement)
     if loan is None:
-        outcome = _Outcome(entry, "unmatched", None, collection_id)
+        outcome = _Outcome(entry, "unmatched", None, collection_id, in_suspense=minor)
         work.booked += bookings(
             [suspense(minor)],
             currency=entry.amount.currency,
@@ -220,19 +230,18 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
             allocation, counted = receive(loan, **facts, order=statement.order, work=work)
         else:
             allocation, counted = receive_rest(loan, **facts, work=work)
-        outcome = _Outcome(entry, "collected", loan, collection_id, allocation, counted)
+        outcome = _Outcome(entry, "collected", loan, collection_id, allocation, counted, allocation.suspense)
         if allocation.surplus:
             account, currency = loan.row["seller_account"], loan.row["currency"]
             surplus = Surplus(loan.loan_id, account, currency, allocation.surplus, work.open_date)
             statement.surpluses_due.append(surplus)
-    zero = Amount.of(amount_minor=0, currency=entry.amount.currency)
     work.events.append(
         CollectionReceived(
             collection_id=collection_id,
             account=statement.account,
             received=entry.amount,
-            applied=entry.amount if loan else zero,
-            unmatched=zero if loan else entry.amount,
+            applied=entry.of(minor - outcome.in_suspense),
+            unmatched=entry.of(outcome.in_suspense),
             value_date=entry.value_date,
             reference=entry.reference,
         )
@@ -249,8 +258,8 @@ def _loan_named(entry: StatementEntry, statement: _Statement) -> Loan | None:
         if statement.loans[loan_id].row["currency"] == entry.amount.currency
     ]
     is_open = (loan for loan in named if loan.state is State.DISBURSED)
-    has_room = (loan for loan in named if loan.state is State.CLOSED and still_the_sellers(loan) >= entry.amount.minor)
-    return next(is_open, None) or next(has_room, None)
+    with_room = (loan for loan in named if loan.state is State.CLOSED and has_room(loan))
+    return next(is_open, None) or next(with_room, None)
 
 
 async def _write(tx: Transaction, statement: _Statement, outcomes: Sequence[_Outcome], actor: str) -> None:
@@ -278,6 +287,8 @@ def _row(each: _Outcome) -> tuple[Any, ...]:
         entry.reference,
         entry.end_to_end_id,
         *(getattr(each.allocation, part) for part in _PARTS),
+        each.in_suspense,
+        each.suspense_id,
     )
 
 
@@ -292,9 +303,6 @@ def _wire(entries: Sequence[StatementEntry], outcomes: Sequence[_Outcome]) -> li
             item["loan_id"] = each.loan.loan_id
         if each and each.outcome == "collected":
             item["collection_id"] = each.collection_id
-            item |= {
-                part: Amount.of(amount_minor=minor, currency=entry.amount.currency).model_dump()
-                for part, minor in asdict(each.allocation).items()
-            }
+            item |= {part: entry.of(getattr(each.allocation, part)).model_dump() for part in _PARTS}
         shown.append(item)
     return shown

@@ -260,7 +260,7 @@ async def test_r25_a_drawdown_before_the_book_opens_fails_with_a_reason(empty_de
 
 
 async def test_a_refused_surplus_is_paid_again_the_next_day_to_the_account_the_seller_has_then(desk: Desk) -> None:
-    loan_id = await desk.disburse()
+    loan_id = await desk.disburse(face=cny("100500.00"))
     await desk.behave("refuse", account="SELLER-1")
     await desk.collect("100500.00", on=OPENING, reference=loan_id)
     await desk.run_rail()
@@ -273,7 +273,7 @@ async def test_a_refused_surplus_is_paid_again_the_next_day_to_the_account_the_s
 
 
 async def test_a_silent_surplus_payment_is_proven_by_the_statement(desk: Desk) -> None:
-    loan_id = await desk.disburse()
+    loan_id = await desk.disburse(face=cny("100500.00"))
     await desk.behave("silence", account="SELLER-1")
     await desk.collect("100500.00", on=OPENING, reference=loan_id)
     await desk.run_rail()

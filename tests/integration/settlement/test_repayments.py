@@ -13,7 +13,7 @@ _PARTS = ("costs", "penalty", "interest", "principal", "surplus", "excess")
 
 
 async def test_r5_part_on_the_due_date_and_the_rest_after_grace_with_penalty_and_surplus(desk: Desk) -> None:
-    loan_id = await desk.disburse()
+    loan_id = await desk.disburse(face=cny("110000.00"))
     await desk.open_on(MATURITY)
     first = await desk.collect("43000.00", on=MATURITY, reference=loan_id)
     assert amounts(first, *_PARTS) == ["0.00", "0.00", "3000.00", "40000.00", "0.00", "0.00"]
@@ -143,14 +143,56 @@ async def test_when_the_anchor_pays_the_discount_the_seller_receives_the_full_pr
     assert (await desk.balances())["interest_receivable"] == "0.00"
 
 
-async def test_r17_without_recourse_the_seller_gets_its_holdback_and_the_bank_the_excess(desk: Desk) -> None:
+async def test_r17_without_recourse_the_seller_gets_its_holdback_and_the_bank_nothing_above_the_face(
+    desk: Desk,
+) -> None:
     loan_id = await desk.disburse(form="purchase", recourse=False, face=cny("100400.00"))
     await desk.open_on(MATURITY)
     entry = await desk.collect("101000.00", on=MATURITY, reference=loan_id)
     assert amounts(entry, "principal", "surplus", "excess") == ["100000.00", "400.00", "600.00"]
     await desk.run_rail()
     balances = await desk.balances()
-    assert (balances["due_to_seller"], balances["excess_income"]) == ("0.00", "600.00")
+    assert (balances["due_to_seller"], balances["collections_in_suspense"]) == ("0.00", "600.00")
+    assert "excess_income" not in balances
+
+
+async def test_r17_without_recourse_and_holdback_the_rest_of_the_face_is_the_banks(desk: Desk) -> None:
+    loan_id = await desk.disburse(recourse=False, face=cny("105000.00"))
+    await desk.open_on(MATURITY)
+    entry = await desk.collect("105001.00", on=MATURITY, reference=loan_id)
+    assert amounts(entry, "interest", "principal", "surplus", "excess") == ["3000.00", "100000.00", "0.00", "2001.00"]
+    balances = await desk.balances()
+    assert (balances["excess_income"], balances["collections_in_suspense"]) == ("2000.00", "1.00")
+
+
+async def test_r17_a_typo_in_a_repayment_is_not_paid_out_to_the_seller(desk: Desk) -> None:
+    loan_id = await desk.disburse(face=cny("103500.00"))
+    await desk.open_on(MATURITY)
+    entry = await desk.collect("90000000000000.00", on=MATURITY, reference=loan_id)
+    assert entry["outcome"] == "collected"
+    assert amounts(entry, *_PARTS) == ["0.00", "0.00", "3000.00", "100000.00", "500.00", "89999999896500.00"]
+    await desk.run_rail()
+    assert [paid["amount"]["amount"] for paid in (await desk.loan(loan_id))["payments"]] == ["99900.00", "500.00"]
+    balances = await desk.balances()
+    assert (balances["due_to_seller"], balances["collections_in_suspense"]) == ("0.00", "89999999896500.00")
+    (waits,) = (await desk.maker.get("/suspense")).json()["items"]
+    assert (waits["loan_id"], waits["direction"], *amounts(waits, "moved", "in_suspense")) == (
+        *(loan_id, "credit"),
+        *("90000000000000.00", "89999999896500.00"),
+    )
+    (listed,) = (await desk.maker.get("/collections")).json()["items"]
+    assert amounts(listed, "applied", "unmatched") == ["103500.00", "89999999896500.00"]
+    received = [body for kind, body in await desk.events() if kind == "collection.received"][-1]
+    assert amounts(received, "applied", "unmatched") == ["103500.00", "89999999896500.00"]
+    again = await desk.collect("1.00", on=MATURITY, reference=loan_id)
+    assert again["outcome"] == "unmatched"
+
+
+async def test_r17_a_discount_that_the_anchor_bears_leaves_the_seller_its_holdback(desk: Desk) -> None:
+    loan_id = await desk.disburse(form="purchase", interest_payer="anchor", face=cny("100400.00"))
+    await desk.open_on(MATURITY)
+    entry = await desk.collect("103400.00", on=MATURITY, reference=loan_id)
+    assert amounts(entry, "interest", "principal", "surplus", "excess") == ["3000.00", "100000.00", "400.00", "0.00"]
 
 
 async def test_payers_may_name_a_document_of_the_loan_among_other_words(desk: Desk) -> None:
@@ -170,7 +212,8 @@ async def test_r17_what_the_obligor_still_owes_after_the_loan_is_closed_is_the_s
     rest = await desk.collect("300.00", on=OPENING, reference=loan_id)
     assert (rest["outcome"], *amounts(rest, "principal", "surplus")) == ("collected", "0.00", "300.00")
     beyond = await desk.collect("200.00", on=OPENING, reference=loan_id)
-    assert beyond["outcome"] == "unmatched"
+    assert (beyond["outcome"], *amounts(beyond, "surplus", "excess")) == ("collected", "100.00", "100.00")
+    assert (await desk.collect("100.00", on=OPENING, reference=loan_id))["outcome"] == "unmatched"
     await desk.run_rail()
     balances = await desk.balances()
     assert (balances["due_to_seller"], balances["collections_in_suspense"]) == ("0.00", "200.00")

@@ -17,10 +17,11 @@ from services.settlement.domain.ledger import (
     entry,
     suspense,
 )
-from services.settlement.domain.waterfall import PARTS, Allocation, InvalidWaterfall, Owed, allocate
+from services.settlement.domain.waterfall import PARTS, Allocation, InvalidWaterfall, Owed, Paper, allocate
 from services.settlement.tables import SETTLEMENT_1
 
 OWED = Owed(costs=50, penalty=30, interest=200, principal=1_000)
+PAPER = Paper(face=1_500, recourse=True)
 
 
 @pytest.mark.parametrize(
@@ -34,24 +35,35 @@ OWED = Owed(costs=50, penalty=30, interest=200, principal=1_000)
     ],
 )
 def test_r5_costs_then_penalty_then_interest_then_principal(receipt: int, expected: Allocation) -> None:
-    assert allocate(receipt_minor=receipt, owed=OWED, recourse=True) == expected
+    assert allocate(receipt_minor=receipt, owed=OWED, paper=PAPER) == expected
 
 
 def test_r5_the_contract_may_say_another_order() -> None:
-    found = allocate(receipt_minor=1_010, owed=OWED, recourse=True, order=("principal", "interest", "penalty", "costs"))
+    found = allocate(receipt_minor=1_010, owed=OWED, paper=PAPER, order=("principal", "interest", "penalty", "costs"))
     assert found == Allocation(principal=1_000, interest=10)
     with pytest.raises(InvalidWaterfall):
-        allocate(receipt_minor=1, owed=OWED, recourse=True, order=PARTS[1:])
+        allocate(receipt_minor=1, owed=OWED, paper=PAPER, order=PARTS[1:])
 
 
 def test_r17_with_recourse_the_surplus_returns_to_the_seller() -> None:
-    assert allocate(receipt_minor=1_500, owed=OWED, recourse=True).surplus == 220
+    assert allocate(receipt_minor=1_500, owed=OWED, paper=PAPER) == Allocation(50, 30, 200, 1_000, surplus=220)
 
 
-def test_r17_without_recourse_only_unpaid_holdback_is_the_sellers_and_the_rest_the_banks() -> None:
-    found = allocate(receipt_minor=1_500, owed=OWED, recourse=False, holdback_minor=100)
-    assert (found.surplus, found.excess) == (100, 120)
-    assert allocate(receipt_minor=1_500, owed=OWED, recourse=False).excess == 220
+def test_r17_what_exceeds_the_face_of_the_documents_is_not_the_sellers() -> None:
+    found = allocate(receipt_minor=9_000_000_000_000_000, owed=OWED, paper=PAPER)
+    assert (found.surplus, found.excess, found.kept) == (220, 8_999_999_999_998_500, 0)
+    paid_before = Paper(face=1_500, recourse=True, collected=100, passed_on=20)
+    assert allocate(receipt_minor=1_500, owed=OWED, paper=paid_before).surplus == 100
+    closed = Paper(face=1_500, recourse=True, collected=1_280, passed_on=120)
+    assert allocate(receipt_minor=300, owed=Owed(), paper=closed) == Allocation(surplus=100, excess=200)
+
+
+def test_r17_without_recourse_only_unpaid_holdback_is_the_sellers_and_the_rest_of_the_face_the_banks() -> None:
+    purchase = Paper(face=1_500, recourse=False, holdback=100)
+    found = allocate(receipt_minor=1_510, owed=OWED, paper=purchase)
+    assert (found.surplus, found.excess, found.kept, found.suspense) == (100, 130, 120, 10)
+    found = allocate(receipt_minor=1_500, owed=OWED, paper=Paper(face=1_500, recourse=False))
+    assert (found.excess, found.kept) == (220, 220)
 
 
 def test_r20_a_transaction_that_does_not_balance_cannot_be_made() -> None:
@@ -93,6 +105,8 @@ def test_receipts_are_booked_where_the_waterfall_put_them() -> None:
         Posting(Account.LOANS, credit=5),
         Posting(Account.DUE_TO_SELLER, credit=2),
     )
+    above = collection(Allocation(excess=5, kept=2), form="purchase")
+    assert above.postings[1:] == (Posting(Account.EXCESS, credit=2), Posting(Account.SUSPENSE, credit=3))
     assert suspense(10).postings[1] == Posting(Account.SUSPENSE, credit=10)
 
 
