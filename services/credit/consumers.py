@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.credit.operations import advance_drawdowns, documents, parties
+from services.credit.operations import advance_drawdowns, documents, freeze_lines, parties
 from services.credit.operations.business_days import keep_business_date
 from shared.events import onboarding, receivables, risk, settlement
 from shared.messaging.applying import Handlers
@@ -45,6 +45,7 @@ HANDLERS: Handlers = {
     settlement.BusinessDayClosed: keep_business_date,
     settlement.LoanDisbursed: advance_drawdowns.utilise_disbursed,
     settlement.DisbursementFailed: advance_drawdowns.release_failed,
+    settlement.LoanOverdue: freeze_lines.freeze_overdue,
     settlement.LoanRepaid: advance_drawdowns.reinstate_repaid,
     settlement.LoanClosed: advance_drawdowns.close_repaid,
 }

@@ -1,6 +1,6 @@
 """Credit's own tables; numbered, because migrations quote them.
 
-enterprise … document are projections of other services' events; limit_node … deficiency are credit's own.
+enterprise … document are projections of other services' events; limit_node … overdue_loan are credit's own.
 """
 
 from __future__ import annotations
@@ -88,4 +88,7 @@ CREDIT_1: tuple[str, ...] = (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, deficiency_minor bigint NOT NULL,
         claim_minor bigint NOT NULL, noted_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
     "CREATE INDEX deficiency_line ON deficiency (line_id)",
+    """CREATE TABLE overdue_loan (
+        drawdown_id text PRIMARY KEY, line_id text NOT NULL, since timestamptz NOT NULL DEFAULT clock_timestamp())""",
+    "CREATE INDEX overdue_loan_line ON overdue_loan (line_id)",
 )

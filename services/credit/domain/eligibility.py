@@ -55,10 +55,11 @@ class LineState:
     programme_active: bool
     rated_until: date | None
     agreement_until: date | None
+    overdue: bool
 
 
 def why_not_drawable(line: LineState, *, on: date) -> list[str]:
-    """Return every reason against drawing: SME active, rated, agreement signed and not expired, programme active."""
+    """Return every reason against drawing: who is not active, rated or signed, what expired, what is overdue (R17)."""
     reasons = []
     if line.sme_active is None:
         reasons.append("sme_not_registered")
@@ -74,6 +75,8 @@ def why_not_drawable(line: LineState, *, on: date) -> list[str]:
         reasons.append("agreement_not_signed")
     elif line.agreement_until < on:
         reasons.append("agreement_expired")
+    if line.overdue:
+        reasons.append("overdue")
     return reasons
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from services.credit.domain.drawdowns import AlreadyApplied, Input, NotPossible, State, after_repayment, repay
 from services.credit.operations.approve_drawdowns import WITHDRAWN, review, settle_reviews
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
+from services.credit.operations.freeze_lines import end_overdue
 from services.credit.operations.nodes import renew_version
 from services.credit.operations.note_deficiencies import end_deficiencies, note_deficiencies
 from shared.events.credit import DrawdownReinstated
@@ -107,7 +108,7 @@ async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
 
 
 async def close_repaid(tx: Transaction, events: Sequence[Received]) -> None:
-    """End drawdowns whose loan is closed; principal that is still open is an incident for a person."""
+    """End drawdowns whose loan is closed, and its delay; principal still open is an incident for a person."""
     kept = [event.event for event in events if isinstance(event.event, LoanClosed)]
     locked = await lock_drawdowns(tx, drawdown_ids=[each.loan_id for each in kept])
     for each in kept:
@@ -117,6 +118,7 @@ async def close_repaid(tx: Transaction, events: Sequence[Received]) -> None:
         else:
             locked.report(drawdown, "closed_with_principal_open")
     await save_with_ends(tx, locked, cause="loan.closed")
+    await end_overdue(tx, drawdown_ids=list(locked.drawdowns), cause="loan.closed")
 
 
 async def block(

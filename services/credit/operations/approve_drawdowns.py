@@ -20,7 +20,7 @@ from shared.values.policies import policy_on
 from shared.values.rates import rate_text, share_of
 
 # A freeze revokes; other reasons that came since (an expired rating, another loan's lack) are a person's to weigh.
-FREEZES = frozenset({"sme_suspended", "programme_not_active"})
+FREEZES = frozenset({"sme_suspended", "programme_not_active", "overdue"})
 WITHDRAWN = "documents_withdrawn"
 _PROGRAMMES = """
 SELECT p.programme_id, p.terms, coalesce((SELECT open_date FROM book), current_date) AS today,

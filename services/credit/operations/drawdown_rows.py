@@ -170,11 +170,13 @@ class Locked:
         await append(tx, self.events, source="credit")
 
 
-# The end of a drawdown ends its deficiency, and that propagates: a programme is locked before its nodes, always.
+# The end of a drawdown ends its deficiency and delay, and that propagates: programmes are locked before nodes, always.
 _PROGRAMMES = """
 SELECT p.programme_id FROM programme p WHERE p.programme_id IN (
     SELECT w.programme_id FROM deficiency f JOIN drawdown w USING (drawdown_id)
-    WHERE f.drawdown_id = ANY($1) AND f.deficiency_minor + f.claim_minor > 0)
+    WHERE f.drawdown_id = ANY($1) AND f.deficiency_minor + f.claim_minor > 0
+    UNION ALL
+    SELECT w.programme_id FROM overdue_loan o JOIN drawdown w USING (drawdown_id) WHERE o.drawdown_id = ANY($1))
 ORDER BY p.programme_id FOR UPDATE OF p
 """
 

@@ -48,7 +48,8 @@ SELECT l.*, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier, r.v
     (SELECT coalesce(sum(n.held_minor + n.utilised_minor), 0)::bigint FROM line o
         JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
         WHERE o.enterprise_id = l.enterprise_id) AS sme_used,
-    EXISTS (SELECT FROM deficiency d WHERE d.line_id = l.line_id AND d.deficiency_minor > 0) AS deficient
+    EXISTS (SELECT FROM deficiency d WHERE d.line_id = l.line_id AND d.deficiency_minor > 0) AS deficient,
+    EXISTS (SELECT FROM overdue_loan o WHERE o.line_id = l.line_id) AS overdue
 FROM line l
 LEFT JOIN enterprise e USING (enterprise_id)
 LEFT JOIN rating r ON r.enterprise_id = l.enterprise_id AND r.currency = $2
@@ -231,7 +232,7 @@ def _input(
 
 
 def _reasons(row: Mapping[str, Any], programme: Mapping[str, Any], reached: Reach | None) -> tuple[str, ...]:
-    state = LineState(row["sme_active"], programme["active"], row["valid_until"], row["expiry_date"])
+    state = LineState(row["sme_active"], programme["active"], row["valid_until"], row["expiry_date"], row["overdue"])
     reasons = why_not_drawable(state, on=programme["today"])
     if reached is None:
         reasons.append("no_trade_with_the_anchor")

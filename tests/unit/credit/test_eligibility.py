@@ -66,11 +66,15 @@ def _cny(minor: int) -> Money:
         ({"rated_until": DAY - timedelta(days=1)}, ["rating_expired"]),
         ({"agreement_until": None}, ["agreement_not_signed"]),
         ({"agreement_until": DAY - timedelta(days=1)}, ["agreement_expired"]),
+        ({"overdue": True}, ["overdue"]),
         ({"sme_active": False, "rated_until": None}, ["sme_suspended", "unrated"]),
+        ({"agreement_until": None, "overdue": True}, ["agreement_not_signed", "overdue"]),
     ],
 )
-def test_a_line_is_drawable_only_when_nothing_is_lacking(change: dict[str, Any], lacking: list[str]) -> None:
-    whole = LineState(sme_active=True, programme_active=True, rated_until=DAY, agreement_until=DAY)
+def test_r17_a_line_is_drawable_only_when_nothing_is_lacking_or_overdue(
+    change: dict[str, Any], lacking: list[str]
+) -> None:
+    whole = LineState(sme_active=True, programme_active=True, rated_until=DAY, agreement_until=DAY, overdue=False)
     assert why_not_drawable(replace(whole, **change), on=DAY) == lacking
 
 
