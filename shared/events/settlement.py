@@ -78,7 +78,7 @@ class DisbursementFailed(LoanEvent):
 
 
 class LoanOverdue(LoanEvent):
-    """Trigger: end of day after grace with something unpaid. Consumers: console, risk. Contents: days past due."""
+    """Trigger: end of day after grace, something unpaid. Consumers: credit freezes, console. Contents: the delay."""
 
     type: ClassVar[str] = "loan.overdue.v1"
     days_past_due: int
@@ -100,7 +100,7 @@ class LoanRepaid(LoanEvent):
 
 
 class LoanClosed(LoanEvent):
-    """Trigger: nothing is owed any more. Consumers: receivables settles the documents."""
+    """Trigger: nothing is owed any more. Consumers: receivables settles the documents, credit opens the line."""
 
     type: ClassVar[str] = "loan.closed.v1"
     closed_date: date
