@@ -1,10 +1,14 @@
-"""I9: no held or referred drawdown outlives its deadline by a minute, and none is both confirmed and cancelled."""
+"""I9: no held or referred drawdown outlives its deadline by a minute, and none is both confirmed and cancelled.
+
+Nor does one outlive the withdrawal of its documents by a minute and wait to be approved or paid.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from shared.events.credit import DrawdownEvent, DrawdownReleased, DrawdownUtilised
+from shared.events.receivables import DocumentsWithdrawn
 from shared.events.settlement import DisbursementFailed, LoanDisbursed, LoanEvent
 from tributary.verify.result import GRACE_S, Result
 from tributary.verify.snapshots import World
@@ -14,6 +18,15 @@ NAME = "deadlines; one end each"
 _OVERDUE = """
 SELECT drawdown_id, state, expires_at FROM drawdown
 WHERE state IN ('held', 'referred') AND (expires_at IS NULL OR expires_at < $1)
+"""
+_WITHDRAWN = """
+SELECT a.drawdown_id, max(o.time) AS since FROM assignment a
+JOIN outbox o ON o.topic = $1 AND o.subject = a.drawdown_id AND o.type = $2
+WHERE a.state = 'withdrawn' GROUP BY a.drawdown_id
+"""
+_GOING_ON = """
+SELECT drawdown_id, state FROM drawdown WHERE drawdown_id = ANY($1) AND state IN ('held', 'referred', 'approved')
+ORDER BY drawdown_id
 """
 _BOTH = """
 SELECT subject, count(*) FILTER (WHERE type = $2) AS confirmed,
@@ -30,6 +43,7 @@ async def check(world: World) -> Result:
     async for row in tx.pg.cursor(_OVERDUE, world.now - timedelta(seconds=GRACE_S)):
         until = row["expires_at"].isoformat(timespec="seconds") if row["expires_at"] else "nothing"
         result.violate(f"drawdown {row['drawdown_id']} is still {row['state']}; its deadline was {until}")
+    await _withdrawn(world, to=result)
     drawdown = (DrawdownEvent.topic, DrawdownUtilised.type, DrawdownReleased.type)
     await _one_end(
         world, "credit", drawdown, incident="SELECT incident FROM drawdown WHERE drawdown_id = $1", to=result
@@ -37,6 +51,16 @@ async def check(world: World) -> Result:
     loan = (LoanEvent.topic, LoanDisbursed.type, DisbursementFailed.type)
     await _one_end(world, "settlement", loan, incident="SELECT incident FROM loan WHERE loan_id = $1", to=result)
     return result
+
+
+async def _withdrawn(world: World, *, to: Result) -> None:
+    """Find what goes on although its documents were withdrawn; for a minute the withdrawal may be on its way."""
+    kind = (DocumentsWithdrawn.topic, DocumentsWithdrawn.type)
+    rows = await world.state["receivables"].pg.fetch(_WITHDRAWN, *kind)
+    since = {row["drawdown_id"]: row["since"] for row in rows}
+    for row in await world.state["credit"].pg.fetch(_GOING_ON, list(since)):
+        what = f"drawdown {row['drawdown_id']} is {row['state']} though its documents were withdrawn,"
+        to.fly(what, age_s=world.age_s(since[row["drawdown_id"]]))
 
 
 async def _one_end(world: World, service: str, kinds: tuple[str, str, str], *, incident: str, to: Result) -> None:

@@ -318,6 +318,36 @@ async def test_i9_a_drawdown_past_its_deadline_or_with_two_ends_is_caught(
     assert says in result.examples[0]
 
 
+_GOES_ON = "UPDATE drawdown SET state = '{}' WHERE drawdown_id = 'd-approved'"
+_SAID = """INSERT INTO outbox (id, topic, subject, sequence, type, source, body, time)
+    VALUES ('w', 'scf.receivables.assignment.v1', 'd-approved', 99, 'assignment.withdrawn.v1', 'receivables', '',
+    clock_timestamp() - interval '{} s')"""
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "violations", "flying"),
+    [
+        ("held", 61, 1, 1),
+        ("referred", 61, 1, 1),
+        ("approved", 61, 1, 1),
+        ("referred", 30, 0, 1),
+        ("cancelling", 61, 0, 0),
+    ],
+)
+async def test_i9_a_drawdown_that_goes_on_without_its_documents_is_caught_after_a_minute(
+    clean: Copies, state: str, age_s: int, violations: int, flying: int
+) -> None:
+    result = await found(
+        i09_deadlines,
+        clean,
+        credit=_GOES_ON.format(state),
+        receivables=["UPDATE assignment SET state = 'withdrawn' WHERE drawdown_id = 'd-approved'", _SAID.format(age_s)],
+    )
+    assert (result.violations, result.flying) == (violations, flying), result.examples
+    if violations:
+        assert f"d-approved is {state} though its documents were withdrawn" in result.examples[0]
+
+
 async def test_i9_a_deadline_that_passed_within_the_minute_and_a_named_incident_are_clean(clean: Copies) -> None:
     result = await found(
         i09_deadlines,
