@@ -58,6 +58,7 @@ _LEDGER = (
     """INSERT INTO ledger_account VALUES
         ('nostro', 'debit'), ('loans_receivable', 'debit'), ('purchased_receivables', 'debit'),
         ('interest_receivable', 'debit'), ('penalty_receivable', 'debit'), ('costs_receivable', 'debit'),
+        ('payments_in_suspense', 'debit'),
         ('disbursement_clearing', 'credit'), ('deferred_income', 'credit'), ('collections_in_suspense', 'credit'),
         ('due_to_seller', 'credit'), ('interest_income', 'credit'), ('discount_income', 'credit'),
         ('penalty_income', 'credit'), ('fee_income', 'credit'), ('excess_income', 'credit')""",
@@ -117,5 +118,8 @@ SETTLEMENT_1: tuple[str, ...] = (
         PRIMARY KEY (account, entry_id))""",
     "CREATE UNIQUE INDEX statement_entry_collection ON statement_entry (collection_id) WHERE collection_id IS NOT NULL",
     "CREATE INDEX statement_entry_loan ON statement_entry (loan_id)",
+    # A payment went out once: a second debit under its end-to-end id is another movement.
+    """CREATE UNIQUE INDEX statement_entry_proof ON statement_entry (end_to_end_id)
+        WHERE outcome IN ('disbursed', 'paid')""",
     "CREATE UNIQUE INDEX statement_entry_suspense ON statement_entry (suspense_id) WHERE suspense_id IS NOT NULL",
 )

@@ -24,6 +24,7 @@ class Account(StrEnum):
     CLEARING = "disbursement_clearing"
     DEFERRED = "deferred_income"
     SUSPENSE = "collections_in_suspense"
+    PAID_SUSPENSE = "payments_in_suspense"
     DUE_TO_SELLER = "due_to_seller"
     INTEREST = "interest_income"
     DISCOUNT = "discount_income"
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     CORRECTION = "correction"
     COLLECTION = "collection"
     SUSPENSE = "suspense"
+    PAYMENT_SUSPENSE = "payment_suspense"
     SURPLUS_PAYMENT = "surplus_payment"
 
 
@@ -55,6 +57,7 @@ ASSETS = frozenset(
         Account.INTEREST_DUE,
         Account.PENALTY_DUE,
         Account.COSTS_DUE,
+        Account.PAID_SUSPENSE,
     }
 )
 
@@ -155,6 +158,14 @@ def suspense(amount_minor: int) -> Entry:
     return entry(
         Kind.SUSPENSE,
         [Posting(Account.NOSTRO, debit=amount_minor), Posting(Account.SUSPENSE, credit=amount_minor)],
+    )
+
+
+def payment_suspense(amount_minor: int) -> Entry:
+    """Return money that went out and that no payment of ours explains."""
+    return entry(
+        Kind.PAYMENT_SUSPENSE,
+        [Posting(Account.PAID_SUSPENSE, debit=amount_minor), Posting(Account.NOSTRO, credit=amount_minor)],
     )
 
 

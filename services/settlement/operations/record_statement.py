@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, ClassVar, Literal
 
 from services.settlement.domain.business_day import check_value_date
-from services.settlement.domain.ledger import suspense
+from services.settlement.domain.ledger import payment_suspense, suspense
 from services.settlement.domain.loans import Input, State
 from services.settlement.domain.waterfall import Allocation
 from services.settlement.operations.book import open_day
@@ -90,11 +90,7 @@ class _Outcome:
     allocation: Allocation = field(default_factory=Allocation)
     counted: date | None = None
     in_suspense: int = 0
-
-    @property
-    def suspense_id(self) -> str | None:
-        """Return how what waits is called, when something waits."""
-        return self.collection_id if self.in_suspense else None
+    suspense_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -107,6 +103,7 @@ class _Statement:
     loans: dict[str, Loan]
     referred: Mapping[str, Sequence[str]]
     payments: Mapping[str, Mapping[str, Any]]
+    proven: set[str]
     surpluses_paid: list[tuple[Mapping[str, Any], date]] = field(default_factory=list)
     surpluses_due: list[Surplus] = field(default_factory=list)
 
@@ -178,9 +175,15 @@ async def _load(tx: Transaction, account: str, entries: Sequence[StatementEntry]
     payments = await tx.pg.fetch(
         "SELECT * FROM payment WHERE end_to_end_id = ANY($1) ORDER BY end_to_end_id FOR UPDATE", named
     )
+    # Asked once the payments are locked: a statement recorded meanwhile is seen.
+    proofs = await tx.pg.fetch(
+        "SELECT end_to_end_id FROM statement_entry WHERE end_to_end_id = ANY($1) AND outcome IN ('disbursed', 'paid')",
+        named,
+    )
+    proven = {row["end_to_end_id"] for row in proofs}
     order = policy_on("settlement", on=open_date).values["waterfall"]
     by_id = {row["end_to_end_id"]: row for row in payments}
-    return _Statement(account, Work(open_date), order, loans, referred, by_id)
+    return _Statement(account, Work(open_date), order, loans, referred, by_id, proven)
 
 
 def _turn(entry: StatementEntry) -> tuple[date, bool]:
@@ -197,11 +200,16 @@ def _take(entry: StatementEntry, statement: _Statement) -> _Outcome:
 
 
 def _prove(entry: StatementEntry, statement: _Statement) -> _Outcome:
-    """A debit under an end-to-end id of ours proves that the payment went out, whatever was believed before."""
-    payment = statement.payments.get(entry.end_to_end_id or "")
+    """A debit under an end-to-end id of ours proves that the payment went out, whatever was believed before.
+
+    It proves that once: another debit under the id is money that went out twice, and waits for a person.
+    """
+    end_to_end_id = entry.end_to_end_id or ""
+    payment = statement.payments.get(end_to_end_id)
     expected = payment and (payment["currency"], payment["amount_minor"])
-    if payment is None or expected != (entry.amount.currency, entry.amount.minor):
-        return _Outcome(entry, "unmatched")
+    if payment is None or end_to_end_id in statement.proven or expected != (entry.amount.currency, entry.amount.minor):
+        return _unexplained(entry, statement)
+    statement.proven.add(end_to_end_id)
     loan = statement.loans[payment["loan_id"]]
     if payment["purpose"] == "surplus":
         if payment["state"] != "confirmed":
@@ -211,12 +219,24 @@ def _prove(entry: StatementEntry, statement: _Statement) -> _Outcome:
     return _Outcome(entry, "disbursed", loan)
 
 
+def _unexplained(entry: StatementEntry, statement: _Statement) -> _Outcome:
+    suspense_id, work = new_id(), statement.work
+    work.booked += bookings(
+        [payment_suspense(entry.amount.minor)],
+        currency=entry.amount.currency,
+        value_date=entry.value_date,
+        posting_date=work.open_date,
+        reference=suspense_id,
+    )
+    return _Outcome(entry, "unmatched", in_suspense=entry.amount.minor, suspense_id=suspense_id)
+
+
 def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
     """A credit is applied to the open loan its reference names, or waits in suspense for a person."""
     collection_id, work, minor = new_id(), statement.work, entry.amount.minor
     loan = _loan_named(entry, statement)
     if loan is None:
-        outcome = _Outcome(entry, "unmatched", None, collection_id, in_suspense=minor)
+        outcome = _Outcome(entry, "unmatched", None, collection_id, in_suspense=minor, suspense_id=collection_id)
         work.booked += bookings(
             [suspense(minor)],
             currency=entry.amount.currency,
@@ -230,7 +250,9 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
             allocation, counted = receive(loan, **facts, order=statement.order, work=work)
         else:
             allocation, counted = receive_rest(loan, **facts, work=work)
-        outcome = _Outcome(entry, "collected", loan, collection_id, allocation, counted, allocation.suspense)
+        outcome = _Outcome(entry, "collected", loan, collection_id, allocation, counted)
+        if allocation.suspense:
+            outcome.in_suspense, outcome.suspense_id = allocation.suspense, collection_id
         if allocation.surplus:
             account, currency = loan.row["seller_account"], loan.row["currency"]
             surplus = Surplus(loan.loan_id, account, currency, allocation.surplus, work.open_date)

@@ -61,7 +61,7 @@ async def test_silence_makes_a_loan_unknown_and_the_statement_proves_it_once(des
     recorded = await desk.statement(proof, account="NOSTRO-1")
     assert recorded.json()["entries"] == [{"entry_id": proof["entry_id"], "outcome": "disbursed", "loan_id": loan_id}]
     again = await desk.statement(proof, {**proof, "entry_id": "another"}, account="NOSTRO-1")
-    assert [entry["outcome"] for entry in again.json()["entries"]] == ["duplicate", "disbursed"]
+    assert [entry["outcome"] for entry in again.json()["entries"]] == ["duplicate", "unmatched"]
     assert (await desk.loan(loan_id))["state"] == "disbursed"
     assert await desk.types(loan_id) == ["loan.instructed", "loan.disbursement_unknown", "loan.disbursed"]
     assert (await desk.balances())["loans_receivable"] == "100000.00"
@@ -87,6 +87,34 @@ async def test_a_debit_that_names_our_payment_with_another_amount_proves_nothing
     other = await desk.statement(debit("1.00", on=OPENING, end_to_end_id=end_to_end_id), account="NOSTRO-1")
     assert other.json()["entries"][0]["outcome"] == "unmatched"
     assert (await desk.loan(loan_id))["state"] == "unknown"
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_r25_a_payment_that_the_bank_made_twice_is_kept_and_an_operator_sees_the_second(
+    desk: Desk, *, together: bool
+) -> None:
+    loan_id = await desk.disburse()
+    end_to_end_id = (await desk.loan(loan_id))["end_to_end_id"]
+    entries = [debit("99900.00", on=OPENING, end_to_end_id=end_to_end_id) for _ in range(2)]
+    if together:
+        answers = [await desk.statement(*entries, account="NOSTRO-1")]
+    else:
+        answers = await asyncio.gather(
+            *(desk.statement(each, account=f"NOSTRO-{each['entry_id']}") for each in entries)
+        )
+    assert sorted(item["outcome"] for answer in answers for item in answer.json()["entries"]) == [
+        *("disbursed", "unmatched")
+    ]
+    (waits,) = (await desk.maker.get("/suspense")).json()["items"]
+    assert (waits["direction"], waits["end_to_end_id"], waits["in_suspense"]["amount"]) == (
+        *("debit", end_to_end_id),
+        "99900.00",
+    )
+    balances = await desk.balances()
+    assert (balances["payments_in_suspense"], balances["nostro"]) == ("99900.00", "-199800.00")
+    assert balances["loans_receivable"] == "100000.00"
+    assert (await desk.types(loan_id)).count("loan.disbursed") == 1
+    assert (await desk.maker.get("/collections")).json()["items"] == []
 
 
 async def test_a_late_answer_resolves_an_unknown_loan(desk: Desk) -> None:
@@ -283,10 +311,11 @@ async def test_a_silent_surplus_payment_is_proven_by_the_statement(desk: Desk) -
     assert (lent["purpose"], lent["state"]) == ("disbursement", "confirmed")
     assert (surplus["purpose"], surplus["state"], surplus["amount"]["amount"]) == ("surplus", "unknown", "500.00")
     proof = debit("500.00", on=OPENING, end_to_end_id=surplus["end_to_end_id"])
-    for entry_id in ("a", "b"):
+    for entry_id, outcome in (("a", "paid"), ("b", "unmatched")):
         found = await desk.statement({**proof, "entry_id": entry_id}, account="NOSTRO-1")
-        assert found.json()["entries"][0]["outcome"] == "paid"
-    assert (await desk.balances())["due_to_seller"] == "0.00"
+        assert found.json()["entries"][0]["outcome"] == outcome
+    balances = await desk.balances()
+    assert (balances["due_to_seller"], balances["payments_in_suspense"]) == ("0.00", "500.00")
 
 
 async def test_the_rail_is_told_by_administrators_only(desk: Desk) -> None:
