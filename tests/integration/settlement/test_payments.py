@@ -100,7 +100,7 @@ async def test_r25_a_payment_that_the_bank_made_twice_is_kept_and_an_operator_se
         answers = [await desk.statement(*entries, account="NOSTRO-1")]
     else:
         answers = await asyncio.gather(
-            *(desk.statement(each, account=f"NOSTRO-{each['entry_id']}") for each in entries)
+            *(desk.statement(each, account=f"NOSTRO-{nth}") for nth, each in enumerate(entries))
         )
     assert sorted(item["outcome"] for answer in answers for item in answer.json()["entries"]) == [
         *("disbursed", "unmatched")
