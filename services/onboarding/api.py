@@ -124,6 +124,17 @@ async def suspend_enterprise(
     return proposal.wire()
 
 
+@router.post("/enterprises/{enterprise_id}/reinstatements", status_code=201)
+async def reinstate_enterprise(
+    enterprise_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Propose to lift a firm's suspension."""
+    proposal = await enterprises.propose_reinstatement(
+        database, enterprise_id=parse_id(enterprise_id), reason=body.reason, actor=caller.subject
+    )
+    return proposal.wire()
+
+
 @router.post("/enterprises/{enterprise_id}/line-agreements", status_code=201)
 async def sign_line_agreement(
     enterprise_id: str, body: LineAgreementIn, database: Db, caller: Annotated[Caller, access("sme")]
@@ -195,6 +206,17 @@ async def propose_limit_change(
     return proposal.wire()
 
 
+@router.post("/programmes/{programme_id}/suspensions", status_code=201)
+async def suspend_programme(
+    programme_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Propose to suspend a programme."""
+    proposal = await programmes.propose_suspension(
+        database, programme_id=parse_id(programme_id), reason=body.reason, actor=caller.subject
+    )
+    return proposal.wire()
+
+
 @router.post("/programmes/{programme_id}/members", status_code=201)
 async def admit_member(
     programme_id: str, body: MemberIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
@@ -217,7 +239,9 @@ router.include_router(
         approved={
             "programme": programmes.activate,
             "programme.limit": programmes.change_limit,
+            "programme.suspension": programmes.suspend,
             "enterprise.suspension": enterprises.suspend,
+            "enterprise.reinstatement": enterprises.reinstate,
             "line_agreement": programmes.countersign,
         },
         declined={"programme": programmes.drop},

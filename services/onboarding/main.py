@@ -5,9 +5,14 @@ from __future__ import annotations
 from services.onboarding.api import router
 from services.onboarding.domain.identities import InvalidRoles
 from services.onboarding.domain.programmes import InvalidTerms
-from services.onboarding.operations.enterprises import AlreadyRegistered, SelfTrade, UnknownEnterprise
+from services.onboarding.operations.enterprises import AlreadyRegistered, NotSuspended, SelfTrade, UnknownEnterprise
 from services.onboarding.operations.identities import InvalidClient
-from services.onboarding.operations.programmes import ProgrammeNotActive, UnknownProgramme
+from services.onboarding.operations.programmes import (
+    DirectionFixed,
+    NotAMember,
+    ProgrammeNotActive,
+    UnknownProgramme,
+)
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from shared.web.problems import ErrorStatuses
@@ -22,6 +27,9 @@ STATUSES: ErrorStatuses = {
     UnknownProgramme: 404,
     AlreadyRegistered: 409,
     ProgrammeNotActive: 409,
+    NotAMember: 409,
+    DirectionFixed: 409,
+    NotSuspended: 409,
     InvalidClient: 401,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import time
+from datetime import date, time
 from typing import ClassVar
 
 from shared.values.calendars import check_zone
@@ -15,6 +15,7 @@ LONGEST_TENOR_DAYS = 365
 DEEPEST_TIER = 10
 LONGEST_BUFFER_DAYS = 90
 LONGEST_ACCOUNT = 40
+LONGEST_AGREEMENT_YEARS = 5
 _POLICY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 
 
@@ -76,6 +77,21 @@ def check_payment(*, collection_account: str, cut_off: time) -> None:
         raise InvalidTerms(term="collection_account", reason=f"1 to {LONGEST_ACCOUNT} printable characters")
     if cut_off.tzinfo is not None:
         raise InvalidTerms(term="cut_off", reason="it is a time in the programme's zone, without an offset of its own")
+
+
+def check_agreement(*, signed_date: date, expiry_date: date) -> None:
+    """Refuse a line agreement that ends before it begins, or more than five years after; InvalidTerms."""
+    if expiry_date <= signed_date:
+        raise InvalidTerms(term="expiry_date", reason="the agreement ends after it begins")
+    latest = (signed_date.year + LONGEST_AGREEMENT_YEARS, signed_date.month, signed_date.day)
+    if (expiry_date.year, expiry_date.month, expiry_date.day) > latest:
+        raise InvalidTerms(term="expiry_date", reason=f"at most {LONGEST_AGREEMENT_YEARS} years after the signature")
+
+
+def check_member(*, enterprise_id: str, anchor_id: str) -> None:
+    """Refuse the anchor as a member of its own programme: it would lend on its own debt; InvalidTerms."""
+    if enterprise_id == anchor_id:
+        raise InvalidTerms(term="enterprise_id", reason="the anchor is no member of its own programme")
 
 
 def check_support(*, direction: str, anchor_support: int) -> None:

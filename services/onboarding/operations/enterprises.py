@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from shared.events.onboarding import EnterpriseRegistered, EnterpriseSuspended, LinkRecorded, SizeClass
+from shared.events.onboarding import (
+    EnterpriseRegistered,
+    EnterpriseReinstated,
+    EnterpriseSuspended,
+    LinkRecorded,
+    SizeClass,
+)
 from shared.messaging.outbox import append
 from shared.storage.approvals import Approval, propose
 from shared.storage.audit import Entry, record
@@ -38,6 +44,17 @@ class AlreadyRegistered(ValueError):
         self.identifier = identifier
         self.enterprise_id = enterprise_id
         super().__init__(f"The {scheme} {identifier} belongs to {enterprise_id}.")
+
+
+class NotSuspended(RuntimeError):
+    """There is no suspension to lift."""
+
+    code: ClassVar[str] = "not_suspended"
+
+    def __init__(self, *, enterprise_id: str) -> None:
+        """Keep the firm."""
+        self.enterprise_id = enterprise_id
+        super().__init__(f"The enterprise {enterprise_id} is not suspended.")
 
 
 class SelfTrade(ValueError):
@@ -134,6 +151,34 @@ async def suspend(tx: Transaction, approval: Approval) -> None:
     await tx.pg.execute("UPDATE enterprise SET state = 'suspended' WHERE enterprise_id = $1", approval.subject)
     event = EnterpriseSuspended(enterprise_id=approval.subject, reason=approval.content["reason"])
     await append(tx, [event], source=SOURCE)
+
+
+async def propose_reinstatement(database: Database, *, enterprise_id: str, reason: str, actor: str) -> Approval:
+    """Propose that a firm's suspension be lifted; a second person decides."""
+    async with database.transaction() as tx:
+        await lock_enterprises(tx, enterprise_ids=[enterprise_id])
+        await _check_suspended(tx, enterprise_id)
+        content = {"enterprise_id": enterprise_id, "reason": reason}
+        proposal = await propose(
+            tx, kind="enterprise.reinstatement", subject=enterprise_id, content=content, proposer=actor
+        )
+        await record(tx, [Entry(actor, "reinstatement.proposed", enterprise_id, content)])
+    return proposal
+
+
+async def reinstate(tx: Transaction, approval: Approval) -> None:
+    """Lift a suspension, as a second person approved."""
+    await _check_suspended(tx, approval.subject)
+    await tx.pg.execute("UPDATE enterprise SET state = 'active' WHERE enterprise_id = $1", approval.subject)
+    await append(tx, [EnterpriseReinstated(enterprise_id=approval.subject)], source=SOURCE)
+
+
+async def _check_suspended(tx: Transaction, enterprise_id: str) -> None:
+    state = await tx.pg.fetchval(
+        "SELECT state FROM enterprise WHERE enterprise_id = $1 FOR NO KEY UPDATE", enterprise_id
+    )
+    if state != "suspended":
+        raise NotSuspended(enterprise_id=enterprise_id)
 
 
 async def record_link(

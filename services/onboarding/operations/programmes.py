@@ -1,4 +1,4 @@
-"""Propose programmes and limit changes, admit members, sign line agreements."""
+"""Propose programmes, limit changes and suspensions, admit members, sign line agreements."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from services.onboarding.domain.programmes import (
     InvalidTerms,
+    check_agreement,
     check_days,
     check_limits,
+    check_member,
     check_payment,
     check_policy,
     check_shares,
@@ -21,6 +23,7 @@ from shared.events.onboarding import (
     MemberAdmitted,
     ProgrammeActivated,
     ProgrammeLimitChanged,
+    ProgrammeSuspended,
     ProgrammeTerms,
 )
 from shared.messaging.outbox import append
@@ -53,6 +56,31 @@ class ProgrammeNotActive(RuntimeError):
         self.programme_id = programme_id
         self.state = state
         super().__init__(f"The programme is {state}.")
+
+
+class NotAMember(RuntimeError):
+    """A firm that the programme did not admit has no line to sign for."""
+
+    code: ClassVar[str] = "not_a_member"
+
+    def __init__(self, *, programme_id: str, enterprise_id: str) -> None:
+        """Keep the programme and the firm."""
+        self.programme_id = programme_id
+        self.enterprise_id = enterprise_id
+        super().__init__(f"{enterprise_id} is no member of the programme {programme_id}.")
+
+
+class DirectionFixed(RuntimeError):
+    """A member stands on one side of the anchor: its line was drawn on that path."""
+
+    code: ClassVar[str] = "direction_fixed"
+
+    def __init__(self, *, programme_id: str, enterprise_id: str, direction: str) -> None:
+        """Keep the member and its direction."""
+        self.programme_id = programme_id
+        self.enterprise_id = enterprise_id
+        self.direction = direction
+        super().__init__(f"{enterprise_id} was admitted {direction}, and that does not change.")
 
 
 async def propose_programme(
@@ -142,19 +170,41 @@ async def change_limit(tx: Transaction, approval: Approval) -> None:
     await append(tx, [event], source=SOURCE)
 
 
+async def propose_suspension(database: Database, *, programme_id: str, reason: str, actor: str) -> Approval:
+    """Propose that a programme be suspended; a second person decides."""
+    async with database.transaction() as tx:
+        await _active_terms(tx, programme_id)
+        content = {"programme_id": programme_id, "reason": reason}
+        proposal = await propose(tx, kind="programme.suspension", subject=programme_id, content=content, proposer=actor)
+        await record(tx, [Entry(actor, "suspension.proposed", programme_id, content)])
+    return proposal
+
+
+async def suspend(tx: Transaction, approval: Approval) -> None:
+    """Suspend a programme whose suspension a second person approved."""
+    await _active_terms(tx, approval.subject)
+    await tx.pg.execute("UPDATE programme SET state = 'suspended' WHERE programme_id = $1", approval.subject)
+    event = ProgrammeSuspended(programme_id=approval.subject, reason=approval.content["reason"])
+    await append(tx, [event], source=SOURCE)
+
+
 async def admit_member(
     database: Database, *, programme_id: str, enterprise_id: str, direction: Direction, anchor_support: str, actor: str
 ) -> None:
-    """Admit a firm to a programme; a second admission changes its direction and support."""
+    """Admit a firm to a programme; a second admission changes its support, never its direction."""
     support = parse_rate(anchor_support)
     check_support(direction=direction, anchor_support=support)
     async with database.transaction() as tx:
         await _active_terms(tx, programme_id)
+        anchor_id = await tx.pg.fetchval("SELECT anchor_id FROM programme WHERE programme_id = $1", programme_id)
+        check_member(enterprise_id=enterprise_id, anchor_id=anchor_id)
         await lock_enterprises(tx, enterprise_ids=[enterprise_id])
+        before = await _direction(tx, programme_id, enterprise_id)
+        if before not in {None, direction}:
+            raise DirectionFixed(programme_id=programme_id, enterprise_id=enterprise_id, direction=str(before))
         await tx.pg.execute(
             """INSERT INTO member (programme_id, enterprise_id, direction, anchor_support) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (programme_id, enterprise_id) DO UPDATE SET direction = excluded.direction,
-                anchor_support = excluded.anchor_support""",
+            ON CONFLICT (programme_id, enterprise_id) DO UPDATE SET anchor_support = excluded.anchor_support""",
             *(programme_id, enterprise_id, direction, rate_text(support)),
         )
         event = MemberAdmitted(
@@ -178,12 +228,11 @@ async def sign_line_agreement(
     committed: Amount,
     actor: str,
 ) -> Approval | None:
-    """Record that an SME signed; a later agreement replaces an earlier one.
+    """Record that a member signed; a later agreement replaces an earlier one.
 
     What commits the bank to an amount binds it only once the bank signs too: then this is a proposal.
     """
-    if expiry_date <= signed_date:
-        raise InvalidTerms(term="expiry_date", reason="the agreement ends after it begins")
+    check_agreement(signed_date=signed_date, expiry_date=expiry_date)
     if committed.minor < 0:
         raise InvalidTerms(term="committed", reason="a commitment is not below zero")
     event = LineAgreementSigned(
@@ -198,6 +247,8 @@ async def sign_line_agreement(
         if committed.currency != terms.currency:
             raise CurrencyMismatch(expected=terms.currency, found=committed.currency)
         await lock_enterprises(tx, enterprise_ids=[enterprise_id])
+        if await _direction(tx, programme_id, enterprise_id) is None:
+            raise NotAMember(programme_id=programme_id, enterprise_id=enterprise_id)
         if committed.minor == 0:
             await _keep_agreement(tx, event, actor=actor)
             return None
@@ -229,6 +280,14 @@ async def _keep_agreement(tx: Transaction, event: LineAgreementSigned, *, actor:
     )
     await append(tx, [event], source=SOURCE)
     await record(tx, [Entry(actor, "line_agreement.signed", event.enterprise_id, {"programme_id": event.programme_id})])
+
+
+async def _direction(tx: Transaction, programme_id: str, enterprise_id: str) -> str | None:
+    """Return on which side of the anchor a member stands, None of a firm that is none; its programme is locked."""
+    found: str | None = await tx.pg.fetchval(
+        "SELECT direction FROM member WHERE programme_id = $1 AND enterprise_id = $2", programme_id, enterprise_id
+    )
+    return found
 
 
 async def _active_terms(tx: Transaction, programme_id: str) -> ProgrammeTerms:

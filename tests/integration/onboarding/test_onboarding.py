@@ -49,6 +49,10 @@ async def _events(onboarding: Bench) -> list[str]:
         return [row["type"] for row in await tx.pg.fetch("SELECT type FROM outbox ORDER BY position")]
 
 
+def _member(firm: str, **changes: str) -> dict[str, str]:
+    return {"enterprise_id": firm, "direction": "upstream", **changes}
+
+
 async def test_the_first_administrator_signs_in_with_the_secret_in_its_file(onboarding: Bench, tmp_path: Path) -> None:
     path = await ensure_administrator(onboarding.database, home=tmp_path)
     again = await ensure_administrator(onboarding.database, home=tmp_path)
@@ -132,6 +136,7 @@ async def test_r22_what_an_sme_signs_commits_the_bank_only_once_the_bank_signs_t
         anchor, firm = [(await maker.post("/enterprises", json=FIRM)).json()["enterprise_id"] for _ in range(2)]
         made = (await maker.post("/programmes", json={"name": "P", "anchor_id": anchor, "terms": TERMS})).json()
         await checker.post(f"/approvals/{made['approval_id']}/approve")
+        await maker.post(f"/programmes/{made['programme_id']}/members", json=_member(firm))
         dates = {"signed_date": "2026-01-01", "expiry_date": "2028-01-01"}
         nothing = {"programme_id": made["programme_id"], **dates, "committed": {"amount": "0.00", "currency": "CNY"}}
         async with onboarding.caller("sme", party=firm) as sme:
