@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from services.onboarding.domain.identities import check_roles
 from services.onboarding.operations.enterprises import lock_enterprises
 from shared.storage.audit import Entry, record
-from shared.storage.database import Database
+from shared.storage.database import Database, Transaction
 from shared.values.ids import new_id
 from shared.web.issuer import hash_secret, new_secret, verify_secret, write_private
 
@@ -40,24 +40,13 @@ async def register_identity(
         "roles": sorted(roles),
         "party": party,
         "client_id": f"client-{new_id()}",
-        "client_secret": secret,
     }
     hashed = await asyncio.to_thread(hash_secret, secret)
     async with database.transaction() as tx:
         if party is not None:
             await lock_enterprises(tx, enterprise_ids=[party])
-        await tx.pg.execute(
-            "INSERT INTO identity (identity_id, name, client_id, secret_hash, roles, party) VALUES ($1,$2,$3,$4,$5,$6)",
-            identity["identity_id"],
-            name,
-            identity["client_id"],
-            hashed,
-            sorted(roles),
-            party,
-        )
-        facts = {"roles": sorted(roles), "party": party}
-        await record(tx, [Entry(actor, "identity.registered", str(identity["identity_id"]), facts)])
-    return identity
+        await _keep(tx, identity, secret_hash=hashed, actor=actor)
+    return {**identity, "client_secret": secret}
 
 
 async def authenticate(database: Database, *, client_id: str, client_secret: str) -> dict[str, Any]:
@@ -73,15 +62,37 @@ async def authenticate(database: Database, *, client_id: str, client_secret: str
 
 
 async def ensure_administrator(database: Database, *, home: Path) -> Path:
-    """Make the first identity of a new deployment; its secret stands in a file only its owner reads."""
+    """Make the first identity of a new deployment; its secret stands in a file only its owner reads.
+
+    The file comes first, the identity after: a start that ends in between leaves a file that opens nothing, and the
+    next start makes the administrator whose credentials it holds.
+    """
     path = home / "administrator.json"
-    async with database.reader() as tx:
-        known = await tx.pg.fetchval("SELECT true FROM identity WHERE 'administrator' = ANY(roles) LIMIT 1")
-    if not known:
-        made = await register_identity(
-            database, name="administrator", roles=["administrator"], party=None, actor="start"
-        )
-        document = {name: made[name] for name in ("client_id", "client_secret")}
-        path.unlink(missing_ok=True)
-        write_private(path, json.dumps(document, indent=2))
+    async with database.transaction() as tx:
+        await tx.pg.execute("SELECT pg_advisory_xact_lock(hashtextextended('onboarding/administrator', 0))")
+        if await tx.pg.fetchval("SELECT true FROM identity WHERE 'administrator' = ANY(roles) LIMIT 1"):
+            return path
+        made = {"client_id": f"client-{new_id()}", "client_secret": new_secret()}
+        write_private(path, json.dumps(made, indent=2))
+        held = json.loads(path.read_text(encoding="utf-8"))
+        identity = {
+            "identity_id": new_id(),
+            "name": "administrator",
+            "roles": ["administrator"],
+            "party": None,
+            "client_id": held["client_id"],
+        }
+        hashed = await asyncio.to_thread(hash_secret, held["client_secret"])
+        await _keep(tx, identity, secret_hash=hashed, actor="start")
     return path
+
+
+async def _keep(tx: Transaction, identity: Mapping[str, Any], *, secret_hash: str, actor: str) -> None:
+    columns = ("identity_id", "name", "client_id", "roles", "party")
+    await tx.pg.execute(
+        "INSERT INTO identity (identity_id, name, client_id, roles, party, secret_hash) VALUES ($1,$2,$3,$4,$5,$6)",
+        *(identity[column] for column in columns),
+        secret_hash,
+    )
+    facts = {"roles": identity["roles"], "party": identity["party"]}
+    await record(tx, [Entry(actor, "identity.registered", identity["identity_id"], facts)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from services.onboarding.main import build
@@ -64,6 +66,27 @@ async def test_the_first_administrator_signs_in_with_the_secret_in_its_file(onbo
         wrong = await nobody.post("/token", data={**credentials, "client_secret": "guess"})
     assert right.status_code == 200
     assert (wrong.status_code, wrong.json()["code"]) == (401, "invalid_client")
+
+
+async def test_a_start_that_ends_before_the_administrator_is_kept_leaves_credentials_that_the_next_start_makes_good(
+    onboarding: Bench, tmp_path: Path
+) -> None:
+    async with onboarding.database.transaction() as tx:
+        await tx.pg.execute("ALTER TABLE identity ADD CONSTRAINT full_disk CHECK (false)")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await ensure_administrator(onboarding.database, home=tmp_path)
+    path = tmp_path / "administrator.json"
+    left = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    async with onboarding.caller("sme", party="x") as nobody:
+        assert (await nobody.post("/token", data=json.loads(left))).status_code == 401
+        async with onboarding.database.transaction() as tx:
+            await tx.pg.execute("ALTER TABLE identity DROP CONSTRAINT full_disk")
+        await asyncio.gather(*(ensure_administrator(onboarding.database, home=tmp_path) for _ in range(3)))
+        assert path.read_text() == left
+        assert (await nobody.post("/token", data=json.loads(left))).status_code == 200
+    async with onboarding.database.reader() as tx:
+        assert await tx.pg.fetchval("SELECT count(*) FROM identity") == 1
 
 
 async def test_r24_a_firm_with_a_wrong_identifier_is_refused_and_nothing_is_kept(onboarding: Bench) -> None:
