@@ -16,6 +16,8 @@ from tributary.demo.story.world import World
 _ANCHOR_RATING = ("AA", "1.000000", "0.004000")
 _GRADES = (("A", "1.000000", "0.008000"), ("BBB", "1.000000", "0.012000"), ("BB", "0.900000", "0.018000"))
 _AT_ONCE = 8
+# Ratings and line agreements run this long from the story's date; an agreement is signed at most as long before it.
+_TERM = timedelta(days=730)
 
 
 async def open_the_house(world: World) -> None:
@@ -166,7 +168,7 @@ async def _sign(world: World, key: str, programme: ProgrammePlan) -> None:
     sme = await world.sme(key)
     body = {
         "programme_id": world.programmes[programme.currency],
-        "signed_date": world.plan.opening.isoformat(),
+        "signed_date": max(world.plan.opening, world.plan.story_date - _TERM).isoformat(),
         "expiry_date": _far(world),
         "committed": wire(0, programme.currency),
     }
@@ -174,4 +176,4 @@ async def _sign(world: World, key: str, programme: ProgrammePlan) -> None:
 
 
 def _far(world: World) -> str:
-    return (world.plan.story_date + timedelta(days=730)).isoformat()
+    return (world.plan.story_date + _TERM).isoformat()
