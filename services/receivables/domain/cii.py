@@ -13,6 +13,7 @@ from services.receivables.domain.documents import (
     UnreadableDocument,
     check_document_type,
     check_payable,
+    computed_payable,
     need_date,
     read_date,
     read_money,
@@ -70,15 +71,10 @@ def _due_date(settlement: etree._Element) -> date | None:
 
 
 def _computed(total: etree._Element, currency: str) -> Money | None:
-    """Return BT-112 − BT-113 + BT-114, None when the gross is missing (BR-CO-16)."""
-    if not (gross := _find(total, "ram:GrandTotalAmount")):
-        return None
-    prepaid, rounding = (_find(total, f"ram:{name}Amount") or "0" for name in ("TotalPrepaid", "Rounding"))
-    return (
-        read_money(gross, currency=currency)
-        - read_money(prepaid, currency=currency)
-        + read_money(rounding, currency=currency)
+    gross, prepaid, rounding = (
+        _find(total, f"ram:{name}Amount") for name in ("GrandTotal", "TotalPrepaid", "Rounding")
     )
+    return computed_payable(gross=gross, prepaid=prepaid, rounding=rounding, currency=currency)
 
 
 def _payee(settlement: etree._Element) -> Party | None:

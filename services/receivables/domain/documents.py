@@ -242,6 +242,14 @@ def read_money(text: str | None, *, currency: str) -> Money:
     return Money.parse(plain, currency)
 
 
+def computed_payable(*, gross: str | None, prepaid: str | None, rounding: str | None, currency: str) -> Money | None:
+    """Return BT-112 − BT-113 + BT-114, None when the gross is missing; what is left out counts as zero (BR-CO-16)."""
+    if not gross:
+        return None
+    total, paid, rounded = (read_money(text or "0", currency=currency) for text in (gross, prepaid, rounding))
+    return total - paid + rounded
+
+
 def check_due_date(*, due_date: date | None, issue_date: date) -> None:
     """Refuse a stated due date before the issue; InvalidDueDate."""
     if due_date is not None and due_date < issue_date:

@@ -13,6 +13,7 @@ from services.receivables.domain.documents import (
     UnreadableDocument,
     check_document_type,
     check_payable,
+    computed_payable,
     need_date,
     read_date,
     read_money,
@@ -60,15 +61,11 @@ def read_ubl(root: etree._Element) -> EInvoice:
 
 
 def _computed(total: etree._Element | None, currency: str) -> Money | None:
-    """Return BT-112 − BT-113 + BT-114, None when the gross is missing (BR-CO-16)."""
-    if total is None or not (gross := _find(total, "cbc:TaxInclusiveAmount")):
+    if total is None:
         return None
-    prepaid, rounding = (_find(total, f"cbc:{name}Amount") or "0" for name in ("Prepaid", "PayableRounding"))
-    return (
-        read_money(gross, currency=currency)
-        - read_money(prepaid, currency=currency)
-        + read_money(rounding, currency=currency)
-    )
+    names = ("TaxInclusive", "Prepaid", "PayableRounding")
+    gross, prepaid, rounding = (_find(total, f"cbc:{name}Amount") for name in names)
+    return computed_payable(gross=gross, prepaid=prepaid, rounding=rounding, currency=currency)
 
 
 def _payee(root: etree._Element) -> Party | None:
