@@ -28,6 +28,7 @@ app.add_typer(events_app, name="events")
 app.add_typer(kafka_app, name="kafka")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
+_Processes = Annotated[bool, typer.Option("--processes", help="Each API and each worker in a process of its own.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -35,11 +36,35 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 def up(
     *,
     with_demo: Annotated[bool, typer.Option("--with-demo", help="First drive the story on a new data folder.")] = False,
+    processes: _Processes = False,
 ) -> None:
     """Start PostgreSQL, Kafka and all six services, and serve until Ctrl-C."""
     from tributary.up import up as run
 
-    raise typer.Exit(run(_settings(), story=_part("demo", "tell") if with_demo else None))
+    story = _part("demo", "tell") if with_demo else None
+    raise typer.Exit(run(_settings(), story=story, processes=processes))
+
+
+@app.command()
+def serve(service: str) -> None:
+    """Serve one service's HTTP API on TRIBUTARY_PORT."""
+    _run_one("serve", service)
+
+
+@app.command()
+def work(service: str) -> None:
+    """Run one service's relay, consumers and timers; its health is on TRIBUTARY_PORT."""
+    _run_one("work", service)
+
+
+@app.command()
+def migrate() -> None:
+    """Create what is missing on the servers: databases, their newest tables, topics, the first administrator."""
+    from tributary import one
+    from tributary.addresses import connected
+    from tributary.up import run_until_signal
+
+    raise typer.Exit(run_until_signal(one.migrate(connected(_settings()))))
 
 
 @app.command()
@@ -47,7 +72,7 @@ def demo(
     *,
     json_output: _Json = False,
     invoices: Annotated[Path | None, typer.Option(help="A folder of e-invoices instead of the made sample.")] = None,
-    processes: Annotated[bool, typer.Option("--processes", help="Each service in processes of its own.")] = False,
+    processes: _Processes = False,
 ) -> None:
     """Drive the whole story through the public HTTP APIs, and say how it went."""
     if invoices is not None and not invoices.is_dir():
@@ -157,6 +182,19 @@ def kafka_up(*, nodes: Annotated[int, typer.Option(help="1 or 3.")] = 1) -> None
     if nodes not in {1, 3}:
         _wrong_use("A cluster has 1 or 3 nodes.")
     raise typer.Exit(run_until_signal(run(_settings(), nodes=nodes)))
+
+
+def _run_one(kind: str, service: str) -> NoReturn:
+    from shared.runtime.telemetry import configure_logging
+    from tributary import one
+    from tributary.addresses import connected
+    from tributary.services import SERVICES
+    from tributary.up import run_until_signal
+
+    if service not in SERVICES:
+        _wrong_use(f"{service} is none of the services: {', '.join(SERVICES)}.")
+    configure_logging()
+    raise typer.Exit(run_until_signal(getattr(one, kind)(connected(_settings()), service=service)))
 
 
 def write_json(document: object) -> None:

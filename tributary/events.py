@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.events.envelope import Sent
 from shared.events.topics import TOPICS, shard_of, topics_of
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from tributary.services import SERVICES
@@ -50,7 +50,7 @@ async def tail(settings: Settings, *, topics: Sequence[str], from_start: bool, c
         if topic not in TOPICS:
             raise UnknownTopic(topic=topic)
     wanted = [TopicPartition(topic, n) for topic in topics or TOPICS for n in range(TOPICS[topic])]
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**Kafka.of(settings).options(), auto_offset_reset="earliest")
     await consumer.start()
     printed = 0
     try:
@@ -102,7 +102,7 @@ async def republish(settings: Settings, *, service: str, topics: Sequence[str]) 
     for topic in chosen:
         if topic not in topics_of(service):
             raise UnknownTopic(topic=topic)
-    await ensure_topics(bootstrap_servers=settings.bootstrap_servers)
+    await ensure_topics(Kafka.of(settings))
     shards = [f"{topic}-{n}" for topic in chosen for n in range(TOPICS[topic])]
     async with _database(settings, service) as database, database.transaction() as tx:
         rows = await tx.pg.fetch("SELECT position, topic, subject FROM outbox WHERE topic = ANY($1)", chosen)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import ClassVar
 
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.runtime.settings import Settings
 from tributary.embedded.servers import EmbeddedServers
 
@@ -20,7 +20,7 @@ class BrokerEnded(RuntimeError):
 async def kafka_up(settings: Settings, *, nodes: int) -> int:
     """Run a cluster on the data folder until cancelled, with the platform's topics."""
     async with EmbeddedServers(settings.home, nodes=nodes, with_postgres=False) as servers:
-        await ensure_topics(bootstrap_servers=servers.bootstrap_servers)
+        await ensure_topics(Kafka(servers.bootstrap_servers))
         sys.stdout.write(f"KAFKA_BOOTSTRAP_SERVERS={servers.bootstrap_servers}\n")
         sys.stdout.flush()
         while servers.ended() is None:  # noqa: ASYNC110 - a process announces its end by no event of the loop

@@ -1,4 +1,7 @@
-"""The whole platform in one process: servers, databases, topics, six HTTP apps on one origin, six workers."""
+"""The whole platform behind one origin: servers, databases, topics, six APIs, six workers.
+
+In one process, or each service's API and worker in processes of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,25 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
 from services.onboarding.operations.identities import ensure_administrator
-from shared.messaging.kafka import ensure_topics
-from shared.runtime.jobs import Jobs
-from shared.runtime.offload import close_offload
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, ensure_database, migrate
-from shared.web.serving import Composite, ServiceApp, listen, serve
+from shared.web.serving import ServiceApp, listen
 from tributary.addresses import Addresses, remove_addresses, write_addresses
 from tributary.embedded.servers import EmbeddedServers
 from tributary.front import front
-from tributary.services import Work, builds, works
+from tributary.gateway import Gateway
+from tributary.processes import processes_of, running
+from tributary.running import serving, working
+from tributary.services import SERVICES, builds, works
 
-_DRAIN_S = 0.5
-_WORKERS_S, _CANCELLED_S = 1.0, 0.5
 _WATCH_S, _REVIVE_S, _LONGEST_REVIVE_S = 0.5, 1.0, 30.0
 _log = structlog.get_logger()
 
@@ -37,8 +38,8 @@ class Platform:
 
     origin: str
     settings: Settings
-    apps: Mapping[str, ServiceApp]
     servers: EmbeddedServers
+    processes: int = 1
 
     async def watch(self) -> None:
         """Return never: start an embedded server again that ended by itself, as an operator's supervisor would."""
@@ -55,25 +56,49 @@ class Platform:
 
 
 @asynccontextmanager
-async def running_platform(settings: Settings, *, durable: bool = True) -> AsyncIterator[Platform]:
+async def running_platform(
+    settings: Settings, *, durable: bool = True, processes: bool = False
+) -> AsyncIterator[Platform]:
     """Run the platform while the block runs; PortTaken or DataFolderInUse when another one is in the way."""
-    apps_to_build, workers = builds(), works()
     listener = listen(host=settings.host, port=settings.port)
     with contextlib.closing(listener):
         async with _servers(settings, durable=durable) as (found, servers):
             port = int(listener.getsockname()[1])
             ready_settings = found.model_copy(update={"port": port})
-            await prepare(ready_settings, services=sorted({*apps_to_build, *workers}))
-            apps = {name: build(ready_settings) for name, build in apps_to_build.items()}
+            await prepare(ready_settings, services=SERVICES)
             host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
-            platform = Platform(f"http://{host}:{port}", ready_settings, apps, servers)
+            platform = Platform(f"http://{host}:{port}", ready_settings, servers)
             # The reverse order at the end: HTTP stops first, then the workers, then the servers.
-            async with _workers(workers, ready_settings), _http(apps, listener):
+            async with _in_processes(platform, listener) if processes else _in_this_process(platform, listener):
                 _write_addresses(platform)
                 try:
                     yield platform
                 finally:
                     remove_addresses(settings.home)
+
+
+@asynccontextmanager
+async def _in_this_process(platform: Platform, listener: socket.socket) -> AsyncIterator[None]:
+    workers = works()
+    apps = {name: build(platform.settings) for name, build in builds().items()}
+    async with working(workers, platform.settings), serving(apps, listener, fallback=front(apps)):
+        yield
+
+
+@asynccontextmanager
+async def _in_processes(platform: Platform, listener: socket.socket) -> AsyncIterator[None]:
+    """Run a process for each API and each worker; this one keeps them running and forwards to them."""
+    made = processes_of(platform.settings)
+    platform.processes = len(made)
+    # Never served from here: only their descriptions are shown.
+    apps = {name: build(platform.settings) for name, build in builds().items()}
+    gateway = Gateway({each.service: each.port for each in made if each.kind == "serve"})
+    forwards = {name: ServiceApp(name, app.fastapi, gateway.app(), [app.aclose]) for name, app in apps.items()}
+    async with running(made), serving(forwards, listener, fallback=front(apps)):
+        try:
+            yield
+        finally:
+            await gateway.aclose()
 
 
 async def prepare(settings: Settings, *, services: Iterable[str]) -> None:
@@ -82,7 +107,7 @@ async def prepare(settings: Settings, *, services: Iterable[str]) -> None:
         url = await ensure_database(server_url=settings.server_url, service=service)
         await migrate(url=url, package=f"services.{service}")
     await _make_administrator(settings)
-    await ensure_topics(bootstrap_servers=settings.bootstrap_servers)
+    await ensure_topics(Kafka.of(settings))
 
 
 async def _make_administrator(settings: Settings) -> None:
@@ -110,44 +135,6 @@ async def _servers(settings: Settings, *, durable: bool) -> AsyncIterator[tuple[
             "bootstrap_servers": settings.bootstrap_servers or servers.bootstrap_servers,
         }
         yield settings.model_copy(update=found), servers
-
-
-@asynccontextmanager
-async def _http(apps: Mapping[str, ServiceApp], listener: socket.socket) -> AsyncIterator[None]:
-    """Serve; at the end: unready, streams closed, requests answered, batches drained, pools closed."""
-    stop, ready = asyncio.Event(), asyncio.Event()
-    origin = Composite(apps, fallback=front(apps))
-    serving = asyncio.create_task(serve(origin, listener=listener, stop=stop, ready=ready), name="http")
-    try:
-        await asyncio.wait({serving, asyncio.ensure_future(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            serving.result()
-        yield
-    finally:
-        for app in apps.values():
-            app.fastapi.state.stopping = True
-        stop.set()
-        await serving
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_S):
-                await asyncio.gather(*(app.aclose() for app in apps.values()))
-
-
-@asynccontextmanager
-async def _workers(workers: Mapping[str, Work], settings: Settings) -> AsyncIterator[None]:
-    """Run the workers, each restarted when it fails; at the end they have a second to finish."""
-    stop = asyncio.Event()
-    jobs = {f"{name}/worker": partial(work, settings, stop) for name, work in workers.items()}
-    working = asyncio.create_task(Jobs().supervise(jobs, stop=stop), name="workers")
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait({working}, timeout=_WORKERS_S)
-        working.cancel()
-        # What is cancelled still closes its consumer and its pool; with the broker away that may hang.
-        await asyncio.wait({working}, timeout=_CANCELLED_S)
-        close_offload()
 
 
 def _write_addresses(platform: Platform) -> None:

@@ -17,10 +17,10 @@ from tributary.platform import Platform, running_platform
 Story = Callable[[Platform], Awaitable[None]]
 
 
-def up(settings: Settings, *, story: Story | None = None) -> int:
+def up(settings: Settings, *, story: Story | None = None, processes: bool = False) -> int:
     """Run the platform until told to stop; on a new data folder drive the story first, if there is one."""
     configure_logging()
-    return run_until_signal(_up(settings, story=story))
+    return run_until_signal(_up(settings, story=story, processes=processes))
 
 
 def run_until_signal(main: Coroutine[None, None, int]) -> int:
@@ -40,9 +40,9 @@ def run_until_signal(main: Coroutine[None, None, int]) -> int:
         return runner.run(guarded())
 
 
-async def _up(settings: Settings, *, story: Story | None) -> int:
+async def _up(settings: Settings, *, story: Story | None, processes: bool) -> int:
     new = not (settings.home / "postgres" / "data").exists()
-    async with running_platform(settings) as platform:
+    async with running_platform(settings, processes=processes) as platform:
         if story is not None and new:
             await story(platform)
         _say(platform)

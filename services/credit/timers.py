@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from services.credit.operations.close_drawdowns import expire_drawdowns
-from shared.storage.database import Database
+from shared.messaging.pipeline import Timer
 
-EVERY_S = 1.0
-TIMERS: Mapping[str, Callable[[Database], Awaitable[object]]] = {"credit/expiry": expire_drawdowns}
+TIMERS: Mapping[str, Timer] = {"expiry": Timer(1.0, expire_drawdowns)}

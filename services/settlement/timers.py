@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from services.settlement.operations.rail import SimulatedRail
 from services.settlement.operations.run_payments import run_payments
+from shared.messaging.pipeline import Timer
 from shared.storage.database import Database
 
-Tick = Callable[[], Awaitable[object]]
 _PAYMENTS_EVERY_S = 0.05
 
 
-def timers(database: Database, *, rail_timeout_s: float) -> Mapping[str, tuple[float, Tick]]:
-    """Return name → (seconds, tick)."""
-    rail = SimulatedRail(database, timeout_s=rail_timeout_s)
-    return {"settlement/payments": (_PAYMENTS_EVERY_S, partial(run_payments, database, rail, timeout_s=rail_timeout_s))}
+def timers(*, rail_timeout_s: float) -> Mapping[str, Timer]:
+    """Return name → timer; a payment whose rail is silent is asked about after `rail_timeout_s`."""
+
+    async def move_payments(database: Database) -> None:
+        rail = SimulatedRail(database, timeout_s=rail_timeout_s)
+        await run_payments(database, rail, timeout_s=rail_timeout_s)
+
+    return {"payments": Timer(_PAYMENTS_EVERY_S, move_payments)}

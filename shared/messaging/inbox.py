@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 
 from shared.events.envelope import EVENT_TYPES, MalformedRecord, Received, read_record
 from shared.messaging.applying import Arrival, Handlers, Outcome, Parked, apply_all, lock_heads, park
+from shared.messaging.kafka import Kafka
 from shared.runtime.jobs import Unrecoverable
 from shared.storage.database import Database, Transaction
 
@@ -43,7 +44,7 @@ class Inbox:
     """One service's consumer in one process; several share the load by partition."""
 
     def __init__(
-        self, database: Database, *, bootstrap_servers: str, service: str, handlers: Handlers, topics: Sequence[str]
+        self, database: Database, *, kafka: Kafka, service: str, handlers: Handlers, topics: Sequence[str]
     ) -> None:
         """Prepare an inbox that gives events of these topics to the handlers of their types."""
         self.consumed = 0
@@ -53,13 +54,13 @@ class Inbox:
         self._topics = list(topics)
         self._positions: dict[TopicPartition, int] = {}
         self._failures: deque[float] = deque()
-        self._bootstrap = bootstrap_servers
+        self._kafka = kafka
         self._group = f"scf.{service}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until stopped; what fails here ends this run, and the supervisor begins another."""
         self._consumer = consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka.options(),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="none",

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.events.envelope import Sent
 from shared.events.topics import TOPICS, topics_of
-from shared.messaging.kafka import cluster_id
+from shared.messaging.kafka import Kafka, cluster_id
 from shared.messaging.outbox import forget_waker, waker_of
 from shared.runtime.jobs import Unrecoverable
 from shared.runtime.leases import keep_leases, release_leases
@@ -80,12 +80,12 @@ class _Shard:
 class Relay:
     """One service's relay in one process."""
 
-    def __init__(self, database: Database, *, bootstrap_servers: str, service: str) -> None:
+    def __init__(self, database: Database, *, kafka: Kafka, service: str) -> None:
         """Prepare the relay of a service's outbox; it needs a connection of its own."""
         self.owner = new_id()
         self.published = 0
         self._database = database
-        self._bootstrap = bootstrap_servers
+        self._kafka = kafka
         self._group = f"relay/{service}"
         self._names = [f"{topic}-{n}" for topic in topics_of(service) for n in range(TOPICS[topic])]
         self._shards: dict[str, _Shard] = {}
@@ -95,7 +95,7 @@ class Relay:
         """Relay until stopped; a failed send or a lost database ends this run, and the supervisor begins another."""
         waker = waker_of(self._database.url)
         try:
-            self._cluster = await cluster_id(bootstrap_servers=self._bootstrap)
+            self._cluster = await cluster_id(self._kafka)
             async with self._producer() as producer:
                 await self._relay(producer, stop, waker)
         finally:
@@ -108,7 +108,7 @@ class Relay:
 
     def _producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka.options(),
             enable_idempotence=True,
             acks="all",
             max_batch_size=256 * 1024,
@@ -160,7 +160,7 @@ class Relay:
         for ack in acks:
             if ack["cluster_id"] != self._cluster:
                 raise TopicLost(shard=ack["shard"])
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, auto_offset_reset="none")
+        consumer = AIOKafkaConsumer(**self._kafka.options(), auto_offset_reset="none")
         await consumer.start()
         try:
             wanted = {_partition(ack["shard"]): ack for ack in acks}

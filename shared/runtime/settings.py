@@ -1,10 +1,12 @@
-"""Settings: from the environment only; secrets from the environment or files."""
+"""Settings: from the environment only; secrets from the environment, or from files of their names."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.storage.database import database_url
@@ -13,10 +15,16 @@ from shared.storage.database import database_url
 class Settings(BaseSettings):
     """What a deployment decides. The embedded default fills in the servers it started itself."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, secrets_dir=os.environ.get("TRIBUTARY_SECRETS_DIR"))
 
     server_url: str = Field(default="", validation_alias="DATABASE_URL")
     bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", validation_alias="KAFKA_SECURITY_PROTOCOL"
+    )
+    kafka_username: str = Field(default="", validation_alias="KAFKA_SASL_USERNAME")
+    kafka_password: SecretStr = Field(default=SecretStr(""), validation_alias="KAFKA_SASL_PASSWORD")
+    kafka_ca_file: Path | None = Field(default=None, validation_alias="KAFKA_SSL_CA_FILE")
     home: Path = Field(default=Path(".tributary"), validation_alias="TRIBUTARY_HOME")
     host: str = Field(default="127.0.0.1", validation_alias="TRIBUTARY_HOST")
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="TRIBUTARY_PORT")

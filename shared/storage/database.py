@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 from importlib.resources import files
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -17,7 +18,7 @@ from zlib import crc32
 
 import asyncpg
 from sqlalchemy import MetaData, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 _open_in_this_task: ContextVar[frozenset[str]] = ContextVar("_open_in_this_task", default=frozenset())
@@ -63,9 +64,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         """Prepare the pool; nothing connects yet."""
         self.url = url
-        self._engine = create_async_engine(
-            _sqlalchemy_url(url), pool_size=pool_size, max_overflow=0, pool_timeout=30, isolation_level="AUTOCOMMIT"
-        )
+        self._engine = _engine(url, pool_size=pool_size, max_overflow=0, pool_timeout=30, isolation_level="AUTOCOMMIT")
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a read-write transaction that commits when the block ends and rolls back when it raises."""
@@ -144,7 +143,7 @@ async def migrate(*, url: str, package: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(files(package).joinpath("migrations")))
     config.set_main_option("path_separator", "os")
-    engine = create_async_engine(_sqlalchemy_url(url), poolclass=NullPool)
+    engine = _engine(url, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": crc32(package.encode())})
@@ -173,6 +172,6 @@ def execute_all(*statements: Sequence[str]) -> None:
             bind.exec_driver_sql(statement)
 
 
-def _sqlalchemy_url(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"postgresql+asyncpg://{rest}" if scheme in {"postgresql", "postgres"} else url
+def _engine(url: str, **options: Any) -> AsyncEngine:
+    """Return an engine whose connections asyncpg makes from the URL itself: with `sslmode`, `sslrootcert` and all."""
+    return create_async_engine("postgresql+asyncpg://", async_creator=partial(asyncpg.connect, url), **options)

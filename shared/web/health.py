@@ -9,14 +9,16 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
+from shared.messaging.kafka import Kafka
 from shared.runtime.jobs import being_restarted, down_for_good
+from shared.storage.database import Database
 from shared.web.auth import public
 
 _BROKER_ANSWERS_WITHIN_S = 0.5
 Check = Callable[[], Awaitable[str | None]]
 
 
-def health_router(service: str, checks: Mapping[str, Check], *, bootstrap_servers: str) -> APIRouter:
+def health_router(service: str, checks: Mapping[str, Check], *, kafka: Kafka) -> APIRouter:
     """Build the routes `health/live` and `health/ready`; a check returns what is wrong, or None.
 
     The broker's state and jobs that are being restarted are told, but do not make the service unready: with the
@@ -42,10 +44,20 @@ def health_router(service: str, checks: Mapping[str, Check], *, bootstrap_server
                 problems[name] = problem
         response.status_code = 503 if problems else 200
         status = "unready" if problems else "ready"
-        broker = await broker_state(bootstrap_servers)
+        broker = await broker_state(kafka.bootstrap_servers)
         return {"status": status, "problems": problems, "restarting": being_restarted(service), "broker": broker}
 
     return router
+
+
+def database_answers(database: Database) -> Check:
+    """Return a check that the database answers."""
+
+    async def check() -> None:
+        async with database.reader() as tx:
+            await tx.pg.fetchval("SELECT 1")
+
+    return check
 
 
 async def broker_state(bootstrap_servers: str) -> Literal["reachable", "away"]:

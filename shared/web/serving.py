@@ -10,7 +10,6 @@ import json
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import structlog
@@ -20,11 +19,12 @@ from sse_starlette.sse import AppStatus
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
 from shared.runtime.telemetry import enter_trace
 from shared.storage.database import Database
 from shared.web.auth import ForeignParty, Verifier
-from shared.web.health import health_router
+from shared.web.health import database_answers, health_router
 from shared.web.issuer import Issuer
 from shared.web.problems import ErrorStatuses, install_problems, problem_body
 
@@ -91,15 +91,10 @@ def service_app(
     prefix = f"/{name}/v1"
     for router in routers:
         app.include_router(router, prefix=prefix if name != "console" else "")
-    checks = {"database": partial(_answers, database)}
-    app.include_router(health_router(name, checks, bootstrap_servers=settings.bootstrap_servers), prefix=prefix)
+    checks = {"database": database_answers(database)}
+    app.include_router(health_router(name, checks, kafka=Kafka.of(settings)), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
     return ServiceApp(name, app, Edge(app), [*closing, database.close])
-
-
-async def _answers(database: Database) -> None:
-    async with database.reader() as tx:
-        await tx.pg.fetchval("SELECT 1")
 
 
 def _database(request: Request) -> Database:

@@ -20,7 +20,7 @@ _MOST_LINES = 400
 _ROOMS = {
     "values": {"money", "ids", "rates", "periods", "calendars", "policies"},
     "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "schemas"},
-    "messaging": {"outbox", "relay", "inbox", "applying", "kafka", "ddl"},
+    "messaging": {"outbox", "relay", "inbox", "applying", "kafka", "pipeline", "ddl"},
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
     "web": {"problems", "auth", "issuer", "health", "serving", "approvals"},
     "runtime": {"settings", "clock", "leases", "timers", "jobs", "offload", "telemetry"},

@@ -11,7 +11,7 @@ from shared.events.envelope import EVENT_TYPES, Event, Received
 from shared.events.topics import TOPICS
 from shared.messaging.ddl import MESSAGING_1
 from shared.messaging.inbox import Inbox
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.messaging.outbox import append
 from shared.messaging.relay import Relay
 from shared.storage.database import Database, Transaction
@@ -79,13 +79,13 @@ class Line:
         return [tuple(row) for row in rows]
 
     def relay(self) -> Relay:
-        return Relay(self.database, bootstrap_servers=self.bootstrap, service=self.name)
+        return Relay(self.database, kafka=Kafka(self.bootstrap), service=self.name)
 
     def inbox(self, handlers: Any = None) -> Inbox:
         given = {self.happened: record_effects} if handlers is None else handlers
         return Inbox(
             self.database,
-            bootstrap_servers=self.bootstrap,
+            kafka=Kafka(self.bootstrap),
             service=self.name,
             handlers=given,
             topics=[topic for topic in TOPICS if topic.startswith(f"scf.{self.name}.")],
@@ -96,7 +96,7 @@ class Line:
 async def line(*, url: str, bootstrap: str, name: str) -> AsyncIterator[Line]:
     made = Line(url=url, bootstrap=bootstrap, name=name)
     await prepare(made.database)
-    await ensure_topics(bootstrap_servers=bootstrap, topics={made.happened.topic: TOPICS[made.happened.topic]})
+    await ensure_topics(Kafka(bootstrap), topics={made.happened.topic: TOPICS[made.happened.topic]})
     try:
         yield made
     finally:

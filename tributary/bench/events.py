@@ -20,7 +20,7 @@ from shared.events.envelope import Event, Received, Sent
 from shared.events.topics import TOPICS, partition_of
 from shared.messaging.ddl import MESSAGING_1
 from shared.messaging.inbox import Inbox
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.messaging.outbox import append
 from shared.messaging.relay import Relay
 from shared.storage.database import Database, Transaction, ensure_database
@@ -51,16 +51,16 @@ async def measure(home: Path) -> dict[str, Any]:
     """Return the figure with its baseline, ratio, and the latency from commit to effect."""
     TOPICS[_TOPIC] = TOPICS[_BARE_TOPIC] = _PARTITIONS
     async with EmbeddedServers(home) as servers:
-        bootstrap = servers.bootstrap_servers
+        kafka = Kafka(servers.bootstrap_servers)
         database = Database(await ensure_database(server_url=servers.database_url, service=_SERVICE), pool_size=6)
         try:
             await _prepare(database)
-            await ensure_topics(bootstrap_servers=bootstrap, topics=dict.fromkeys((_TOPIC, _BARE_TOPIC), _PARTITIONS))
+            await ensure_topics(kafka, topics=dict.fromkeys((_TOPIC, _BARE_TOPIC), _PARTITIONS))
             rates, bare = [], []
             for _ in range(_ROUNDS):
-                rates.append(await _drained(database, bootstrap))
-                bare.append(await _bare(bootstrap))
-            latencies = await _steady(database, bootstrap)
+                rates.append(await _drained(database, kafka))
+                bare.append(await _bare(kafka))
+            latencies = await _steady(database, kafka)
         finally:
             await database.close()
     value, baseline = median(rates), median(bare)
@@ -89,13 +89,11 @@ async def _prepare(database: Database) -> None:
 
 @asynccontextmanager
 async def _pipeline(
-    database: Database, bootstrap: str, handler: Callable[[Transaction, Sequence[Received]], Awaitable[None]]
+    database: Database, kafka: Kafka, handler: Callable[[Transaction, Sequence[Received]], Awaitable[None]]
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    relay = Relay(database, bootstrap_servers=bootstrap, service=_SERVICE)
-    inbox = Inbox(
-        database, bootstrap_servers=bootstrap, service=_SERVICE, handlers={ThingHappened: handler}, topics=[_TOPIC]
-    )
+    relay = Relay(database, kafka=kafka, service=_SERVICE)
+    inbox = Inbox(database, kafka=kafka, service=_SERVICE, handlers={ThingHappened: handler}, topics=[_TOPIC])
     async with asyncio.TaskGroup() as group:
         group.create_task(relay.run(stop))
         group.create_task(inbox.run(stop))
@@ -103,7 +101,7 @@ async def _pipeline(
         stop.set()
 
 
-async def _drained(database: Database, bootstrap: str) -> float:
+async def _drained(database: Database, kafka: Kafka) -> float:
     """Fill the outbox, then let relay and inbox drain it; return events a second."""
     done, seen = asyncio.Event(), 0
 
@@ -117,7 +115,7 @@ async def _drained(database: Database, bootstrap: str) -> float:
     for first in range(0, _EVENTS, _A_COMMIT):
         await _publish(database, range(first, first + _A_COMMIT))
     started = time.perf_counter()
-    async with _pipeline(database, bootstrap, keep):
+    async with _pipeline(database, kafka, keep):
         await asyncio.wait_for(done.wait(), 120)
         return _EVENTS / (time.perf_counter() - started)
 
@@ -127,13 +125,13 @@ async def _publish(database: Database, numbers: range) -> None:
         await append(tx, [ThingHappened(thing_id=f"t{n % _SUBJECTS}") for n in numbers], source=_SERVICE)
 
 
-async def _bare(bootstrap: str) -> float:
+async def _bare(kafka: Kafka) -> float:
     """Send records like the relay's with the same client settings and read them again; return records a second."""
     body = ThingHappened(thing_id="t1").model_dump_json().encode()
     headers = Sent(new_id(), ThingHappened.type, _SERVICE, "t1", 1, datetime.now(UTC), None).headers()
-    consumer = AIOKafkaConsumer(_BARE_TOPIC, bootstrap_servers=bootstrap, auto_offset_reset="none")
+    consumer = AIOKafkaConsumer(_BARE_TOPIC, **kafka.options(), auto_offset_reset="none")
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", max_batch_size=256 * 1024, linger_ms=2
+        **kafka.options(), enable_idempotence=True, acks="all", max_batch_size=256 * 1024, linger_ms=2
     )
     await consumer.start()
     await producer.start()
@@ -161,7 +159,7 @@ async def _bare(bootstrap: str) -> float:
         await consumer.stop()
 
 
-async def _steady(database: Database, bootstrap: str) -> list[float]:
+async def _steady(database: Database, kafka: Kafka) -> list[float]:
     """Publish at a steady rate; return, sorted, the seconds from each event's commit to its effect's."""
     latencies: list[float] = []
 
@@ -174,7 +172,7 @@ async def _steady(database: Database, bootstrap: str) -> list[float]:
 
         tx.after_commit(committed)
 
-    async with _pipeline(database, bootstrap, keep):
+    async with _pipeline(database, kafka, keep):
         await asyncio.sleep(1)
         clock = asyncio.get_running_loop().time
         started, commits = clock(), _STEADY_S * _STEADY_RATE // _STEADY_COMMIT

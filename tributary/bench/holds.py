@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from services.credit.main import NAME
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, ensure_database, migrate
 from tributary.bench import row_lock
@@ -38,7 +38,7 @@ async def measure(home: Path) -> dict[str, Any]:
         settings = Settings().model_copy(update=found)
         url = await ensure_database(server_url=settings.server_url, service=NAME)
         await migrate(url=url, package=f"services.{NAME}")
-        await ensure_topics(bootstrap_servers=settings.bootstrap_servers)
+        await ensure_topics(Kafka.of(settings))
         database = Database(url, pool_size=2)
         try:
             market = await open_market(database, settings=settings, documents=_DOCUMENTS)

@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from services.credit.main import NAME, build
+from shared.messaging.kafka import Kafka
 from shared.messaging.relay import Relay
 from shared.runtime.jobs import Jobs
 from shared.runtime.settings import Settings
@@ -23,7 +24,7 @@ async def main() -> None:
     listener = listen(host="127.0.0.1", port=0)
     app = build(settings)
     database = Database(settings.database(NAME), pool_size=2)
-    relay = Relay(database, bootstrap_servers=settings.bootstrap_servers, service=NAME)
+    relay = Relay(database, kafka=Kafka.of(settings), service=NAME)
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
     async with asyncio.TaskGroup() as group:
         group.create_task(serve(app, listener=listener, stop=stop, ready=ready))

@@ -63,23 +63,12 @@ async def play(settings: Settings, *, plan: Plan, processes: bool = False, durab
 
     A data folder that lasts no longer than the run needs nothing flushed to disk.
     """
-    if processes:
-        return await _play_in_processes(settings, plan=plan, durable=durable)
     from tributary.platform import running_platform
 
-    async with running_platform(settings, durable=durable) as platform:
+    async with running_platform(settings, durable=durable, processes=processes) as platform:
         result = await drive(platform.origin, home=platform.settings.home, plan=plan, told=_say_step)
+        result.processes = platform.processes
         await _measure(result, platform.settings)
-    return result
-
-
-async def _play_in_processes(settings: Settings, *, plan: Plan, durable: bool) -> Result:
-    from tributary.demo.processes import separate_processes
-
-    async with separate_processes(settings, durable=durable) as (found, transport):
-        result = await drive("http://127.0.0.1", home=found.home, plan=plan, told=_say_step, transport=transport)
-        result.processes = transport.count
-        await _measure(result, found)
     return result
 
 

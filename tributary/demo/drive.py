@@ -53,12 +53,11 @@ async def drive(
     home: Path,
     plan: Plan,
     told: Callable[[Step], None] = lambda _: None,
-    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Result:
     """Play the story through the HTTP API; NotNew when the platform is in use already."""
     began = time.monotonic()
     timeout = httpx.Timeout(60, connect=5)
-    async with httpx.AsyncClient(base_url=origin, timeout=timeout, transport=transport) as http:
+    async with httpx.AsyncClient(base_url=origin, timeout=timeout) as http:
         world = await _begin(http, home=home, plan=plan, told=told)
         try:
             for chapter in CHAPTERS:

@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.events.envelope import MalformedRecord
 from shared.events.topics import partition_of, topics_of
+from shared.messaging.kafka import Kafka
 from tributary.services import SERVICES
 from tributary.verify.result import Result
 from tributary.verify.snapshots import World
@@ -52,7 +53,7 @@ async def check(world: World) -> Result:
     for service in SERVICES:
         for topic in topics_of(service):
             seen: dict[str, Sequences] = defaultdict(Sequences)
-            batches = records_of(world.settings.bootstrap_servers, world.ends, topics=[topic])
+            batches = records_of(Kafka.of(world.settings), world.ends, topics=[topic])
             async for batch in batches:
                 copies += await _records_have_rows(world, service, topic, batch, seen=seen, result=result)
             await _rows_have_records(world, service, topic, seen=seen, result=result)

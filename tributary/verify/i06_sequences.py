@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from shared.events.topics import TOPICS
+from shared.messaging.kafka import Kafka
 from tributary.verify.result import Result
 from tributary.verify.snapshots import World
 from tributary.verify.topics import Place, Sequences, records_of
@@ -17,7 +18,7 @@ async def check(world: World) -> Result:
     result = Result()
     for topic in TOPICS:
         seen: dict[str, Sequences] = defaultdict(Sequences)
-        async for batch in records_of(world.settings.bootstrap_servers, world.ends, topics=[topic]):
+        async for batch in records_of(Kafka.of(world.settings), world.ends, topics=[topic]):
             for record in batch:
                 headers = dict(record.headers)
                 try:

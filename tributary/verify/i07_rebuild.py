@@ -11,6 +11,7 @@ import asyncpg
 from services.console.consumers import HANDLERS
 from services.console.operations.rebuild import rebuild
 from services.console.queries import offsets, state_hash
+from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, database_url, ensure_database, migrate
 from tributary.verify.result import Result
@@ -30,15 +31,13 @@ async def check(world: World) -> Result:
     for row in await live.pg.fetch(_PARKED):
         what = f"console: number {row['sequence']} of {row['subject']} is parked ({row['reason']})"
         result.fly(what, age_s=world.age_s(row["parked_at"]))
-    waiting = await waiting_from(world.settings.bootstrap_servers, world.ends, reached=reached)
+    waiting = await waiting_from(Kafka.of(world.settings), world.ends, reached=reached)
     for partition, since in waiting.items():
         behind = world.ends[partition] - reached.get((partition.topic, partition.partition), 0)
         what = f"console has not read {behind} events of {partition.topic}-{partition.partition}"
         result.fly(what, age_s=world.age_s(since), many=behind)
     async with _scratch(world.settings) as database:
-        result.checked = await rebuild(
-            database, bootstrap_servers=world.settings.bootstrap_servers, handlers=HANDLERS, until=reached
-        )
+        result.checked = await rebuild(database, kafka=Kafka.of(world.settings), handlers=HANDLERS, until=reached)
         async with database.reader() as tx:
             rebuilt = await state_hash(tx)
     if rebuilt != shown:

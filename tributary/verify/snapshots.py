@@ -18,6 +18,7 @@ import asyncpg
 from aiokafka import TopicPartition
 from sqlalchemy.exc import DBAPIError
 
+from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, Transaction
 from tributary.services import SERVICES
@@ -66,7 +67,7 @@ async def world_of(settings: Settings, *, stopped: bool = False) -> AsyncIterato
                 databases=databases,
                 state=state,
                 outboxes=outboxes,
-                ends=await ends_of(settings.bootstrap_servers),
+                ends=await ends_of(Kafka.of(settings)),
                 now=await _moment(state, stopped=stopped),
             )
     finally:

@@ -12,13 +12,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.events.topics import TOPICS
+from shared.messaging.kafka import Kafka
 
 _BATCH = 2_000
 
 
-async def ends_of(bootstrap_servers: str) -> dict[TopicPartition, int]:
+async def ends_of(kafka: Kafka) -> dict[TopicPartition, int]:
     """Return where every partition of the platform's topics ends now; a topic that is not there has none."""
-    async with _consumer(bootstrap_servers) as consumer:
+    async with _consumer(kafka) as consumer:
         there = set(await consumer.topics())
         wanted = [TopicPartition(topic, n) for topic, many in TOPICS.items() if topic in there for n in range(many)]
         if not wanted:
@@ -30,13 +31,13 @@ async def ends_of(bootstrap_servers: str) -> dict[TopicPartition, int]:
 
 
 async def records_of(
-    bootstrap_servers: str, ends: Mapping[TopicPartition, int], *, topics: Sequence[str]
+    kafka: Kafka, ends: Mapping[TopicPartition, int], *, topics: Sequence[str]
 ) -> AsyncIterator[Sequence[Any]]:
     """Yield the records of some topics in batches, each partition in its order, up to the captured ends."""
     chosen = [partition for partition, end in ends.items() if partition.topic in topics and end > 0]
     if not chosen:
         return
-    async with _consumer(bootstrap_servers) as consumer:
+    async with _consumer(kafka) as consumer:
         consumer.assign(chosen)
         begins = await consumer.beginning_offsets(chosen)
         left = {partition for partition in chosen if ends[partition] > begins[partition]}
@@ -56,7 +57,7 @@ async def records_of(
 
 
 async def waiting_from(
-    bootstrap_servers: str, ends: Mapping[TopicPartition, int], *, reached: Mapping[tuple[str, int], int]
+    kafka: Kafka, ends: Mapping[TopicPartition, int], *, reached: Mapping[tuple[str, int], int]
 ) -> dict[TopicPartition, datetime]:
     """Return, for each partition that goes on beyond what was reached, when its first waiting record was written."""
     begins = {partition: reached.get((partition.topic, partition.partition), 0) for partition in ends}
@@ -64,7 +65,7 @@ async def waiting_from(
     found: dict[TopicPartition, datetime] = {}
     if not behind:
         return found
-    async with _consumer(bootstrap_servers) as consumer:
+    async with _consumer(kafka) as consumer:
         consumer.assign(sorted(behind))
         for partition in behind:
             consumer.seek(partition, begins[partition])
@@ -78,9 +79,9 @@ async def waiting_from(
 
 
 @asynccontextmanager
-async def _consumer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def _consumer(kafka: Kafka) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50
+        **kafka.options(), enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50
     )
     await consumer.start()
     try:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from shared.events.envelope import MalformedRecord, read_record
 from shared.events.topics import TOPICS
 from shared.messaging.applying import Arrival, Handlers, apply_all, lock_heads
+from shared.messaging.kafka import Kafka
 from shared.storage.database import Database
 
 _BATCH = 500
@@ -32,7 +33,7 @@ class TopicsEndEarly(RuntimeError):
 async def rebuild(
     database: Database,
     *,
-    bootstrap_servers: str,
+    kafka: Kafka,
     handlers: Handlers,
     topics: Mapping[str, int] = TOPICS,
     until: Offsets | None = None,
@@ -43,7 +44,7 @@ async def rebuild(
     """
     partitions = [TopicPartition(topic, nth) for topic, count in topics.items() for nth in range(count)]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50
+        **kafka.options(), enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50
     )
     await consumer.start()
     try:

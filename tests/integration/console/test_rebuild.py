@@ -18,7 +18,7 @@ from services.console.operations.rebuild import rebuild
 from services.console.worker import run
 from shared.events.envelope import Event
 from shared.events.topics import TOPICS
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.messaging.outbox import append
 from shared.messaging.relay import Relay
 from shared.runtime.settings import Settings
@@ -56,14 +56,14 @@ async def _empty(postgres_url: str, name: str) -> AsyncIterator[Database]:
 
 async def _publish(database: Database, bootstrap: str, events: Sequence[Event]) -> None:
     """Send events by an outbox and a relay of each publisher, as the services do."""
-    await ensure_topics(bootstrap_servers=bootstrap)
+    await ensure_topics(Kafka(bootstrap))
     by_service: dict[str, list[Event]] = {}
     for event in events:
         by_service.setdefault(event.topic.split(".")[1], []).append(event)
     for service, said in by_service.items():
         async with database.transaction() as tx:
             await append(tx, said, source=service)
-        relay = Relay(database, bootstrap_servers=bootstrap, service=service)
+        relay = Relay(database, kafka=Kafka(bootstrap), service=service)
 
         async def sent() -> bool:
             async with database.reader() as tx:
@@ -101,7 +101,7 @@ async def test_i7_topics_applied_again_from_their_beginning_give_the_same_state(
         await working
         async with live.snapshot() as tx:
             expected, reached = await queries.state_hash(tx), await queries.offsets(tx)
-        arguments = {"bootstrap_servers": own_kafka, "handlers": HANDLERS, "topics": TOPICS}
+        arguments = {"kafka": Kafka(own_kafka), "handlers": HANDLERS, "topics": TOPICS}
         async with _empty(postgres_url, f"{unique_name}_again") as again:
             applied = await rebuild(again, **arguments, until=reached)  # type: ignore[arg-type] # of mixed kinds
             assert await _state(again) == expected

@@ -9,13 +9,14 @@ from pathlib import Path
 import httpx
 
 from shared.runtime.settings import Settings
+from shared.web.issuer import Issuer
 from tests.support.messaging import until
 from tributary.events import republish, show
 from tributary.platform import Platform, running_platform
 
 
 def _token(platform: Platform, *roles: str) -> dict[str, str]:
-    issuer = platform.apps["onboarding"].fastapi.state.issuer
+    issuer = Issuer(home=platform.settings.home, issuer="tributary", audience="tributary")
     return {"authorization": f"Bearer {issuer.issue(subject='m', roles=roles, party=None, client_id='m')}"}
 
 

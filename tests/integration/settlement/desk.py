@@ -171,10 +171,10 @@ class Desk:
 
     async def run_rail(self, *, rounds: int = 1) -> None:
         """Run the payments' timer."""
-        ticks = timers(self.service.database, rail_timeout_s=self.service.settings.rail_timeout_seconds)
+        ticks = timers(rail_timeout_s=self.service.settings.rail_timeout_seconds)
         for _ in range(rounds):
-            for _, tick in ticks.values():
-                await tick()
+            for timer in ticks.values():
+                await timer.tick(self.service.database)
 
     async def wait_out_the_rail(self, *, timeouts: float = 1.2) -> None:
         """Let the rail's timeout pass, then run the timer."""

@@ -11,7 +11,7 @@ from services.console.consumers import HANDLERS
 from shared.events.onboarding import EnterpriseRegistered, EnterpriseSuspended
 from shared.events.topics import TOPICS
 from shared.messaging.inbox import Inbox
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from shared.messaging.outbox import append
 from shared.messaging.relay import Relay
 from shared.runtime.settings import Settings
@@ -33,7 +33,7 @@ class Copies(Settings):
 
 async def make_clean(*, server_url: str, bootstrap: str) -> Copies:
     """Make the clean state of all services, and wait until every event is on its topic and in console."""
-    await ensure_topics(bootstrap_servers=bootstrap)
+    await ensure_topics(Kafka(bootstrap))
     connection = await asyncpg.connect(server_url)
     urls = {}
     for service in SERVICES:
@@ -74,9 +74,9 @@ async def _firms(database: Database) -> None:
 
 async def _publish(databases: dict[str, Database], bootstrap: str) -> None:
     publishers = [name for name in SERVICES if name != "console"]
-    relays = [Relay(databases[name], bootstrap_servers=bootstrap, service=name) for name in publishers]
+    relays = [Relay(databases[name], kafka=Kafka(bootstrap), service=name) for name in publishers]
     inbox = Inbox(
-        databases["console"], bootstrap_servers=bootstrap, service="console", handlers=HANDLERS, topics=list(TOPICS)
+        databases["console"], kafka=Kafka(bootstrap), service="console", handlers=HANDLERS, topics=list(TOPICS)
     )
 
     async def count(service: str, table: str) -> int:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.messaging.kafka import ensure_topics
+from shared.messaging.kafka import Kafka, ensure_topics
 from tests.integration.verify.clean import Copies, make_clean
 from tests.integration.verify.spoiling import Spoiled, copied
 from tests.support.servers import addresses
@@ -57,4 +57,4 @@ async def spoilt_topic(clean: Copies) -> AsyncIterator[str]:
     while topic in await admin.list_topics():
         await asyncio.sleep(0.05)
     await admin.close()
-    await ensure_topics(bootstrap_servers=clean.bootstrap_servers)
+    await ensure_topics(Kafka(clean.bootstrap_servers))

@@ -1,0 +1,57 @@
+"""What a service's worker process runs: relay, inbox, sealer and timers, each restarted when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from shared.events.topics import topics_of
+from shared.messaging.applying import Handlers
+from shared.messaging.inbox import Inbox
+from shared.messaging.kafka import Kafka
+from shared.messaging.relay import Relay
+from shared.runtime.jobs import Job, Jobs
+from shared.runtime.settings import Settings
+from shared.runtime.timers import run_every
+from shared.storage.audit import seal
+from shared.storage.database import Database
+
+_SEAL_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Something a service does by itself, every so many seconds; several workers may do it at once."""
+
+    every_s: float
+    tick: Callable[[Database], Awaitable[object]]
+
+
+async def run_worker(
+    service: str,
+    *,
+    settings: Settings,
+    stop: asyncio.Event,
+    handlers: Handlers | None = None,
+    topics: Sequence[str] = (),
+    timers: Mapping[str, Timer] | None = None,
+) -> None:
+    """Publish what the service's outbox holds, consume the topics, seal the audit log and tick, until stopped."""
+    database = Database(settings.database(service), pool_size=5)
+    kafka = Kafka.of(settings)
+    jobs: dict[str, Job] = {}
+    if topics_of(service):
+        relay = Relay(database, kafka=kafka, service=service)
+        jobs["relay"] = partial(relay.run, stop)
+        jobs["sealer"] = partial(run_every, _SEAL_EVERY_S, partial(seal, database, owner=relay.owner), stop=stop)
+    if topics:
+        inbox = Inbox(database, kafka=kafka, service=service, handlers=handlers or {}, topics=topics)
+        jobs["inbox"] = partial(inbox.run, stop)
+    for name, timer in (timers or {}).items():
+        jobs[name] = partial(run_every, timer.every_s, partial(timer.tick, database), stop=stop)
+    try:
+        await Jobs().supervise({f"{service}/{name}": job for name, job in jobs.items()}, stop=stop)
+    finally:
+        await database.close()
