@@ -8,6 +8,7 @@ import contextlib
 import signal
 import struct
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -123,7 +124,6 @@ class EmbeddedKafka:
 
     def _format_once(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "log4j2.properties").write_text(_LOGGING, encoding="ascii")
         identity = self.folder / "cluster-id"
         if not identity.exists():
             identity.write_text(_new_cluster_id(), encoding="ascii")
@@ -168,19 +168,7 @@ class EmbeddedKafka:
         return self._java(node, heap_mb=384, main=["kafka.Kafka", node.folder / "server.properties"])
 
     def _java(self, node: Node, *, heap_mb: int, main: list[str | Path]) -> list[str | Path]:
-        archive = _archive(Path(str(main[0])).suffix[1:], record=self.record_classes)
-        return [
-            java(),
-            f"-Xmx{heap_mb}m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            *archive,
-            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
-            f"-Dkafka.logs.dir={node.folder}",
-            "-cp",
-            ":".join(str(jar.path) for jar in jars.locked(section="broker")),
-            *main,
-        ]
+        return java_command(main, folder=node.folder, heap_mb=heap_mb, record_classes=self.record_classes)
 
     async def _ready(self, timeout_s: float) -> bool:
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -198,6 +186,31 @@ class EmbeddedKafka:
 
     def _port_was_taken(self) -> bool:
         return any("Address already in use" in node.log.read_text(errors="replace")[-4000:] for node in self.nodes)
+
+
+def java_command(
+    main: list[str | Path],
+    *,
+    folder: Path,
+    heap_mb: int,
+    record_classes: bool = False,
+    sections: Sequence[str] = ("broker",),
+) -> list[str | Path]:
+    """Return the command that runs a class of the jars, which logs warnings to its output."""
+    logging = folder / "log4j2.properties"
+    logging.write_text(_LOGGING, encoding="ascii")
+    return [
+        java(),
+        f"-Xmx{heap_mb}m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        *_archive(Path(str(main[0])).suffix[1:], record=record_classes),
+        f"-Dlog4j2.configurationFile={logging}",
+        f"-Dkafka.logs.dir={folder}",
+        "-cp",
+        ":".join(str(jar.path) for section in sections for jar in jars.locked(section=section)),
+        *main,
+    ]
 
 
 def _archive(name: str, *, record: bool) -> list[str]:
