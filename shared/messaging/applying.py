@@ -5,20 +5,20 @@ Per aggregate: applied already → skip; next → apply; same sequence under ano
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import structlog
 
 from shared.events.envelope import Event, Received
+from shared.messaging import inbox_rows
+from shared.messaging.inbox_rows import Aggregate, Arrival, Awaited, Head, Parked
 from shared.storage.database import Transaction
 
 Handler = Callable[[Transaction, Sequence[Received]], Awaitable[None]]
 Handlers = Mapping[type[Event], Handler]
-Aggregate = tuple[str, str]
 _ATTEMPTS = 3
 _log = structlog.get_logger()
 
@@ -35,40 +35,6 @@ class NotYet(Exception):
         super().__init__(f"{topic} {subject}")
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event as it arrived, with its record, should it have to be parked."""
-
-    received: Received
-    headers: tuple[tuple[str, bytes], ...]
-    body: bytes
-    parked_id: int | None = None
-
-    @property
-    def aggregate(self) -> Aggregate:
-        """Return the unit of order and parking."""
-        return self.received.topic, self.received.subject
-
-
-@dataclass(slots=True)
-class Head:
-    """How far an aggregate was applied."""
-
-    sequence: int
-    event_id: str | None
-    moved: bool = False
-
-
-@dataclass(slots=True)
-class Parked:
-    """An event that must wait, and why."""
-
-    arrival: Arrival
-    reason: str
-    error: str | None = None
-    waits: Aggregate | None = None
-
-
 @dataclass(slots=True)
 class Outcome:
     """What became of a batch."""
@@ -81,31 +47,10 @@ class Outcome:
     done: list[int] = field(default_factory=list)
 
 
-async def lock_heads(tx: Transaction, aggregates: Iterable[Aggregate]) -> dict[Aggregate, Head]:
-    """Create the heads that are missing and lock all, sorted; return where each stands."""
-    names = sorted(set(aggregates))
-    topics, subjects = [topic for topic, _ in names], [subject for _, subject in names]
-    await tx.pg.execute(
-        """INSERT INTO inbox_head (topic, subject, sequence) SELECT topic, subject, 0
-        FROM unnest($1::text[], $2::text[]) AS n(topic, subject) ORDER BY 1, 2 ON CONFLICT DO NOTHING""",
-        topics,
-        subjects,
-    )
-    rows = await tx.pg.fetch(
-        """SELECT h.topic, h.subject, h.sequence, h.event_id FROM inbox_head h
-        JOIN unnest($1::text[], $2::text[]) AS n(topic, subject) USING (topic, subject)
-        ORDER BY h.topic, h.subject FOR UPDATE OF h""",
-        topics,
-        subjects,
-    )
-    return {(row["topic"], row["subject"]): Head(row["sequence"], row["event_id"]) for row in rows}
-
-
-async def apply_all(
-    tx: Transaction, arrivals: Sequence[Arrival], *, heads: dict[Aggregate, Head], handlers: Handlers
-) -> Outcome:
-    """Apply what can be applied, in waves: the k-th event of each aggregate together, grouped by type."""
+async def apply_all(tx: Transaction, arrivals: Sequence[Arrival], *, handlers: Handlers) -> Outcome:
+    """Lock the heads, then apply what can be applied, in waves: the k-th event of each aggregate, grouped by type."""
     outcome = Outcome()
+    heads = await inbox_rows.lock_heads(tx, aggregates=[arrival.aggregate for arrival in arrivals])
     queues: dict[Aggregate, list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
         queues[arrival.aggregate].append(arrival)
@@ -125,8 +70,8 @@ async def apply_all(
                 await _handle(tx, handler, group, heads, outcome)
             else:
                 _advance(group, heads, outcome)
-    await _save_heads(tx, heads)
-    await park(tx, outcome.parked)
+    await inbox_rows.save_heads(tx, heads=heads)
+    await inbox_rows.park(tx, parked=outcome.parked)
     return outcome
 
 
@@ -176,10 +121,13 @@ async def _handle_failing(
     heads: dict[Aggregate, Head],
     outcome: Outcome,
 ) -> None:
+    waits: Awaited | None = None
     for _ in range(_ATTEMPTS - 1):
         if isinstance(error, NotYet):
             # Under that head's lock the fact either has come meanwhile, or its coming will find us parked.
-            await lock_heads(tx, [(error.topic, error.subject)])
+            awaited = (error.topic, error.subject)
+            found = await inbox_rows.lock_heads(tx, aggregates=[awaited])
+            waits = Awaited(awaited, found[awaited].sequence)
         try:
             async with tx.savepoint():
                 await handler(tx, [arrival.received])
@@ -190,9 +138,14 @@ async def _handle_failing(
         else:
             _advance([arrival], heads, outcome)
             return
-        if isinstance(error, NotYet):
-            outcome.parked.append(Parked(arrival, "waits", str(error), (error.topic, error.subject)))
+        if isinstance(error, NotYet) and waits is not None and waits.aggregate == (error.topic, error.subject):
+            outcome.parked.append(Parked(arrival, "waits", str(error), waits))
             return
+    if isinstance(error, NotYet):
+        # It named another each time; where that one stood at the right moment is not known: tried at the next sweep.
+        waits = Awaited((error.topic, error.subject), -1)
+        outcome.parked.append(Parked(arrival, "waits", str(error), waits))
+        return
     outcome.failures += 1
     _log.error("event parked", type=arrival.received.type, sequence=arrival.received.sequence, exc_info=error)
     outcome.parked.append(Parked(arrival, "failed", f"{type(error).__name__}: {error}"[:500]))
@@ -209,44 +162,3 @@ def _advance(group: Sequence[Arrival], heads: dict[Aggregate, Head], outcome: Ou
 def _forget(arrival: Arrival, outcome: Outcome) -> None:
     if arrival.parked_id is not None:
         outcome.done.append(arrival.parked_id)
-
-
-async def _save_heads(tx: Transaction, heads: Mapping[Aggregate, Head]) -> None:
-    moved = [(name, head) for name, head in heads.items() if head.moved]
-    await tx.pg.execute(
-        """UPDATE inbox_head h SET sequence = n.sequence, event_id = n.event_id
-        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS n(topic, subject, sequence, event_id)
-        WHERE (h.topic, h.subject) = (n.topic, n.subject)""",
-        [name[0] for name, _ in moved],
-        [name[1] for name, _ in moved],
-        [head.sequence for _, head in moved],
-        [head.event_id for _, head in moved],
-    )
-
-
-async def park(tx: Transaction, parked: Sequence[Parked]) -> None:
-    """Keep what must wait, whole, where an operator sees it; parking again only counts."""
-    await tx.pg.executemany(
-        """INSERT INTO inbox_parked AS p (topic, subject, sequence, event_id, type, headers, body, reason,
-            waits_topic, waits_subject, error, attempts)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
-        ON CONFLICT (topic, subject, sequence, event_id) DO UPDATE SET reason = excluded.reason,
-            waits_topic = excluded.waits_topic, waits_subject = excluded.waits_subject, error = excluded.error,
-            attempts = p.attempts + 1""",
-        [
-            (
-                each.arrival.received.topic,
-                each.arrival.received.subject,
-                each.arrival.received.sequence,
-                each.arrival.received.id,
-                each.arrival.received.type,
-                json.dumps([[name, value.decode("latin-1")] for name, value in each.arrival.headers]),
-                each.arrival.body,
-                each.reason,
-                each.waits[0] if each.waits else None,
-                each.waits[1] if each.waits else None,
-                each.error,
-            )
-            for each in parked
-        ],
-    )

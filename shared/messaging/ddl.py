@@ -27,7 +27,7 @@ MESSAGING_1: tuple[str, ...] = (
         topic text NOT NULL, subject text NOT NULL, sequence bigint NOT NULL, event_id text NOT NULL,
         type text NOT NULL, headers jsonb NOT NULL, body bytea NOT NULL,
         reason text NOT NULL CHECK (reason IN ('gap', 'fork', 'unknown_type', 'failed', 'waits', 'malformed')),
-        waits_topic text, waits_subject text, error text, attempts int NOT NULL DEFAULT 0,
+        waits_topic text, waits_subject text, waits_sequence bigint, error text, attempts int NOT NULL DEFAULT 0,
         parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (topic, subject, sequence, event_id))""",
     "CREATE INDEX inbox_parked_waits ON inbox_parked (waits_topic, waits_subject) WHERE waits_topic IS NOT NULL",

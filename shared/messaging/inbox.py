@@ -14,8 +14,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.events.envelope import EVENT_TYPES, MalformedRecord, Received, read_record
-from shared.messaging.applying import Arrival, Handlers, Outcome, Parked, apply_all, lock_heads, park
+from shared.messaging import inbox_rows
+from shared.messaging.applying import Handlers, Outcome, apply_all
+from shared.messaging.inbox_rows import Arrival, Parked
 from shared.messaging.kafka import Kafka
+from shared.runtime.failpoints import reached
 from shared.runtime.jobs import Unrecoverable
 from shared.storage.database import Database, Transaction
 
@@ -100,79 +103,62 @@ class Inbox:
     async def seek(self, partitions: Sequence[TopicPartition]) -> None:
         """Go to where our own database says we are; Kafka's copy only shows the lag."""
         async with self._database.reader() as tx:
-            rows = await tx.pg.fetch("SELECT topic, partition, next_offset FROM inbox_offset")
-        known = {TopicPartition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+            known = await inbox_rows.offsets(tx)
         for partition in partitions:
             self._positions[partition] = known.get(partition, 0)
             self._consumer.seek(partition, self._positions[partition])
 
     async def _take(self, records: Mapping[TopicPartition, Sequence[Any]]) -> bool:
         """Apply a batch of records in one transaction; return whether any head moved."""
-        stale: list[TopicPartition] = []
+        reached("inbox.fetched")
         async with self._database.transaction() as tx:
             await tx.pg.execute(_PLAN_EACH_BATCH)
-            current = await self._lock_offsets(tx, list(records))
-            stale = [partition for partition, batch in records.items() if batch[0].offset != current[partition]]
-            mine = {partition: batch for partition, batch in records.items() if partition not in stale}
+            current = await inbox_rows.lock_offsets(tx, partitions=records)
+            # Another member that consumed meanwhile has moved it: what we fetched is dropped.
+            mine = {partition: batch for partition, batch in records.items() if batch[0].offset == current[partition]}
             outcome = await self._apply(tx, [record for batch in mine.values() for record in batch])
             following = {partition: batch[-1].offset + 1 for partition, batch in mine.items()}
-            await _save_offsets(tx, following, outcome)
+            await inbox_rows.save_offsets(tx, following=following)
+            if mine:
+                first = next(iter(mine))
+                await inbox_rows.count(tx, partition=first, applied=outcome.applied, duplicates=outcome.duplicates)
+            reached("inbox.applied")
+        reached("inbox.committed")
         self._positions |= following
-        await self.seek(stale)
+        await self.seek([partition for partition in records if partition not in mine])
         self._count(outcome)
         return bool(outcome.advanced)
 
-    async def _lock_offsets(self, tx: Transaction, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """Lock where we are; another member that consumed meanwhile has moved it, and we drop what we fetched."""
-        names = sorted(partitions)
-        topics, numbers = [each.topic for each in names], [each.partition for each in names]
-        await tx.pg.execute(
-            """INSERT INTO inbox_offset (topic, partition, next_offset) SELECT topic, partition, 0
-            FROM unnest($1::text[], $2::int[]) AS n(topic, partition) ORDER BY 1, 2 ON CONFLICT DO NOTHING""",
-            topics,
-            numbers,
-        )
-        rows = await tx.pg.fetch(
-            """SELECT o.topic, o.partition, o.next_offset FROM inbox_offset o
-            JOIN unnest($1::text[], $2::int[]) AS n(topic, partition) USING (topic, partition)
-            ORDER BY 1, 2 FOR UPDATE OF o""",
-            topics,
-            numbers,
-        )
-        return {TopicPartition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-
     async def _apply(self, tx: Transaction, records: Sequence[Any]) -> Outcome:
         arrivals, malformed = _read(records)
-        if not arrivals:
-            await park(tx, malformed)
-            return Outcome(parked=malformed)
-        heads = await lock_heads(tx, [arrival.aggregate for arrival in arrivals])
-        outcome = await apply_all(tx, arrivals, heads=heads, handlers=self._handlers)
-        await park(tx, malformed)
+        outcome = await apply_all(tx, arrivals, handlers=self._handlers) if arrivals else Outcome()
+        await inbox_rows.park(tx, parked=malformed)
         outcome.parked += malformed
         return outcome
 
     async def _drain(self) -> None:
         """Apply parked events whose turn has come, as long as that moves anything."""
-        while True:
-            async with self._database.transaction() as tx:
-                await tx.pg.execute(_PLAN_EACH_BATCH)
-                rows = await tx.pg.fetch(
-                    """SELECT p.* FROM inbox_parked p JOIN inbox_head h USING (topic, subject)
-                    WHERE p.sequence <= h.sequence + 1
-                        AND (p.reason IN ('gap', 'waits') OR p.reason = 'unknown_type' AND p.type = ANY($1))
-                    ORDER BY p.topic, p.subject, p.sequence LIMIT 500""",
-                    list(EVENT_TYPES),
-                )
-                if not rows:
-                    return
-                arrivals = [_unpark(row) for row in rows]
-                heads = await lock_heads(tx, [arrival.aggregate for arrival in arrivals])
-                outcome = await apply_all(tx, arrivals, heads=heads, handlers=self._handlers)
-                await tx.pg.execute("DELETE FROM inbox_parked WHERE parked_id = ANY($1)", outcome.done)
-            self._count(outcome)
-            if not outcome.advanced:
-                return
+        moved = True
+        while moved:
+            moved, after = False, ("", "", 0)
+            while arrivals := await self._due(after):
+                last = arrivals[-1].received
+                after = (last.topic, last.subject, last.sequence)
+                moved |= await self._apply_due(arrivals)
+
+    async def _due(self, after: tuple[str, str, int]) -> list[Arrival]:
+        async with self._database.reader() as tx:
+            return await inbox_rows.due(tx, known_types=EVENT_TYPES, after=after)
+
+    async def _apply_due(self, arrivals: Sequence[Arrival]) -> bool:
+        """Apply a page of parked events; whoever drained them meanwhile has moved their heads, and they are copies."""
+        async with self._database.transaction() as tx:
+            await tx.pg.execute(_PLAN_EACH_BATCH)
+            outcome = await apply_all(tx, arrivals, handlers=self._handlers)
+            await inbox_rows.forget(tx, parked_ids=outcome.done)
+            reached("drain.applied")
+        self._count(outcome)
+        return bool(outcome.advanced)
 
     def _count(self, outcome: Outcome) -> None:
         self.consumed += outcome.applied
@@ -192,6 +178,7 @@ class Inbox:
             # Only for whoever looks at the lag in Kafka's tools; ours are in the database.
             with contextlib.suppress(KafkaError):
                 await self._consumer.commit(offsets)
+            reached("inbox.shown")
 
 
 class _Seek(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
@@ -203,28 +190,6 @@ class _Seek(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships n
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         await self._inbox.seek(list(assigned))
-
-
-async def _save_offsets(tx: Transaction, following: Mapping[TopicPartition, int], outcome: Outcome) -> None:
-    names = sorted(following)
-    await tx.pg.execute(
-        """UPDATE inbox_offset o SET next_offset = n.next_offset
-        FROM unnest($1::text[], $2::int[], $3::bigint[]) AS n(topic, partition, next_offset)
-        WHERE (o.topic, o.partition) = (n.topic, n.partition)""",
-        [each.topic for each in names],
-        [each.partition for each in names],
-        [following[each] for each in names],
-    )
-    if names:
-        await tx.pg.execute(
-            """INSERT INTO inbox_stats AS s (topic, partition, consumed, duplicates) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (topic, partition) DO UPDATE SET consumed = s.consumed + excluded.consumed,
-                duplicates = s.duplicates + excluded.duplicates""",
-            names[0].topic,
-            names[0].partition,
-            outcome.applied,
-            outcome.duplicates,
-        )
 
 
 def _read(records: Sequence[Any]) -> tuple[list[Arrival], list[Parked]]:
@@ -253,9 +218,3 @@ def _unreadable(record: Any) -> Received:
         traceparent=None,
         event=None,
     )
-
-
-def _unpark(row: Any) -> Arrival:
-    headers = tuple((name, value.encode("latin-1")) for name, value in row["headers"])
-    received = read_record(topic=row["topic"], headers=headers, body=row["body"])
-    return Arrival(received, headers, row["body"], row["parked_id"])

@@ -20,43 +20,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.events.envelope import Sent
 from shared.events.topics import TOPICS, topics_of
+from shared.messaging import relay_rows
 from shared.messaging.kafka import Kafka, cluster_id
 from shared.messaging.outbox import forget_waker, waker_of
+from shared.runtime.failpoints import reached
 from shared.runtime.jobs import Unrecoverable
-from shared.runtime.leases import keep_leases, release_leases
+from shared.runtime.leases import release_leases
 from shared.storage.database import Database
 from shared.values.ids import new_id
 
-LEASE_S = 5.0
 _RENEW_S, _FROM_ZERO_S = 1.0, 10.0
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 0.005, 0.05
-_BATCH = 500
+_READ_BACK_S = 15.0
 _log = structlog.get_logger()
-
-_READ = """
-SELECT s.shard, o.position, o.id, o.type, o.source, o.topic, o.subject, o.sequence, o.time, o.traceparent, o.body
-FROM unnest($1::text[], $2::bigint[]) AS s(shard, floor)
-CROSS JOIN LATERAL (
-    SELECT p.position FROM outbox_pending p WHERE p.shard = s.shard AND p.position > s.floor
-    ORDER BY p.position LIMIT $3) AS pending
-JOIN outbox o USING (position) ORDER BY o.position
-"""
-_MARK = """
-WITH mine AS (
-    SELECT name FROM lease JOIN unnest($1::text[], $2::bigint[]) AS l(name, epoch) USING (name, epoch)
-    WHERE owner = $3 FOR SHARE OF lease),
-marked AS (
-    DELETE FROM outbox_pending p USING unnest($4::text[], $5::bigint[]) AS d(shard, position)
-    WHERE (p.shard, p.position) = (d.shard, d.position) AND p.shard IN (SELECT name FROM mine) RETURNING 1),
-acked AS (
-    INSERT INTO relay_ack AS a (shard, cluster_id, record_offset, event_id)
-    SELECT shard, $6, record_offset, event_id
-    FROM unnest($7::text[], $8::bigint[], $9::text[]) AS k(shard, record_offset, event_id)
-    WHERE shard IN (SELECT name FROM mine)
-    ON CONFLICT (shard) DO UPDATE SET cluster_id = excluded.cluster_id,
-        record_offset = excluded.record_offset, event_id = excluded.event_id RETURNING 1)
-SELECT count(*) FROM marked
-"""
 
 
 class TopicLost(Unrecoverable):
@@ -124,7 +100,7 @@ class Relay:
             if clock() >= renew_at:
                 renew_at = clock() + _RENEW_S
                 from_zero_at = self._move_floors(clock(), from_zero_at)
-                await self._keep_leases()
+                await self._keep_shards()
             waker.clear()
             sent = await self._pass_on(producer)
             if sent:
@@ -141,17 +117,13 @@ class Relay:
             shard.floor = 0 if from_zero else shard.reached
         return now + _FROM_ZERO_S if from_zero else from_zero_at
 
-    async def _keep_leases(self) -> None:
+    async def _keep_shards(self) -> None:
         async with self._database.transaction() as tx:
-            held = await keep_leases(tx, group=self._group, owner=self.owner, names=self._names, seconds=LEASE_S)
-            taken = [name for name in held if name not in self._shards]
-            acks = await tx.pg.fetch("SELECT * FROM relay_ack WHERE shard = ANY($1)", taken)
+            held = await relay_rows.keep_shards(tx, group=self._group, owner=self.owner, names=self._names)
+            known = {name: shard for name, shard in self._shards.items() if held.get(name) == shard.epoch}
+            acks = await relay_rows.last_acks(tx, shards=[name for name in held if name not in known])
         await self._read_back(acks)
-        known = self._shards
-        self._shards = {
-            name: known[name] if name in known and known[name].epoch == epoch else _Shard(epoch)
-            for name, epoch in held.items()
-        }
+        self._shards = {name: known.get(name) or _Shard(epoch) for name, epoch in held.items()}
 
     async def _read_back(self, acks: Sequence[Any]) -> None:
         """Read the last acked record of each shard taken over; TopicLost when it is not there."""
@@ -163,24 +135,7 @@ class Relay:
         consumer = AIOKafkaConsumer(**self._kafka.options(), auto_offset_reset="none")
         await consumer.start()
         try:
-            wanted = {_partition(ack["shard"]): ack for ack in acks}
-            ends = await consumer.end_offsets(list(wanted))
-            for partition, ack in wanted.items():
-                if ends[partition] <= ack["record_offset"]:
-                    raise TopicLost(shard=ack["shard"])
-            consumer.assign(list(wanted))
-            for partition, ack in wanted.items():
-                consumer.seek(partition, ack["record_offset"])
-            while wanted:
-                try:
-                    record = await asyncio.wait_for(consumer.getone(*wanted), 15)
-                except OffsetOutOfRangeError as error:
-                    raise TopicLost(shard=ack["shard"]) from error
-                partition = TopicPartition(record.topic, record.partition)
-                ack = wanted.pop(partition)
-                if dict(record.headers).get("ce_id") != ack["event_id"].encode():
-                    raise TopicLost(shard=ack["shard"])
-                consumer.pause(partition)
+            await _compare(consumer, {_partition(ack["shard"]): ack for ack in acks})
         finally:
             await consumer.stop()
 
@@ -189,27 +144,20 @@ class Relay:
         if not self._shards:
             return 0
         async with self._database.reader() as tx:
-            floors = [shard.floor for shard in self._shards.values()]
-            rows = await tx.pg.fetch(_READ, list(self._shards), floors, _BATCH)
+            floors = {name: shard.floor for name, shard in self._shards.items()}
+            rows = await relay_rows.pending(tx, floors=floors)
         if not rows:
             return 0
+        reached("relay.read")
         acks = [await self._send(producer, row) for row in rows]
+        reached("relay.sent")
         done = await asyncio.gather(*acks)
+        reached("relay.acked")
         last = {row["shard"]: (ack.offset, row["id"]) for row, ack in zip(rows, done, strict=True)}
+        epochs = {name: shard.epoch for name, shard in self._shards.items()}
         async with self._database.transaction() as tx:
-            await tx.pg.execute("SET LOCAL synchronous_commit = off")
-            await tx.pg.execute(
-                _MARK,
-                list(self._shards),
-                [shard.epoch for shard in self._shards.values()],
-                self.owner,
-                [row["shard"] for row in rows],
-                [row["position"] for row in rows],
-                self._cluster,
-                list(last),
-                [offset for offset, _ in last.values()],
-                [event_id for _, event_id in last.values()],
-            )
+            await relay_rows.mark(tx, owner=self.owner, epochs=epochs, rows=rows, cluster=self._cluster, last=last)
+        reached("relay.marked")
         for row in rows:
             self._shards[row["shard"]].reached = max(self._shards[row["shard"]].reached, row["position"])
         self.published += len(rows)
@@ -234,6 +182,27 @@ class Relay:
             timestamp_ms=int(sent.time.timestamp() * 1000),
         )
         return future
+
+
+async def _compare(consumer: AIOKafkaConsumer, wanted: dict[TopicPartition, Any]) -> None:
+    """Look at the record that each partition's last ack names; TopicLost when another or none is there."""
+    ends = await consumer.end_offsets(list(wanted))
+    for partition, ack in wanted.items():
+        if ends[partition] <= ack["record_offset"]:
+            raise TopicLost(shard=ack["shard"])
+    consumer.assign(list(wanted))
+    for partition, ack in wanted.items():
+        consumer.seek(partition, ack["record_offset"])
+    while wanted:
+        try:
+            record = await asyncio.wait_for(consumer.getone(*wanted), _READ_BACK_S)
+        except OffsetOutOfRangeError as error:
+            raise TopicLost(shard=", ".join(ack["shard"] for ack in wanted.values())) from error
+        partition = TopicPartition(record.topic, record.partition)
+        ack = wanted.pop(partition)
+        if dict(record.headers).get("ce_id") != ack["event_id"].encode():
+            raise TopicLost(shard=ack["shard"])
+        consumer.pause(partition)
 
 
 def _partition(shard: str) -> TopicPartition:

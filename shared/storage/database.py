@@ -21,6 +21,8 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.runtime.failpoints import reached
+
 _open_in_this_task: ContextVar[frozenset[str]] = ContextVar("_open_in_this_task", default=frozenset())
 _Isolation = Literal["read_committed", "repeatable_read"]
 
@@ -102,7 +104,9 @@ class Database:
                 except Exception:
                     await outer.rollback()
                     raise
+                reached("transaction.done")
                 await outer.commit()
+                reached("transaction.durable")
             except BaseException as error:
                 # Interrupted in the middle of a statement, its state is unknown: never back to the pool.
                 if not isinstance(error, Exception) or pg.is_closed() or pg.is_in_transaction():

@@ -20,10 +20,10 @@ _MOST_LINES = 400
 _ROOMS = {
     "values": {"money", "ids", "rates", "periods", "calendars", "policies"},
     "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "schemas"},
-    "messaging": {"outbox", "relay", "inbox", "applying", "kafka", "pipeline", "ddl"},
+    "messaging": {"outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl"},
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
     "web": {"problems", "auth", "issuer", "health", "serving", "approvals"},
-    "runtime": {"settings", "clock", "leases", "timers", "jobs", "offload", "telemetry"},
+    "runtime": {"settings", "clock", "leases", "timers", "jobs", "offload", "telemetry", "failpoints"},
 }
 _SERVICE_ROOMS = {
     "main", "worker", "api", "consumers", "timers", "schemas", "queries", "operations", "domain", "tables",

@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.events.envelope import MalformedRecord, read_record
 from shared.events.topics import TOPICS
-from shared.messaging.applying import Arrival, Handlers, apply_all, lock_heads
+from shared.messaging.applying import Handlers, apply_all
+from shared.messaging.inbox_rows import Arrival
 from shared.messaging.kafka import Kafka
 from shared.storage.database import Database
 
@@ -95,6 +96,5 @@ async def _apply(database: Database, records: Sequence[Any], handlers: Handlers)
         with contextlib.suppress(MalformedRecord):
             arrivals.append(Arrival(read_record(topic=record.topic, headers=headers, body=body), headers, body))
     async with database.transaction() as tx:
-        heads = await lock_heads(tx, [arrival.aggregate for arrival in arrivals])
-        outcome = await apply_all(tx, arrivals, heads=heads, handlers=handlers)
+        outcome = await apply_all(tx, arrivals, handlers=handlers)
     return outcome.applied

@@ -17,6 +17,7 @@ from services.settlement.operations.disburse import Happened, save_payments, tak
 from services.settlement.operations.loan_rows import Work, lock_loans, save
 from services.settlement.operations.post_entries import bookings, post_entries
 from services.settlement.operations.rail import Order, Rail, RailAnswer
+from shared.runtime.failpoints import reached
 from shared.storage.database import Database, Transaction
 
 _BATCH = 500
@@ -68,6 +69,7 @@ async def _submit(database: Database, rail: Rail) -> None:
     if not rows:
         return
     await rail.submit([Order(*row) for row in rows])
+    reached("rail.submitted")
     async with database.transaction() as tx:
         await tx.pg.execute(
             _SUBMITTED,

@@ -11,7 +11,8 @@ from services.console.consumers import HANDLERS
 from shared.events import credit, onboarding, receivables, risk, settlement
 from shared.events.envelope import Event, Received
 from shared.events.receivables import Document, Slice
-from shared.messaging.applying import Arrival, Outcome, apply_all, lock_heads
+from shared.messaging.applying import Outcome, apply_all
+from shared.messaging.inbox_rows import Arrival
 from shared.storage.database import Database
 from shared.values.money import Amount
 
@@ -387,6 +388,5 @@ async def apply(database: Database, told: Sequence[Received], *, batch: int = 50
     for start in range(0, len(told), batch):
         arrivals = [Arrival(each, (), b"") for each in told[start : start + batch]]
         async with database.transaction() as tx:
-            heads = await lock_heads(tx, [arrival.aggregate for arrival in arrivals])
-            outcomes.append(await apply_all(tx, arrivals, heads=heads, handlers=HANDLERS))
+            outcomes.append(await apply_all(tx, arrivals, handlers=HANDLERS))
     return outcomes

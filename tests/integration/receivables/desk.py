@@ -18,7 +18,8 @@ from shared.events.envelope import Event, Received
 from shared.events.onboarding import EnterpriseRegistered, ProgrammeActivated, ProgrammeTerms
 from shared.events.receivables import Document
 from shared.events.settlement import LoanClosed, LoanDisbursed
-from shared.messaging.applying import Arrival, Handlers, Outcome, apply_all, lock_heads
+from shared.messaging.applying import Handlers, Outcome, apply_all
+from shared.messaging.inbox_rows import Arrival
 from shared.values.ids import new_id
 from shared.values.money import Amount
 from tests.support.einvoices import Firm, Sample, ubl
@@ -63,8 +64,7 @@ class Desk:
 
     async def apply(self, arrivals: Sequence[Arrival]) -> Outcome:
         async with self.bench.database.transaction() as tx:
-            heads = await lock_heads(tx, [arrival.aggregate for arrival in arrivals])
-            return await apply_all(tx, arrivals, heads=heads, handlers=self.handlers)
+            return await apply_all(tx, arrivals, handlers=self.handlers)
 
     async def prepare(self) -> None:
         """Register the firms and the anchor's programme."""
