@@ -13,7 +13,8 @@ import pytest
 from shared.runtime.telemetry import configure_logging
 from tests.support.servers import addresses
 
-pytest_plugins: list[str] = []
+# The counts of the fault tests are told at the end of the whole run, whoever ran them.
+pytest_plugins = ["tests.faults.report"]
 
 
 @pytest.fixture(scope="session", autouse=True)
