@@ -17,7 +17,7 @@ from services.credit.operations.give_quotes import give_quote
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
 from services.credit.schemas import DecisionIn, DrawIn, HeldOut, QuoteIn, ReasonIn
-from shared.runtime.telemetry import current_traceparent
+from shared.runtime.tracing import current_traceparent
 from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id

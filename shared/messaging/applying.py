@@ -15,6 +15,7 @@ import structlog
 from shared.events.envelope import Event, Received
 from shared.messaging import inbox_rows
 from shared.messaging.inbox_rows import Aggregate, Arrival, Awaited, Head, Parked
+from shared.runtime.tracing import handling, within
 from shared.storage.database import Transaction
 
 Handler = Callable[[Transaction, Sequence[Received]], Awaitable[None]]
@@ -84,7 +85,8 @@ def _next_of(wave: Sequence[Arrival], heads: Mapping[Aggregate, Head], outcome: 
         elif received.sequence > head.sequence:
             outcome.parked.append(Parked(arrival, "gap"))
         elif received.sequence == head.sequence and received.id != head.event_id:
-            _log.error("fork", topic=received.topic, sequence=received.sequence)
+            with within(received.traceparent):
+                _log.error("fork", topic=received.topic, sequence=received.sequence)
             outcome.parked.append(Parked(arrival, "fork"))
         else:
             outcome.duplicates += 1
@@ -97,8 +99,7 @@ async def _handle(
 ) -> None:
     """Handle a group in a savepoint; when that fails, its halves, down to the one event at fault."""
     try:
-        async with tx.savepoint():
-            await handler(tx, [arrival.received for arrival in group])
+        await _call(tx, handler, group)
     except Exception as error:
         if tx.pg.is_closed():
             raise
@@ -129,8 +130,7 @@ async def _handle_failing(
             found = await inbox_rows.lock_heads(tx, aggregates=[awaited])
             waits = Awaited(awaited, found[awaited].sequence)
         try:
-            async with tx.savepoint():
-                await handler(tx, [arrival.received])
+            await _call(tx, handler, [arrival])
         except Exception as again:
             if tx.pg.is_closed():
                 raise
@@ -147,8 +147,17 @@ async def _handle_failing(
         outcome.parked.append(Parked(arrival, "waits", str(error), waits))
         return
     outcome.failures += 1
-    _log.error("event parked", type=arrival.received.type, sequence=arrival.received.sequence, exc_info=error)
+    with within(arrival.received.traceparent):
+        _log.error("event parked", type=arrival.received.type, sequence=arrival.received.sequence, exc_info=error)
     outcome.parked.append(Parked(arrival, "failed", f"{type(error).__name__}: {error}"[:500]))
+
+
+async def _call(tx: Transaction, handler: Handler, group: Sequence[Arrival]) -> None:
+    """Handle a group in a savepoint; what the handler says belongs to the traces of its events."""
+    received = [arrival.received for arrival in group]
+    with handling(f"process {received[0].type}", [(each.subject, each.traceparent) for each in received]):
+        async with tx.savepoint():
+            await handler(tx, received)
 
 
 def _advance(group: Sequence[Arrival], heads: dict[Aggregate, Head], outcome: Outcome) -> None:

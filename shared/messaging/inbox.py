@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from shared.messaging.inbox_rows import Arrival, Parked
 from shared.messaging.kafka import Kafka
 from shared.runtime.failpoints import reached
 from shared.runtime.jobs import Unrecoverable
+from shared.runtime.metrics import InboxMetrics
+from shared.runtime.tracing import Attributes, together
 from shared.storage.database import Database, Transaction
 
 _BATCH = 1000
@@ -58,7 +61,9 @@ class Inbox:
         self._positions: dict[TopicPartition, int] = {}
         self._failures: deque[float] = deque()
         self._kafka = kafka
+        self._service = service
         self._group = f"scf.{service}"
+        self._metrics = InboxMetrics(service=service, group=self._group)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until stopped; what fails here ends this run, and the supervisor begins another."""
@@ -88,6 +93,7 @@ class Inbox:
             message = "the topic no longer has our offset; look, then rebuild from the publisher's outbox"
             raise OffsetGone(message) from error
         finally:
+            self._metrics.show_lag({})
             await consumer.stop()
 
     async def _fetch(self) -> Mapping[TopicPartition, Sequence[Any]]:
@@ -111,6 +117,7 @@ class Inbox:
     async def _take(self, records: Mapping[TopicPartition, Sequence[Any]]) -> bool:
         """Apply a batch of records in one transaction; return whether any head moved."""
         reached("inbox.fetched")
+        began = time.perf_counter()
         async with self._database.transaction() as tx:
             await tx.pg.execute(_PLAN_EACH_BATCH)
             current = await inbox_rows.lock_offsets(tx, partitions=records)
@@ -124,6 +131,8 @@ class Inbox:
                 await inbox_rows.count(tx, partition=first, applied=outcome.applied, duplicates=outcome.duplicates)
             reached("inbox.applied")
         reached("inbox.committed")
+        self._metrics.took_s(time.perf_counter() - began)
+        self._show_batch(mine)
         self._positions |= following
         await self.seek([partition for partition in records if partition not in mine])
         self._count(outcome)
@@ -131,10 +140,16 @@ class Inbox:
 
     async def _apply(self, tx: Transaction, records: Sequence[Any]) -> Outcome:
         arrivals, malformed = _read(records)
-        outcome = await apply_all(tx, arrivals, handlers=self._handlers) if arrivals else Outcome()
+        outcome = await self._apply_all(tx, arrivals, "consume") if arrivals else Outcome()
         await inbox_rows.park(tx, parked=malformed)
         outcome.parked += malformed
         return outcome
+
+    async def _apply_all(self, tx: Transaction, arrivals: Sequence[Arrival], name: str) -> Outcome:
+        traceparents = [arrival.received.traceparent for arrival in arrivals]
+        facts: Attributes = {"messaging.system": "kafka", "messaging.batch.message_count": len(arrivals)}
+        with together(name, traceparents, service=self._service, kind="consumer", attributes=facts):
+            return await apply_all(tx, arrivals, handlers=self._handlers)
 
     async def _drain(self) -> None:
         """Apply parked events whose turn has come, as long as that moves anything."""
@@ -154,7 +169,7 @@ class Inbox:
         """Apply a page of parked events; whoever drained them meanwhile has moved their heads, and they are copies."""
         async with self._database.transaction() as tx:
             await tx.pg.execute(_PLAN_EACH_BATCH)
-            outcome = await apply_all(tx, arrivals, handlers=self._handlers)
+            outcome = await self._apply_all(tx, arrivals, "drain")
             await inbox_rows.forget(tx, parked_ids=outcome.done)
             reached("drain.applied")
         self._count(outcome)
@@ -163,6 +178,9 @@ class Inbox:
     def _count(self, outcome: Outcome) -> None:
         self.consumed += outcome.applied
         self.duplicates += outcome.duplicates
+        self._metrics.count(applied=outcome.applied, duplicates=outcome.duplicates, failures=outcome.failures)
+        for each in outcome.parked:
+            self._metrics.parked(each.reason)
         now = asyncio.get_running_loop().time()
         self._failures.extend([now] * outcome.failures)
         while self._failures and self._failures[0] < now - _WITHIN_S:
@@ -171,9 +189,19 @@ class Inbox:
             message = f"{len(self._failures)} events could not be handled within a minute"
             raise TooManyFailures(message)
 
+    def _show_batch(self, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        records = [record for batch in batches.values() for record in batch]
+        if records:
+            self._metrics.batch(len(records))
+            self._metrics.age_s(max(0.0, time.time() - min(batch[0].timestamp for batch in batches.values()) / 1000))
+
     async def _show_lag(self) -> None:
         mine = self._consumer.assignment()
         offsets = {partition: at for partition, at in self._positions.items() if partition in mine}
+        ends = {partition: self._consumer.highwater(partition) for partition in offsets}
+        self._metrics.show_lag(
+            {tuple(partition): max(0, end - offsets[partition]) for partition, end in ends.items() if end is not None}
+        )
         if offsets:
             # Only for whoever looks at the lag in Kafka's tools; ours are in the database.
             with contextlib.suppress(KafkaError):

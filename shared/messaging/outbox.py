@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 from shared.events.envelope import Event
 from shared.events.topics import shard_of
-from shared.runtime.telemetry import current_traceparent
+from shared.runtime.tracing import traceparent_of
 from shared.storage.database import Transaction
 from shared.values.ids import new_id
 
-# One statement: lock the heads sorted, then number the rows, then insert them in order with their pending marks.
+# One statement: lock the heads sorted, then number the rows, then insert them in order with their pending marks. What
+# is said outside any trace (a timer's word) continues that of what was said of the aggregate last.
 APPEND = """
 WITH given AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-        WITH ORDINALITY AS g(id, topic, subject, type, body, shard, nth)),
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $8::text[]) WITH ORDINALITY AS g(id, topic, subject, type, body, shard, traceparent, nth)),
 counted AS (SELECT topic, subject, count(*) AS many FROM given GROUP BY topic, subject),
 heads AS (
     INSERT INTO outbox_head AS h (topic, subject, sequence)
@@ -27,12 +28,15 @@ heads AS (
     ON CONFLICT (topic, subject) DO UPDATE SET sequence = h.sequence + excluded.sequence
     RETURNING topic, subject, sequence),
 numbered AS (
-    SELECT given.*, heads.sequence - counted.many
+    SELECT given.*, heads.sequence - counted.many AS before, heads.sequence - counted.many
         + row_number() OVER (PARTITION BY given.topic, given.subject ORDER BY given.nth) AS sequence
     FROM given JOIN heads USING (topic, subject) JOIN counted USING (topic, subject)),
 kept AS (
     INSERT INTO outbox (id, topic, subject, sequence, type, source, traceparent, body)
-    SELECT id, topic, subject, sequence, type, $7, $8, body FROM numbered ORDER BY nth
+    SELECT id, topic, subject, sequence, type, $7, coalesce(traceparent, (
+        SELECT o.traceparent FROM outbox o
+        WHERE (o.topic, o.subject, o.sequence) = (n.topic, n.subject, n.before))), body
+    FROM numbered n ORDER BY nth
     RETURNING id, position)
 INSERT INTO outbox_pending (shard, position) SELECT given.shard, kept.position FROM kept JOIN given USING (id)
 """
@@ -40,10 +44,10 @@ INSERT INTO outbox_pending (shard, position) SELECT given.shard, kept.position F
 _wakers: dict[str, set[asyncio.Event]] = {}
 
 
-async def append(tx: Transaction, events: Sequence[Event], *, source: str, traceparent: str | None = None) -> list[str]:
+async def append(tx: Transaction, events: Sequence[Event], *, source: str) -> list[str]:
     """Append events to the outbox of the open transaction, in their order; return their ids.
 
-    They carry the trace of the current task unless another is given.
+    Each carries the trace of the event that it comes from, else that of the current task.
     """
     if not events:
         return []
@@ -58,7 +62,7 @@ async def append(tx: Transaction, events: Sequence[Event], *, source: str, trace
         [event.model_dump_json() for event in events],
         [shard_of(topic=event.topic, subject=subject) for event, subject in zip(events, subjects, strict=True)],
         source,
-        traceparent or current_traceparent(),
+        [traceparent_of(subject) for subject in subjects],
     )
     wake_after_commit(tx)
     return ids

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,6 +27,8 @@ from shared.messaging.outbox import forget_waker, waker_of
 from shared.runtime.failpoints import reached
 from shared.runtime.jobs import Unrecoverable
 from shared.runtime.leases import release_leases
+from shared.runtime.metrics import RelayMetrics
+from shared.runtime.tracing import is_recording, record_published
 from shared.storage.database import Database
 from shared.values.ids import new_id
 
@@ -62,6 +65,8 @@ class Relay:
         self.published = 0
         self._database = database
         self._kafka = kafka
+        self._service = service
+        self._metrics = RelayMetrics(service=service)
         self._group = f"relay/{service}"
         self._names = [f"{topic}-{n}" for topic in topics_of(service) for n in range(TOPICS[topic])]
         self._shards: dict[str, _Shard] = {}
@@ -77,6 +82,7 @@ class Relay:
         finally:
             forget_waker(self._database.url, waker)
             self._shards.clear()
+            self._metrics.holds_shards(0)
             # Without a database there is nothing to release: the leases expire.
             with contextlib.suppress(asyncpg.PostgresError, SQLAlchemyError, OSError, asyncpg.InterfaceError):
                 async with self._database.transaction() as tx:
@@ -123,6 +129,8 @@ class Relay:
             known = {name: shard for name, shard in self._shards.items() if held.get(name) == shard.epoch}
             acks = await relay_rows.last_acks(tx, shards=[name for name in held if name not in known])
         await self._read_back(acks)
+        self._metrics.leases_lost(len(self._shards) - len(known))
+        self._metrics.holds_shards(len(held))
         self._shards = {name: known.get(name) or _Shard(epoch) for name, epoch in held.items()}
 
     async def _read_back(self, acks: Sequence[Any]) -> None:
@@ -136,6 +144,7 @@ class Relay:
         await consumer.start()
         try:
             await _compare(consumer, {_partition(ack["shard"]): ack for ack in acks})
+            self._metrics.read_backs(len(acks))
         finally:
             await consumer.stop()
 
@@ -149,19 +158,45 @@ class Relay:
         if not rows:
             return 0
         reached("relay.read")
+        began_ns = time.time_ns()
         acks = [await self._send(producer, row) for row in rows]
         reached("relay.sent")
+        self._metrics.batch(len(rows))
+        self._metrics.sent(len(rows))
         done = await asyncio.gather(*acks)
         reached("relay.acked")
+        self._metrics.acked(len(rows))
+        if is_recording():
+            self._record(rows, began_ns)
         last = {row["shard"]: (ack.offset, row["id"]) for row, ack in zip(rows, done, strict=True)}
         epochs = {name: shard.epoch for name, shard in self._shards.items()}
         async with self._database.transaction() as tx:
-            await relay_rows.mark(tx, owner=self.owner, epochs=epochs, rows=rows, cluster=self._cluster, last=last)
+            marked = await relay_rows.mark(
+                tx, owner=self.owner, epochs=epochs, rows=rows, cluster=self._cluster, last=last
+            )
         reached("relay.marked")
+        self._metrics.unmarked(len(rows) - marked)
         for row in rows:
             self._shards[row["shard"]].reached = max(self._shards[row["shard"]].reached, row["position"])
         self.published += len(rows)
         return len(rows)
+
+    def _record(self, rows: Sequence[Any], began_ns: int) -> None:
+        ended_ns = time.time_ns()
+        for row in rows:
+            record_published(
+                f"publish {row['type']}",
+                row["traceparent"],
+                service=self._service,
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.destination.name": row["topic"],
+                    "messaging.message.id": row["id"],
+                    "messaging.batch.message_count": len(rows),
+                },
+                began_ns=began_ns,
+                ended_ns=ended_ns,
+            )
 
     async def _send(self, producer: AIOKafkaProducer, row: Any) -> asyncio.Future[Any]:
         sent = Sent(

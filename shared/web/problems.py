@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from shared.runtime.telemetry import trace_id
+from shared.runtime.tracing import trace_id
 from shared.storage.approvals import AlreadyDecided, OwnProposal, UnknownApproval
 from shared.storage.group_commit import QueueFull
 from shared.storage.idempotency import IdempotencyConflict, MissingIdempotencyKey
@@ -115,10 +115,10 @@ def error_response(error: Exception, *, statuses: ErrorStatuses) -> Response:
             code = str(getattr(error, "code", "refused"))
             return problem_response(status=status, code=code, detail=str(error), facts=facts)
     if isinstance(error, _AWAY) and not isinstance(error, _STATEMENT_ERRORS):
-        _log.error("the database is away", error=type(error).__name__, trace=trace_id())
+        _log.error("the database is away", error=type(error).__name__)
         detail = "The database does not answer just now; nothing was done, or ask again with the same idempotency key."
         return problem_response(status=503, code="unavailable", detail=detail)
-    _log.error("request failed", exc_info=error, trace=trace_id())
+    _log.error("request failed", exc_info=error)
     return problem_response(status=500, code="internal_error", detail="Something failed here; it is logged.")
 
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
-from shared.runtime.telemetry import enter_trace
+from shared.runtime.tracing import enter_trace
 from shared.storage.database import Database
 from shared.web.auth import ForeignParty, Verifier
 from shared.web.health import database_answers, health_router

@@ -20,11 +20,16 @@ _MOST_LINES = 400
 _ROOMS = {
     "values": {"money", "ids", "rates", "periods", "calendars", "policies"},
     "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "schemas"},
-    "messaging": {"outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl"},
+    "messaging": {
+        "outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl", "backlog",
+    },
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
     "web": {"problems", "auth", "issuer", "health", "serving", "approvals"},
-    "runtime": {"settings", "clock", "leases", "timers", "jobs", "offload", "telemetry", "failpoints"},
-}
+    "runtime": {
+        "settings", "clock", "leases", "timers", "jobs", "offload", "telemetry", "tracing", "spans", "metrics",
+        "failpoints",
+    },
+}  # fmt: skip
 _SERVICE_ROOMS = {
     "main", "worker", "api", "consumers", "timers", "schemas", "queries", "operations", "domain", "tables",
     "migrations", "templates", "assets", "locales",
