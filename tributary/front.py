@@ -1,4 +1,4 @@
-"""What the origin serves beside the services: the way to the pages, and the API's docs as plain HTML."""
+"""What the origin serves beside the services: the way to the pages, the API's docs as plain HTML, the metrics."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from shared.web.metrics import metrics
 from shared.web.problems import problem_response
 from shared.web.serving import Edge, ServiceApp
 
@@ -32,8 +33,12 @@ def front(apps: Mapping[str, ServiceApp]) -> Edge:
         detail = f"Nothing is at {request.url.path[:200]}; the API is described at /docs."
         return problem_response(status=404, code="not_found", detail=detail)
 
-    routes = [Route("/", home, methods=["GET"]), Route("/docs", docs, methods=["GET"])]
-    return Edge(Starlette(routes=routes, exception_handlers={404: unknown}))
+    routes = [
+        Route("/", home, methods=["GET"]),
+        Route("/docs", docs, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+    ]
+    return Edge(Starlette(routes=routes, exception_handlers={404: unknown}), service="front")
 
 
 def docs_page(apps: Mapping[str, ServiceApp]) -> str:

@@ -56,7 +56,7 @@ def _health_app(settings: Settings, *, service: str) -> ServiceApp:
         health_router(service, {"database": database_answers(database)}, kafka=Kafka.of(settings)),
         prefix=f"/{service}/v1",
     )
-    return ServiceApp(service, app, Edge(app), [database.close])
+    return ServiceApp(service, app, Edge(app, service=service), [database.close])
 
 
 def _say(sentence: str) -> None:

@@ -7,6 +7,7 @@ removes only a command that is not gathered yet.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from typing import ClassVar, Generic, TypeVar
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
+
+from shared.runtime.metrics import CommandMetrics
+from shared.runtime.tracing import Attributes, current_traceparent, together
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,6 +50,8 @@ class QueueFull(Exception):
 class _Waiting(Generic[T, R]):
     item: T
     future: asyncio.Future[R]
+    traceparent: str | None
+    since: float
 
 
 class GroupCommit(Generic[T, R]):
@@ -55,10 +61,15 @@ class GroupCommit(Generic[T, R]):
         self,
         handler: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
         *,
+        service: str = "",
+        command: str = "",
         max_batch: int = 256,
         max_queue: int = 4096,
     ) -> None:
         """Use a handler that commits a batch and answers each item, in order, with its result or its error."""
+        self._service = service
+        self._command = command
+        self._metrics = CommandMetrics(service=service, command=command)
         self._handler = handler
         self._max_batch = max_batch
         self._max_queue = max_queue
@@ -70,7 +81,9 @@ class GroupCommit(Generic[T, R]):
         queue = self._queues.setdefault(root, deque())
         if len(queue) >= self._max_queue:
             raise QueueFull
-        waiting: _Waiting[T, R] = _Waiting(item, asyncio.get_running_loop().create_future())
+        waiting: _Waiting[T, R] = _Waiting(
+            item, asyncio.get_running_loop().create_future(), current_traceparent(), time.perf_counter()
+        )
         queue.append(waiting)
         if root not in self._tasks:
             self._tasks[root] = asyncio.create_task(self._drain(root, queue))
@@ -86,11 +99,22 @@ class GroupCommit(Generic[T, R]):
                 taken = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
                 batch = [waiting for waiting in taken if not waiting.future.done()]
                 if batch:
-                    await self._run(batch)
+                    await self._run_together(batch)
         finally:
             del self._tasks[root]
             if not queue:
                 self._queues.pop(root, None)
+
+    async def _run_together(self, batch: list[_Waiting[T, R]]) -> None:
+        """Run a batch for the traces of all its commands, and show how long each had to wait."""
+        self._metrics.batch(len(batch))
+        traceparents = [waiting.traceparent for waiting in batch]
+        facts: Attributes = {"tributary.batch.commands": len(batch)}
+        with together(self._command, traceparents, service=self._service, kind="internal", attributes=facts):
+            await self._run(batch)
+        now = time.perf_counter()
+        for waiting in batch:
+            self._metrics.took_s(now - waiting.since)
 
     async def _run(self, batch: list[_Waiting[T, R]], *, again: bool = True) -> None:
         try:

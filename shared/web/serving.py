@@ -8,6 +8,7 @@ import errno
 import gc
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -21,14 +22,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
-from shared.runtime.tracing import enter_trace
+from shared.runtime.tracing import Span, enter_request, enter_trace, is_recording
 from shared.storage.database import Database
 from shared.web.auth import ForeignParty, Verifier
 from shared.web.health import database_answers, health_router
 from shared.web.issuer import Issuer
+from shared.web.metrics import RouteMetrics
 from shared.web.problems import ErrorStatuses, install_problems, problem_body
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+_FAILED = 500
 _log = structlog.get_logger()
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -94,7 +97,7 @@ def service_app(
     checks = {"database": database_answers(database)}
     app.include_router(health_router(name, checks, kafka=Kafka.of(settings)), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
-    return ServiceApp(name, app, Edge(app), [*closing, database.close])
+    return ServiceApp(name, app, Edge(app, service=name), [*closing, database.close])
 
 
 def _database(request: Request) -> Database:
@@ -107,21 +110,26 @@ Db = Annotated[Database, Depends(_database)]
 
 
 class Edge:
-    """What every request passes: its trace, the body's size limit, the security headers."""
+    """What every request passes: its trace, its metrics, the body's size limit, the security headers."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an app."""
+    def __init__(self, app: ASGIApp, *, service: str) -> None:
+        """Wrap a service's app."""
         self._app = app
+        self._service = service
+        self._routes = RouteMetrics(app, service=service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = time.perf_counter()
         headers = dict(scope["headers"])
-        traceparent = enter_trace(headers.get(b"traceparent", b"").decode("latin-1")).encode()
+        incoming = headers.get(b"traceparent", b"").decode("latin-1")
+        span = self._span(incoming, scope) if is_recording() else None
+        traceparent = (span.traceparent if span else enter_trace(incoming)).encode()
 
-        started = False
+        started = 0
         body = _Bounded(receive)
 
         async def sending(message: Message) -> None:
@@ -129,16 +137,17 @@ class Edge:
             if body.is_too_large and not started:
                 return  # the app believes that its client left
             if message["type"] == "http.response.start":
-                started = True
+                started = message["status"]
+                self._routes.answered(scope, status=started, seconds=time.perf_counter() - began)
                 message["headers"] = [*message["headers"], *_SECURITY, (b"traceparent", traceparent)]
             await send(message)
 
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            await _refuse(sending, **_TOO_LARGE)
-            return
         try:
-            await self._app(scope, body.receive if b"transfer-encoding" in headers else receive, sending)
+            if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+                await _refuse(sending, **_TOO_LARGE)
+            else:
+                await self._app(scope, body.receive if b"transfer-encoding" in headers else receive, sending)
         except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
             # Starlette raises again what it has answered and logged: a second traceback, from the server, tells
             # nothing more and may tell too much.
@@ -148,6 +157,12 @@ class Edge:
         if body.is_too_large and not started:
             body.is_too_large = False
             await _refuse(sending, **_TOO_LARGE)
+        if span is not None:
+            span.end(attributes=self._routes.facts(scope, status=started), failed=started >= _FAILED)
+
+    def _span(self, incoming: str, scope: Scope) -> Span:
+        facts = {"http.request.method": scope["method"], "url.path": scope["path"]}
+        return enter_request(incoming, service=self._service, attributes=facts)
 
 
 class _Bounded:

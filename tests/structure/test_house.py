@@ -24,7 +24,7 @@ _ROOMS = {
         "outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl", "backlog",
     },
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
-    "web": {"problems", "auth", "issuer", "health", "serving", "approvals"},
+    "web": {"problems", "auth", "issuer", "health", "serving", "approvals", "metrics"},
     "runtime": {
         "settings", "clock", "leases", "timers", "jobs", "offload", "telemetry", "tracing", "spans", "metrics",
         "failpoints",

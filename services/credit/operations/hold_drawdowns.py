@@ -97,7 +97,7 @@ class HoldDrawdowns:
         """Prepare; nothing is read yet."""
         self._database = database
         self._hold_seconds = hold_seconds
-        self._group: GroupCommit[Draw, str] = GroupCommit(self._commit)
+        self._group: GroupCommit[Draw, str] = GroupCommit(self._commit, service="credit", command="hold_drawdowns")
         self._programme_of: dict[str, str] = {}
         self._lines: dict[str, dict[str, _Line]] = {}
         self._versions: dict[str, int] = {}
