@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLAIN = {"no_args_is_help": True, "add_completion": False, "pretty_exceptions_enable": False}
 app = typer.Typer(name="tributary", help="Supply-chain finance for banks, self-hosted.", **_PLAIN)  # type: ignore[arg-type] # one dictionary for three apps
 events_app = typer.Typer(help="Watch, look at and send again what the services published.", **_PLAIN)  # type: ignore[arg-type] # see above
-kafka_app = typer.Typer(help="The embedded broker alone.", **_PLAIN)  # type: ignore[arg-type] # see above
+kafka_app = typer.Typer(help="The embedded broker alone; what a bank's own must allow.", **_PLAIN)  # type: ignore[arg-type] # see above
 app.add_typer(events_app, name="events")
 app.add_typer(kafka_app, name="kafka")
 
@@ -88,7 +88,9 @@ def verify(*, json_output: _Json = False) -> None:
 
 @app.command()
 def bench(
-    figure: Annotated[str, typer.Argument(help="Which figure: holds or events.")], *, json_output: _Json = False
+    figure: Annotated[str, typer.Argument(help="Which figure: holds, events or journey.")],
+    *,
+    json_output: _Json = False,
 ) -> None:
     """Measure a figure beside its baseline."""
     raise typer.Exit(_part("bench", "run")(figure=figure, json_output=json_output))
@@ -170,7 +172,7 @@ def events_republish(
 
 @kafka_app.callback()
 def kafka() -> None:
-    """Run the broker without the platform."""
+    """Run the broker without the platform, or print what another one must allow."""
 
 
 @kafka_app.command("up")
@@ -182,6 +184,25 @@ def kafka_up(*, nodes: Annotated[int, typer.Option(help="1 or 3.")] = 1) -> None
     if nodes not in {1, 3}:
         _wrong_use("A cluster has 1 or 3 nodes.")
     raise typer.Exit(run_until_signal(run(_settings(), nodes=nodes)))
+
+
+@kafka_app.command("grants")
+def kafka_grants(
+    identities: Annotated[list[str] | None, typer.Argument(help="Only these; all of them otherwise.")] = None,
+    *,
+    json_output: _Json = False,
+) -> None:
+    """Print what each service, `migrate` and an operator must be allowed on the bank's own broker."""
+    from tributary.grants import IDENTITIES, commands, document
+
+    chosen = identities or list(IDENTITIES)
+    for each in chosen:
+        if each not in IDENTITIES:
+            _wrong_use(f"{each} is none of the identities: {', '.join(IDENTITIES)}.")
+    if json_output:
+        write_json(document(chosen))
+    else:
+        sys.stdout.write("".join(f"{line}\n" for each in chosen for line in commands(each)))
 
 
 def _run_one(kind: str, service: str) -> NoReturn:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,12 +19,13 @@ from services.onboarding.operations.identities import ensure_administrator
 from shared.messaging.kafka import Kafka, ensure_topics
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, ensure_database, migrate
+from shared.web.issuer import Issuer
 from shared.web.serving import ServiceApp, listen
 from tributary.addresses import Addresses, remove_addresses, write_addresses
 from tributary.embedded.servers import EmbeddedServers
 from tributary.front import front
 from tributary.gateway import Gateway
-from tributary.processes import processes_of, running
+from tributary.processes import Process, processes_of, running
 from tributary.running import serving, working
 from tributary.services import SERVICES, builds, works
 
@@ -39,7 +40,12 @@ class Platform:
     origin: str
     settings: Settings
     servers: EmbeddedServers
-    processes: int = 1
+    others: Sequence[Process] = ()
+
+    @property
+    def processes(self) -> int:
+        """Return in how many operating-system processes the services run."""
+        return len(self.others) or 1
 
     async def watch(self) -> None:
         """Return never: start an embedded server again that ended by itself, as an operator's supervisor would."""
@@ -89,7 +95,7 @@ async def _in_this_process(platform: Platform, listener: socket.socket) -> Async
 async def _in_processes(platform: Platform, listener: socket.socket) -> AsyncIterator[None]:
     """Run a process for each API and each worker; this one keeps them running and forwards to them."""
     made = processes_of(platform.settings)
-    platform.processes = len(made)
+    platform.others = made
     # Never served from here: only their descriptions are shown.
     apps = {name: build(platform.settings) for name, build in builds().items()}
     gateway = Gateway({each.service: each.port for each in made if each.kind == "serve"})
@@ -102,7 +108,8 @@ async def _in_processes(platform: Platform, listener: socket.socket) -> AsyncIte
 
 
 async def prepare(settings: Settings, *, services: Iterable[str]) -> None:
-    """Create what is missing: databases, their newest tables, topics."""
+    """Create what is missing: the key that signs tokens, databases, their newest tables, topics."""
+    Issuer(home=settings.home, issuer=settings.issuer, audience=settings.audience)
     for service in services:
         url = await ensure_database(server_url=settings.server_url, service=service)
         await migrate(url=url, package=f"services.{service}")

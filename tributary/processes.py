@@ -50,6 +50,7 @@ class Process:
     port: int
     log: Path
     env: Mapping[str, str] = field(repr=False)
+    module: str = "tributary"
     running: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +60,7 @@ class Process:
 
     def start(self) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "tributary", self.kind, self.service]
+        command = [sys.executable, "-m", self.module, self.kind, self.service]
         self.running = spawn(command, log=self.log, env={**self.env, "TRIBUTARY_PORT": str(self.port)})
 
     def ended(self) -> bool:

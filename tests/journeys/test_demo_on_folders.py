@@ -13,7 +13,6 @@ from tests.support.story import run
 from tributary.demo.folder import folder_plan
 from tributary.demo.plan import Firm
 from tributary.demo.report import Result
-from tributary.demo.sample import sample_plan
 from tributary.demo.samples import Invoice, cii_invoice, ubl_credit_note, ubl_invoice
 
 TODAY = datetime.now(UTC).date()
@@ -119,14 +118,3 @@ def _as_listed(result: Result, listed: Mapping[str, Mapping[str, str]]) -> None:
         if taken.outcome == "accepted":
             taken_keys.append((row["seller"].strip().casefold(), row["doc_id"].strip(), row["issue_date"][:4]))
     assert len(taken_keys) == len(set(taken_keys))
-
-
-def test_the_story_runs_with_each_service_in_a_process_of_its_own(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if not request.config.getoption("--run-long"):
-        pytest.skip("one of the long runs: --run-long")
-    result = run(sample_plan(today=TODAY), tmp_path, processes=True)
-    assert result.failures == []
-    assert result.processes == 6
-    assert (result.events["parked"], len(result.steps)) == (0, 26)

@@ -14,7 +14,11 @@ import uvloop
 from shared.runtime.telemetry import configure_logging
 
 # figure → its module, which has `async measure(home) -> dict`.
-FIGURES = {"holds": "tributary.bench.holds", "events": "tributary.bench.events"}
+FIGURES = {
+    "holds": "tributary.bench.holds",
+    "events": "tributary.bench.events",
+    "journey": "tributary.bench.journey",
+}
 
 
 def run(*, figure: str, json_output: bool) -> int:

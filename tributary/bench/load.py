@@ -31,8 +31,15 @@ class Load:
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-async def drive(*, host: str, port: int, clients: int, seconds: float, next_request: Callable[[], bytes]) -> Load:
-    """Send requests over `clients` connections for some seconds; return what they measured."""
+_LOOK_AGAIN_S = 0.002
+NextRequest = Callable[[], bytes | None]
+
+
+async def drive(*, host: str, port: int, clients: int, seconds: float, next_request: NextRequest) -> Load:
+    """Send requests over `clients` connections for some seconds; return what they measured.
+
+    `next_request` may answer None: not now, ask again in a moment.
+    """
     loop = asyncio.get_running_loop()
     load = Load()
     started = time.perf_counter()
@@ -50,7 +57,7 @@ async def drive(*, host: str, port: int, clients: int, seconds: float, next_requ
 
 
 class _Client(asyncio.Protocol):
-    def __init__(self, load: Load, next_request: Callable[[], bytes]) -> None:
+    def __init__(self, load: Load, next_request: NextRequest) -> None:
         self.last = False
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._load = load
@@ -59,8 +66,14 @@ class _Client(asyncio.Protocol):
         self._sent_at = 0.0
 
     def begin(self) -> None:
-        self._sent_at = time.perf_counter()
-        self._transport.write(self._next_request())
+        request = None if self.last else self._next_request()
+        if request is not None:
+            self._sent_at = time.perf_counter()
+            self._transport.write(request)
+        elif self.last:
+            self._transport.close()
+        else:
+            asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self.begin)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -71,10 +84,7 @@ class _Client(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._load.statuses[self._parser.get_status_code()] += 1
         self._load.latencies_s.append(time.perf_counter() - self._sent_at)
-        if self.last:
-            self._transport.close()
-        else:
-            self.begin()
+        self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.ended.done():

@@ -63,7 +63,7 @@ class EmbeddedPostgres:
         self.log = folder / "postgres.log"
         self.durable = durable
         self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -80,7 +80,7 @@ class EmbeddedPostgres:
         give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
         while True:
             self.port = kept or free_ports(1)[0]
-            self._process = spawn(self._command(), log=self.log, env=_ENV, drop_root=True)
+            self.process = spawn(self._command(), log=self.log, env=_ENV, drop_root=True)
             if await self._ready():
                 return
             if time.monotonic() > give_up_at or not self._said(*_PASSING):
@@ -89,23 +89,23 @@ class EmbeddedPostgres:
 
     def alive(self) -> bool:
         """Return whether the process runs."""
-        return self._process is not None and self._process.poll() is None
+        return self.process is not None and self.process.poll() is None
 
     def stop(self) -> None:
         """Stop the server fast but cleanly; when its last checkpoint takes too long, the next start recovers."""
-        if self._process is None:
+        if self.process is None:
             return
         if self.alive():
-            self._process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_CLEAN_STOP_S)
+                self.process.wait(_CLEAN_STOP_S)
         # Never the postmaster alone by SIGKILL: its children would hold the shared memory.
-        stop(self._process, sign=signal.SIGQUIT, timeout_s=1)
+        stop(self.process, sign=signal.SIGQUIT, timeout_s=1)
 
     def kill(self) -> None:
         """Kill the server as a crash would."""
-        if self._process is not None:
-            stop(self._process, sign=signal.SIGQUIT, timeout_s=4)
+        if self.process is not None:
+            stop(self.process, sign=signal.SIGQUIT, timeout_s=4)
 
     def _prepare(self) -> None:
         self._bin = _binaries()
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
         return [self._bin / "postgres", "-D", self.data, "-p", str(self.port), *pairs]
 
     async def _ready(self) -> bool:
-        process = self._process
+        process = self.process
         while process is not None and process.poll() is None:
             with contextlib.suppress(OSError):
                 lines = self._pid_file()
