@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -167,6 +168,34 @@ def events_republish(
     sys.stderr.write(
         f"{done.rows} events of {', '.join(done.topics)} will be sent again; "
         f"these read them from the start: {', '.join(done.rewound) or 'none'}. Restart whatever is unready.\n"
+    )
+
+
+@events_app.command("adopt")
+def events_adopt(service: str, *, yes: _Yes = False, json_output: _Json = False) -> None:
+    """Take back into a restored outbox what its topics still hold; before the service's API and worker start."""
+    from tributary.addresses import connected
+    from tributary.adopt import SequenceTaken, adopt
+    from tributary.services import SERVICES
+
+    if service not in SERVICES:
+        _wrong_use(f"{service} is none of the services: {', '.join(SERVICES)}.")
+    settings = connected(_settings())
+    if not yes and not typer.confirm(f"Take back what {service} published and its database lost?", err=True):
+        raise typer.Exit(1)
+    try:
+        adopted = asyncio.run(adopt(settings, service=service))
+    except SequenceTaken as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(1) from error
+    if json_output:
+        write_json([asdict(each) for each in adopted])
+    else:
+        for each in adopted:
+            sys.stdout.write(f"{each.type:<38} {each.subject} #{each.sequence}  {each.id}\n")
+    sys.stderr.write(
+        f"{len(adopted)} events taken back. The tables of {service} do not know what they say: "
+        "enter it again, with `tributary events show` and `tributary verify` beside you.\n"
     )
 
 

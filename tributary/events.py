@@ -117,17 +117,33 @@ async def republish(settings: Settings, *, service: str, topics: Sequence[str]) 
 
 
 async def _rewind(settings: Settings, topics: Sequence[str]) -> list[str]:
-    """Send every consumer of the topics back to their start: where it was meant the records that are gone."""
+    """Send every consumer of the topics back to where they start now; what a truncated one lost comes again behind."""
+    starts = await _starts(Kafka.of(settings), topics)
     rewound = []
     for service in SERVICES:
         async with _database(settings, service) as database, database.transaction() as tx:
             moved = await tx.pg.fetch(
-                "UPDATE inbox_offset SET next_offset = 0 WHERE topic = ANY($1) AND next_offset > 0 RETURNING 1",
-                list(topics),
+                """UPDATE inbox_offset o SET next_offset = s.start
+                FROM unnest($1::text[], $2::int[], $3::bigint[]) AS s(topic, partition, start)
+                WHERE (o.topic, o.partition) = (s.topic, s.partition) AND o.next_offset <> s.start RETURNING 1""",
+                [each.topic for each in starts],
+                [each.partition for each in starts],
+                list(starts.values()),
             )
         if moved:
             rewound.append(service)
     return rewound
+
+
+async def _starts(kafka: Kafka, topics: Sequence[str]) -> dict[TopicPartition, int]:
+    consumer = AIOKafkaConsumer(**kafka.options())
+    await consumer.start()
+    try:
+        wanted = [TopicPartition(topic, n) for topic in topics for n in range(TOPICS[topic])]
+        starts: dict[TopicPartition, int] = await consumer.beginning_offsets(wanted)
+    finally:
+        await consumer.stop()
+    return starts
 
 
 @asynccontextmanager

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka import AIOKafkaProducer
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.events.envelope import Sent
@@ -24,8 +23,8 @@ from shared.events.topics import TOPICS, topics_of
 from shared.messaging import relay_rows
 from shared.messaging.kafka import Kafka, cluster_id
 from shared.messaging.outbox import forget_waker, waker_of
+from shared.messaging.read_back import partition_of_shard, read_back
 from shared.runtime.failpoints import reached
-from shared.runtime.jobs import Unrecoverable
 from shared.runtime.leases import release_leases
 from shared.runtime.metrics import RelayMetrics
 from shared.runtime.tracing import is_recording, record_published
@@ -34,24 +33,24 @@ from shared.values.ids import new_id
 
 _RENEW_S, _FROM_ZERO_S = 1.0, 10.0
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 0.005, 0.05
-_READ_BACK_S = 15.0
 _log = structlog.get_logger()
 
 
-class TopicLost(Unrecoverable):
-    """The last acked record is not where it was: the topic was lost, or the database restored from a backup."""
+class AckOutOfPlace(RuntimeError):
+    """Kafka acknowledged a record where an earlier one was: what is there must be read back before more is sent."""
 
-    code: ClassVar[str] = "topic_lost"
+    code: ClassVar[str] = "ack_out_of_place"
 
     def __init__(self, *, shard: str) -> None:
-        """Keep the shard, and say what an operator does."""
+        """Keep the shard."""
         self.shard = shard
-        super().__init__(f"{shard}: the last acked record is gone; look, then run `tributary events republish`.")
+        super().__init__(f"{shard}: a record was acknowledged at an offset that was taken before.")
 
 
 @dataclass(slots=True)
 class _Shard:
     epoch: int
+    acked: int
     floor: int = 0
     reached: int = 0
 
@@ -127,26 +126,16 @@ class Relay:
         async with self._database.transaction() as tx:
             held = await relay_rows.keep_shards(tx, group=self._group, owner=self.owner, names=self._names)
             known = {name: shard for name, shard in self._shards.items() if held.get(name) == shard.epoch}
-            acks = await relay_rows.last_acks(tx, shards=[name for name in held if name not in known])
-        await self._read_back(acks)
+        new = [name for name in held if name not in known]
+        back = await read_back(self._database, kafka=self._kafka, cluster=self._cluster, shards=new)
+        self._metrics.read_backs(len(new))
+        if back.beyond:
+            # What was sent and never marked is sent again and skipped as a copy; the next take-over begins behind it.
+            await self._mark(held, rows=[], last=back.beyond)
         self._metrics.leases_lost(len(self._shards) - len(known))
         self._metrics.holds_shards(len(held))
-        self._shards = {name: known.get(name) or _Shard(epoch) for name, epoch in held.items()}
-
-    async def _read_back(self, acks: Sequence[Any]) -> None:
-        """Read the last acked record of each shard taken over; TopicLost when it is not there."""
-        if not acks:
-            return
-        for ack in acks:
-            if ack["cluster_id"] != self._cluster:
-                raise TopicLost(shard=ack["shard"])
-        consumer = AIOKafkaConsumer(**self._kafka.options(), auto_offset_reset="none")
-        await consumer.start()
-        try:
-            await _compare(consumer, {_partition(ack["shard"]): ack for ack in acks})
-            self._metrics.read_backs(len(acks))
-        finally:
-            await consumer.stop()
+        # A shard that has more to read back than one pass reads is not sent on yet.
+        self._shards = known | {name: _Shard(held[name], acked) for name, acked in back.whole.items()}
 
     async def _pass_on(self, producer: AIOKafkaProducer) -> int:
         """Send what is pending, in order, wait for every ack, mark what was acked; return how many."""
@@ -169,17 +158,30 @@ class Relay:
         if is_recording():
             self._record(rows, began_ns)
         last = {row["shard"]: (ack.offset, row["id"]) for row, ack in zip(rows, done, strict=True)}
-        epochs = {name: shard.epoch for name, shard in self._shards.items()}
-        async with self._database.transaction() as tx:
-            marked = await relay_rows.mark(
-                tx, owner=self.owner, epochs=epochs, rows=rows, cluster=self._cluster, last=last
-            )
+        self._notice_acks(rows, done)
+        marked = await self._mark({name: shard.epoch for name, shard in self._shards.items()}, rows=rows, last=last)
         reached("relay.marked")
         self._metrics.unmarked(len(rows) - marked)
         for row in rows:
             self._shards[row["shard"]].reached = max(self._shards[row["shard"]].reached, row["position"])
         self.published += len(rows)
         return len(rows)
+
+    def _notice_acks(self, rows: Sequence[Any], acks: Sequence[Any]) -> None:
+        """Let a shard's offsets only grow; AckOutOfPlace when the topic under us lost its end or was made again."""
+        for row, ack in zip(rows, acks, strict=True):
+            shard = self._shards[row["shard"]]
+            if ack.offset <= shard.acked:
+                raise AckOutOfPlace(shard=row["shard"])
+            shard.acked = ack.offset
+
+    async def _mark(
+        self, epochs: Mapping[str, int], *, rows: Sequence[Any], last: Mapping[str, tuple[int, str]]
+    ) -> int:
+        async with self._database.transaction() as tx:
+            return await relay_rows.mark(
+                tx, owner=self.owner, epochs=epochs, rows=rows, cluster=self._cluster, last=last
+            )
 
     def _record(self, rows: Sequence[Any], began_ns: int) -> None:
         ended_ns = time.time_ns()
@@ -212,34 +214,8 @@ class Relay:
             row["topic"],
             row["body"].encode(),
             key=sent.subject.encode(),
-            partition=_partition(row["shard"]).partition,
+            partition=partition_of_shard(row["shard"]).partition,
             headers=sent.headers(),
             timestamp_ms=int(sent.time.timestamp() * 1000),
         )
         return future
-
-
-async def _compare(consumer: AIOKafkaConsumer, wanted: dict[TopicPartition, Any]) -> None:
-    """Look at the record that each partition's last ack names; TopicLost when another or none is there."""
-    ends = await consumer.end_offsets(list(wanted))
-    for partition, ack in wanted.items():
-        if ends[partition] <= ack["record_offset"]:
-            raise TopicLost(shard=ack["shard"])
-    consumer.assign(list(wanted))
-    for partition, ack in wanted.items():
-        consumer.seek(partition, ack["record_offset"])
-    while wanted:
-        try:
-            record = await asyncio.wait_for(consumer.getone(*wanted), _READ_BACK_S)
-        except OffsetOutOfRangeError as error:
-            raise TopicLost(shard=", ".join(ack["shard"] for ack in wanted.values())) from error
-        partition = TopicPartition(record.topic, record.partition)
-        ack = wanted.pop(partition)
-        if dict(record.headers).get("ce_id") != ack["event_id"].encode():
-            raise TopicLost(shard=ack["shard"])
-        consumer.pause(partition)
-
-
-def _partition(shard: str) -> TopicPartition:
-    topic, _, number = shard.rpartition("-")
-    return TopicPartition(topic, int(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from shared.runtime.leases import keep_leases
@@ -35,6 +36,25 @@ acked AS (
         record_offset = excluded.record_offset, event_id = excluded.event_id RETURNING 1)
 SELECT count(*) FROM marked
 """
+# No row, and a head that is past it: the row was archived when its retention ended.
+_UNKNOWN = """
+SELECT r.nth FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+    WITH ORDINALITY AS r(topic, subject, sequence, id, nth)
+LEFT JOIN outbox o USING (topic, subject, sequence)
+LEFT JOIN outbox_head h USING (topic, subject)
+WHERE CASE WHEN o.id IS NULL THEN coalesce(h.sequence, 0) < r.sequence ELSE o.id <> r.id END
+ORDER BY r.nth LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OnTopic:
+    """What a record on the topic says it is."""
+
+    topic: str
+    subject: str
+    sequence: int
+    id: str
 
 
 async def keep_shards(tx: Transaction, *, group: str, owner: str, names: Sequence[str]) -> dict[str, int]:
@@ -45,6 +65,18 @@ async def keep_shards(tx: Transaction, *, group: str, owner: str, names: Sequenc
 async def last_acks(tx: Transaction, *, shards: Sequence[str]) -> list[Any]:
     """Return shard, cluster_id, record_offset and event_id of the last ack of each shard that has one."""
     return await tx.pg.fetch("SELECT * FROM relay_ack WHERE shard = ANY($1)", list(shards))
+
+
+async def first_unknown(tx: Transaction, *, records: Sequence[OnTopic]) -> int | None:
+    """Return the index of the first record that the outbox never wrote; None when it wrote them all."""
+    nth: int | None = await tx.pg.fetchval(
+        _UNKNOWN,
+        [each.topic for each in records],
+        [each.subject for each in records],
+        [each.sequence for each in records],
+        [each.id for each in records],
+    )
+    return None if nth is None else nth - 1
 
 
 async def pending(tx: Transaction, *, floors: Mapping[str, int]) -> list[Any]:

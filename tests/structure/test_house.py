@@ -22,6 +22,7 @@ _ROOMS = {
     "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "schemas"},
     "messaging": {
         "outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl", "backlog",
+        "read_back",
     },
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
     "web": {"problems", "auth", "issuer", "health", "serving", "approvals", "metrics"},

@@ -13,7 +13,7 @@ from shared.events.envelope import Received
 from shared.messaging.applying import NotYet
 from shared.messaging.inbox import TooManyFailures
 from shared.messaging.outbox import append
-from shared.messaging.relay import TopicLost
+from shared.messaging.read_back import TopicLost
 from shared.storage.database import Transaction
 from tests.support.messaging import Line, line, record_effects, running, until
 
