@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -104,9 +104,11 @@ class Database:
                 except Exception:
                     await outer.rollback()
                     raise
-                reached("transaction.done")
+                if not readonly:
+                    reached("transaction.done")
                 await outer.commit()
-                reached("transaction.durable")
+                if not readonly:
+                    reached("transaction.durable")
             except BaseException as error:
                 # Interrupted in the middle of a statement, its state is unknown: never back to the pool.
                 if not isinstance(error, Exception) or pg.is_closed() or pg.is_in_transaction():
@@ -123,6 +125,11 @@ def database_url(*, server_url: str, service: str) -> str:
     """Return the URL of a service's database on the server that DATABASE_URL names."""
     parts = urlsplit(server_url)
     return urlunsplit(parts._replace(path=f"/tributary_{service}"))
+
+
+def by_column(rows: Iterable[Sequence[Any]], *, width: int) -> list[list[Any]]:
+    """Return the rows' values column by column, as `unnest` takes them; `width` empty columns for no rows."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
 async def ensure_database(*, server_url: str, service: str) -> str:
