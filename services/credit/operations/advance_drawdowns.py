@@ -15,7 +15,7 @@ from shared.events.credit import DrawdownReinstated
 from shared.events.envelope import Received
 from shared.events.receivables import AssignmentRefused, DocumentsAssigned, DocumentsWithdrawn
 from shared.events.settlement import DisbursementFailed, LoanClosed, LoanDisbursed, LoanRepaid
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, by_column
 
 _UNPAID = {
     "enterprise_id": """SELECT drawdown_id FROM drawdown
@@ -99,10 +99,10 @@ async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
         before = drawdown.used_minor
         _repay(locked, drawdown, each)
         rows.append((event_id, drawdown.drawdown_id, principal, before - drawdown.used_minor))
-    await tx.pg.executemany(
+    await tx.pg.execute(
         """INSERT INTO reinstatement (event_id, drawdown_id, principal_minor, exposure_minor)
-        VALUES ($1, $2, $3, $4)""",
-        rows,
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])""",
+        *by_column(rows, width=4),
     )
     await locked.save(tx, cause="loan.repaid")
 

@@ -18,8 +18,28 @@ from shared.events.receivables import (
     VoucherSettled,
     VoucherTransferred,
 )
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, by_column
 
+_REGISTERED = """
+INSERT INTO document (document_id, kind, owner_id, obligor_id, eligible_minor, currency, due_date, state)
+SELECT document_id, 'receivable', owner_id, obligor_id, 0, currency, due_date, state
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::text[])
+    AS r(document_id, owner_id, obligor_id, currency, due_date, state)
+ON CONFLICT (document_id) DO UPDATE SET owner_id = excluded.owner_id, obligor_id = excluded.obligor_id,
+    currency = excluded.currency, due_date = excluded.due_date, eligible_minor = 0, state = excluded.state
+"""
+_CONFIRMED = """
+UPDATE document d SET state = 'confirmed', eligible_minor = c.eligible_minor, due_date = c.due_date,
+    irrevocable = c.irrevocable
+FROM unnest($1::text[], $2::bigint[], $3::date[], $4::boolean[])
+    AS c(document_id, eligible_minor, due_date, irrevocable)
+WHERE d.document_id = c.document_id
+"""
+_DILUTED = """
+UPDATE document d SET eligible_minor = n.eligible_minor
+FROM unnest($1::text[], $2::bigint[]) AS n(document_id, eligible_minor)
+WHERE d.document_id = n.document_id AND d.state = 'confirmed'
+"""
 _SLICES = """
 INSERT INTO document (document_id, kind, owner_id, obligor_id, eligible_minor, currency, due_date, state, irrevocable)
 SELECT s.slice_id, 'slice', s.holder_id, v.obligor_id, s.amount, v.currency, v.maturity_date, s.state, true
@@ -33,45 +53,34 @@ ON CONFLICT (document_id) DO UPDATE SET owner_id = excluded.owner_id, state = ex
 async def keep_registered(tx: Transaction, events: Sequence[Received]) -> None:
     """Keep a receivable; nothing can be drawn on it before the obligor confirms."""
     kept = [event.event for event in events if isinstance(event.event, ReceivableRegistered)]
-    await tx.pg.executemany(
-        """INSERT INTO document (document_id, kind, owner_id, obligor_id, eligible_minor, currency, due_date, state)
-        VALUES ($1, 'receivable', $2, $3, 0, $4, $5, $6)
-        ON CONFLICT (document_id) DO UPDATE SET owner_id = excluded.owner_id, obligor_id = excluded.obligor_id,
-            currency = excluded.currency, due_date = excluded.due_date, eligible_minor = 0, state = excluded.state""",
-        [
-            (
-                each.receivable_id,
-                each.seller_id,
-                each.obligor_id,
-                each.payable.currency,
-                each.due_date,
-                "registered" if each.state == "validated" else each.state,
-            )
-            for each in kept
-        ],
-    )
+    rows = [
+        (
+            each.receivable_id,
+            each.seller_id,
+            each.obligor_id,
+            each.payable.currency,
+            each.due_date,
+            "registered" if each.state == "validated" else each.state,
+        )
+        for each in kept
+    ]
+    await tx.pg.execute(_REGISTERED, *by_column(rows, width=6))
 
 
 async def keep_confirmed(tx: Transaction, events: Sequence[Received]) -> None:
     """Make confirmed receivables financeable, for the amount and date that the obligor confirmed."""
     kept = [event.event for event in events if isinstance(event.event, ReceivableConfirmed)]
-    await tx.pg.executemany(
-        """UPDATE document SET state = 'confirmed', eligible_minor = $2, due_date = $3, irrevocable = $4
-        WHERE document_id = $1""",
-        [
-            (each.receivable_id, each.financeable.minor, each.due_date, each.undertaking == "irrevocable")
-            for each in kept
-        ],
-    )
+    rows = [
+        (each.receivable_id, each.financeable.minor, each.due_date, each.undertaking == "irrevocable") for each in kept
+    ]
+    await tx.pg.execute(_CONFIRMED, *by_column(rows, width=4))
 
 
 async def keep_diluted(tx: Transaction, events: Sequence[Received]) -> None:
     """Lower what is eligible, never the loan; record deficiency and claim of whoever drew on it (R6)."""
     kept = [event.event for event in events if isinstance(event.event, ReceivableDiluted)]
-    await tx.pg.executemany(
-        "UPDATE document SET eligible_minor = $2 WHERE document_id = $1 AND state = 'confirmed'",
-        [(each.receivable_id, each.financeable.minor) for each in kept],
-    )
+    rows = [(each.receivable_id, each.financeable.minor) for each in kept]
+    await tx.pg.execute(_DILUTED, *by_column(rows, width=2))
     await _note_deficiencies(tx, [each.receivable_id for each in kept])
 
 
@@ -107,18 +116,16 @@ async def keep_vouchers(tx: Transaction, events: Sequence[Received]) -> None:
 async def move_slices(tx: Transaction, events: Sequence[Received]) -> None:
     """Replace a transferred slice by those made of it."""
     kept = [event.event for event in events if isinstance(event.event, VoucherTransferred)]
-    await tx.pg.executemany(
-        "UPDATE document SET state = 'replaced' WHERE document_id = $1", [(each.replaced_slice_id,) for each in kept]
+    await tx.pg.execute(
+        "UPDATE document SET state = 'replaced' WHERE document_id = ANY($1)", [each.replaced_slice_id for each in kept]
     )
     await _keep_slices(tx, [(each.root_id, part) for each in kept for part in each.slices])
 
 
 async def settle_slices(tx: Transaction, events: Sequence[Received]) -> None:
     """Close paid slices."""
-    await tx.pg.executemany(
-        "UPDATE document SET state = 'paid' WHERE document_id = $1",
-        [(event.event.slice_id,) for event in events if isinstance(event.event, VoucherSettled)],
-    )
+    paid = [event.event.slice_id for event in events if isinstance(event.event, VoucherSettled)]
+    await tx.pg.execute("UPDATE document SET state = 'paid' WHERE document_id = ANY($1)", paid)
 
 
 async def _keep_slices(tx: Transaction, slices: Sequence[tuple[str, Slice]]) -> None:

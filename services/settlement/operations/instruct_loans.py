@@ -17,7 +17,7 @@ from shared.events.settlement import DisbursementFailed, LoanInstructed
 from shared.messaging.applying import NotYet
 from shared.messaging.outbox import append
 from shared.runtime.clock import database_now
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, by_column
 from shared.values.ids import new_id
 from shared.values.money import Amount
 from shared.values.periods import DayCount
@@ -28,13 +28,18 @@ INSERT INTO loan (loan_id, programme_id, enterprise_id, obligor_id, payee_id, fo
     face_minor, fee_minor, discount_minor, paid_out_minor, holdback_minor, rate, penalty_rate,
     day_count, interest_payer, recourse, document_due_date, maturity_date, grace_days, collection_account,
     seller_account, end_to_end_id, state, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-    $25, $26)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::int[], $15::int[],
+    $16::text[], $17::text[], $18::boolean[], $19::date[], $20::date[], $21::int[], $22::text[],
+    $23::text[], $24::text[], $25::text[], $26::text[])
 """
 _PAYMENT = """
 INSERT INTO payment (end_to_end_id, loan_id, purpose, account, currency, amount_minor, value_date)
-VALUES ($1, $2, 'disbursement', $3, $4, $5, $6)
+SELECT end_to_end_id, loan_id, 'disbursement', account, currency, amount_minor, value_date
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::date[])
+    AS p(end_to_end_id, loan_id, account, currency, amount_minor, value_date)
 """
+_REFERENCE = "INSERT INTO loan_reference (reference, loan_id) SELECT * FROM unnest($1::text[], $2::text[])"
 _PROJECTED = """
 SELECT a.drawdown_id, p.cut_off, p.zone, e.account, coalesce(d.document_ids, '{}') AS document_ids
 FROM unnest($1::text[], $2::text[], $3::text[]) AS a(drawdown_id, programme_id, enterprise_id)
@@ -67,28 +72,15 @@ async def instruct_loans(tx: Transaction, events: Sequence[Received]) -> None:
     known = await _known(tx, approved)
     now = await database_now(tx)
     made = [_instruct(said, known[said.drawdown_id], open_date, now) for said in approved]
-    await tx.pg.executemany(_LOAN, [_loan_row(each) for each in made])
-    going = [each for each in made if each.reason is None]
-    await tx.pg.executemany(
-        _PAYMENT,
-        [
-            (
-                each.end_to_end_id,
-                each.said.drawdown_id,
-                each.said.payee_account,
-                each.said.principal.currency,
-                each.terms.paid_out_minor,
-                each.value_date,
-            )
-            for each in going
-        ],
-    )
+    await tx.pg.execute(_LOAN, *by_column([_loan_row(each) for each in made], width=26))
+    going = [_payment_row(each) for each in made if each.reason is None]
+    await tx.pg.execute(_PAYMENT, *by_column(going, width=6))
     references = [
         (reference, each.said.drawdown_id)
         for each in made
         for reference in {each.said.drawdown_id, *each.known["document_ids"]}
     ]
-    await tx.pg.executemany("INSERT INTO loan_reference (reference, loan_id) VALUES ($1, $2)", references)
+    await tx.pg.execute(_REFERENCE, *by_column(references, width=2))
     await append(tx, [_event(each) for each in made], source=SOURCE)
 
 
@@ -160,6 +152,18 @@ def _loan_row(each: _Instruction) -> tuple[Any, ...]:
         each.end_to_end_id,
         "failed" if each.reason else "instructed",
         each.reason,
+    )
+
+
+def _payment_row(each: _Instruction) -> tuple[Any, ...]:
+    said = each.said
+    return (
+        each.end_to_end_id,
+        said.drawdown_id,
+        said.payee_account,
+        said.principal.currency,
+        each.terms.paid_out_minor,
+        each.value_date,
     )
 
 
