@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
-from shared.web.health import database_answers, health_router
+from shared.web.health import database_ready, health_router, worker_ready
 from shared.web.serving import Edge, ServiceApp, listen, tune_gc
 from tributary.front import front
 from tributary.platform import prepare
@@ -52,10 +52,8 @@ def _health_app(settings: Settings, *, service: str) -> ServiceApp:
     """Return an app that answers nothing but the worker's health, on the paths of the service's own."""
     database = Database(settings.database(service), pool_size=1)
     app = FastAPI(title=f"Tributary {service} worker", openapi_url=None, docs_url=None, redoc_url=None, telemetry=None)
-    app.include_router(
-        health_router(service, {"database": database_answers(database)}, kafka=Kafka.of(settings)),
-        prefix=f"/{service}/v1",
-    )
+    checks = {"database": database_ready(database, service=service), "worker": worker_ready(service)}
+    app.include_router(health_router(service, checks, kafka=Kafka.of(settings)), prefix=f"/{service}/v1")
     return ServiceApp(service, app, Edge(app, service=service), [database.close])
 
 

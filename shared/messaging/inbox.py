@@ -20,7 +20,7 @@ from shared.messaging.applying import Handlers, Outcome, apply_all
 from shared.messaging.inbox_rows import Arrival, Parked
 from shared.messaging.kafka import Kafka
 from shared.runtime.failpoints import reached
-from shared.runtime.jobs import Unrecoverable
+from shared.runtime.jobs import Unrecoverable, is_up
 from shared.runtime.metrics import InboxMetrics
 from shared.runtime.tracing import Attributes, together
 from shared.storage.database import Database, Transaction
@@ -60,6 +60,7 @@ class Inbox:
         self._topics = list(topics)
         self._positions: dict[TopicPartition, int] = {}
         self._failures: deque[float] = deque()
+        self._has_joined = False
         self._kafka = kafka
         self._service = service
         self._group = f"scf.{service}"
@@ -84,6 +85,8 @@ class Inbox:
             await consumer.start()
             while not stop.is_set():
                 records = await self._fetch()
+                if self._has_joined:
+                    is_up()
                 moved = bool(records) and await self._take(records)
                 if moved or clock() >= sweep_at:
                     sweep_at = clock() + _SWEEP_S
@@ -105,6 +108,11 @@ class Inbox:
             await self.seek(list(self._consumer.assignment()))
             return {}
         return records
+
+    async def begin(self, partitions: Sequence[TopicPartition]) -> None:
+        """Begin with a new assignment, should it be none because others have all."""
+        await self.seek(partitions)
+        self._has_joined = True
 
     async def seek(self, partitions: Sequence[TopicPartition]) -> None:
         """Go to where our own database says we are; Kafka's copy only shows the lag."""
@@ -217,7 +225,7 @@ class _Seek(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships n
         pass
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        await self._inbox.seek(list(assigned))
+        await self._inbox.begin(list(assigned))
 
 
 def _read(records: Sequence[Any]) -> tuple[list[Arrival], list[Parked]]:

@@ -9,6 +9,7 @@ from functools import partial
 
 from shared.events.topics import topics_of
 from shared.messaging.applying import Handlers
+from shared.messaging.backlog import show_backlog
 from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import Kafka
 from shared.messaging.relay import Relay
@@ -18,7 +19,7 @@ from shared.runtime.timers import run_every
 from shared.storage.audit import seal
 from shared.storage.database import Database
 
-_SEAL_EVERY_S = 1.0
+_SEAL_EVERY_S, _SHOW_EVERY_S = 1.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ async def run_worker(
     topics: Sequence[str] = (),
     timers: Mapping[str, Timer] | None = None,
 ) -> None:
-    """Publish what the service's outbox holds, consume the topics, seal the audit log and tick, until stopped."""
+    """Publish what the service's outbox holds, consume the topics, seal the audit log and tick, until stopped.
+
+    The worker counts as ready once its relay and its inbox have been up.
+    """
     database = Database(settings.database(service), pool_size=5)
     kafka = Kafka.of(settings)
     jobs: dict[str, Job] = {}
@@ -51,7 +55,10 @@ async def run_worker(
         jobs["inbox"] = partial(inbox.run, stop)
     for name, timer in (timers or {}).items():
         jobs[name] = partial(run_every, timer.every_s, partial(timer.tick, database), stop=stop)
+    jobs["backlog"] = partial(run_every, _SHOW_EVERY_S, partial(show_backlog, database, service=service), stop=stop)
+    named = {f"{service}/{name}": job for name, job in jobs.items()}
+    awaited = named.keys() & {f"{service}/relay", f"{service}/inbox"}
     try:
-        await Jobs().supervise({f"{service}/{name}": job for name, job in jobs.items()}, stop=stop)
+        await Jobs().supervise(named, stop=stop, awaited=awaited)
     finally:
         await database.close()

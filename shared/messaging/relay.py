@@ -25,6 +25,7 @@ from shared.messaging.kafka import Kafka, cluster_id
 from shared.messaging.outbox import forget_waker, waker_of
 from shared.messaging.read_back import partition_of_shard, read_back
 from shared.runtime.failpoints import reached
+from shared.runtime.jobs import is_up
 from shared.runtime.leases import release_leases
 from shared.runtime.metrics import RelayMetrics
 from shared.runtime.tracing import is_recording, record_published
@@ -106,6 +107,7 @@ class Relay:
                 renew_at = clock() + _RENEW_S
                 from_zero_at = self._move_floors(clock(), from_zero_at)
                 await self._keep_shards()
+                is_up()
             waker.clear()
             sent = await self._pass_on(producer)
             if sent:

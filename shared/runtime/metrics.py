@@ -189,7 +189,7 @@ def show_outbox(service: str, *, pending: int, oldest_s: float, unowned_shards: 
 
 def show_parked(service: str, *, keys: Mapping[str, int], oldest_s: float) -> None:
     """Show how many aggregates wait in a service's inbox, by reason."""
-    for reason in REASONS:
+    for reason in {*REASONS, *keys}:
         _PARKED_KEYS.labels(service, reason).set(keys.get(reason, 0))
     _OLDEST_PARKED.labels(service).set(oldest_s)
 

@@ -25,7 +25,7 @@ from shared.runtime.settings import Settings
 from shared.runtime.tracing import Span, enter_request, enter_trace, is_recording
 from shared.storage.database import Database
 from shared.web.auth import ForeignParty, Verifier
-from shared.web.health import database_answers, health_router
+from shared.web.health import database_ready, health_router
 from shared.web.issuer import Issuer
 from shared.web.metrics import RouteMetrics
 from shared.web.problems import ErrorStatuses, install_problems, problem_body
@@ -94,7 +94,7 @@ def service_app(
     prefix = f"/{name}/v1"
     for router in routers:
         app.include_router(router, prefix=prefix if name != "console" else "")
-    checks = {"database": database_answers(database)}
+    checks = {"database": database_ready(database, service=name)}
     app.include_router(health_router(name, checks, kafka=Kafka.of(settings)), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
     return ServiceApp(name, app, Edge(app, service=name), [*closing, database.close])
