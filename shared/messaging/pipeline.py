@@ -11,7 +11,7 @@ from shared.events.topics import topics_of
 from shared.messaging.applying import Handlers
 from shared.messaging.backlog import show_backlog
 from shared.messaging.inbox import Inbox
-from shared.messaging.kafka import Kafka
+from shared.messaging.kafka import Kafka, explained
 from shared.messaging.relay import Relay
 from shared.runtime.jobs import Job, Jobs
 from shared.runtime.settings import Settings
@@ -48,11 +48,11 @@ async def run_worker(
     jobs: dict[str, Job] = {}
     if topics_of(service):
         relay = Relay(database, kafka=kafka, service=service)
-        jobs["relay"] = partial(relay.run, stop)
+        jobs["relay"] = partial(_explained, kafka, partial(relay.run, stop))
         jobs["sealer"] = partial(run_every, _SEAL_EVERY_S, partial(seal, database, owner=relay.owner), stop=stop)
     if topics:
         inbox = Inbox(database, kafka=kafka, service=service, handlers=handlers or {}, topics=topics)
-        jobs["inbox"] = partial(inbox.run, stop)
+        jobs["inbox"] = partial(_explained, kafka, partial(inbox.run, stop))
     for name, timer in (timers or {}).items():
         jobs[name] = partial(run_every, timer.every_s, partial(timer.tick, database), stop=stop)
     jobs["backlog"] = partial(run_every, _SHOW_EVERY_S, partial(show_backlog, database, service=service), stop=stop)
@@ -62,3 +62,8 @@ async def run_worker(
         await Jobs().supervise(named, stop=stop, awaited=awaited)
     finally:
         await database.close()
+
+
+async def _explained(kafka: Kafka, job: Job) -> None:
+    async with explained(kafka):
+        await job()

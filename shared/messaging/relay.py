@@ -77,8 +77,13 @@ class Relay:
         waker = waker_of(self._database.url)
         try:
             self._cluster = await cluster_id(self._kafka)
-            async with self._producer() as producer:
+            producer = self._producer()
+            try:
+                # Within the block that stops it: one that starts and is refused has connections already.
+                await producer.start()
                 await self._relay(producer, stop, waker)
+            finally:
+                await producer.stop()
         finally:
             forget_waker(self._database.url, waker)
             self._shards.clear()

@@ -23,6 +23,10 @@ class Unrecoverable(Exception):
     """Restarting cannot help: an operator must look. The job stays down and the service unready."""
 
 
+class Hindered(Exception):
+    """A job cannot go on until somebody mends what its text names; it is tried again all the time."""
+
+
 class Jobs:
     """The jobs of one worker: what is down for good (`problems`), being restarted, or has not been up yet."""
 
@@ -85,13 +89,15 @@ class Jobs:
         show_job(service, job, down=down, restarting=restarting, restarted=restarted)
 
     def _report(self, name: str, error: Exception, *, again_in_s: float) -> None:
-        kind = type(error).__name__
-        if self.restarting.get(name) == kind:
+        why = str(error) if isinstance(error, Hindered) else type(error).__name__
+        if self.restarting.get(name) == why:
             # The same again: one line, not another traceback, for as long as it lasts.
-            _log.warning("job failed again", job=name, error=kind, again_in_s=again_in_s)
+            _log.warning("job failed again", job=name, error=why, again_in_s=again_in_s)
+        elif isinstance(error, Hindered):
+            _log.error("job hindered", job=name, error=why, again_in_s=again_in_s)
         else:
             _log.error("job failed", job=name, again_in_s=again_in_s, exc_info=error)
-        self.restarting[name] = kind
+        self.restarting[name] = why
         self._show(name, restarted=True)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.storage.database import database_url
+
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[^:/?#\[\]@,]*)(:\d+)?"
+_SERVER_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?{_HOST}(,{_HOST})*(/[^?#]*)?(\?[^#]*)?\Z")
 
 
 class Settings(BaseSettings):
@@ -17,7 +21,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, secrets_dir=os.environ.get("TRIBUTARY_SECRETS_DIR"))
 
-    server_url: str = Field(default="", validation_alias="DATABASE_URL")
+    # It may hold a password, which then shows in no text of the settings.
+    server_url: str = Field(default="", validation_alias="DATABASE_URL", repr=False)
     bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", validation_alias="KAFKA_SECURITY_PROTOCOL"
@@ -32,6 +37,15 @@ class Settings(BaseSettings):
     audience: str = Field(default="tributary", validation_alias="TRIBUTARY_AUDIENCE")
     hold_seconds: int = Field(default=600, ge=1, validation_alias="TRIBUTARY_HOLD_SECONDS")
     rail_timeout_seconds: float = Field(default=2.0, gt=0, validation_alias="TRIBUTARY_RAIL_TIMEOUT_SECONDS")
+
+    @field_validator("server_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        """Refuse what the driver would misread, and repeat nothing of it: it may be the password."""
+        if url and not _SERVER_URL.match(url):
+            message = "not postgresql://user:password@host:port/database; / ? # @ : in a password are written as %2F …"
+            raise ValueError(message)
+        return url
 
     def database(self, service: str) -> str:
         """Return the URL of a service's own database."""
