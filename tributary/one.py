@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
+from shared.runtime.spans import exporting_spans
 from shared.storage.database import Database
 from shared.web.health import database_ready, health_router, worker_ready
 from shared.web.serving import Edge, ServiceApp, listen, tune_gc
@@ -22,7 +23,7 @@ from tributary.services import SERVICES, builds, works
 async def serve(settings: Settings, *, service: str) -> int:
     """Serve a service's HTTP API until cancelled."""
     apps = {name: build(settings) for name, build in builds([service]).items()}
-    with contextlib.closing(listen(host=settings.host, port=settings.port)) as listener:
+    with exporting_spans(), contextlib.closing(listen(host=settings.host, port=settings.port)) as listener:
         async with serving(apps, listener, fallback=front(apps)):
             _say(f"{service} serves on port {listener.getsockname()[1]}")
             tune_gc()
@@ -33,7 +34,7 @@ async def serve(settings: Settings, *, service: str) -> int:
 async def work(settings: Settings, *, service: str) -> int:
     """Run a service's relay, consumers and timers until cancelled; its health is served beside them."""
     apps = {service: _health_app(settings, service=service)}
-    with contextlib.closing(listen(host=settings.host, port=settings.port)) as listener:
+    with exporting_spans(), contextlib.closing(listen(host=settings.host, port=settings.port)) as listener:
         async with serving(apps, listener, fallback=front({})), working(works([service]), settings):
             _say(f"{service} works; its health is on port {listener.getsockname()[1]}")
             tune_gc()

@@ -18,6 +18,7 @@ import structlog
 from services.onboarding.operations.identities import ensure_administrator
 from shared.messaging.kafka import Kafka, ensure_topics
 from shared.runtime.settings import Settings
+from shared.runtime.spans import exporting_spans
 from shared.storage.database import Database, ensure_database, migrate
 from shared.web.issuer import Issuer
 from shared.web.serving import ServiceApp, listen
@@ -67,7 +68,7 @@ async def running_platform(
 ) -> AsyncIterator[Platform]:
     """Run the platform while the block runs; PortTaken or DataFolderInUse when another one is in the way."""
     listener = listen(host=settings.host, port=settings.port)
-    with contextlib.closing(listener):
+    with contextlib.closing(listener), exporting_spans():
         async with _servers(settings, durable=durable) as (found, servers):
             port = int(listener.getsockname()[1])
             ready_settings = found.model_copy(update={"port": port})

@@ -137,12 +137,13 @@ def handling(name: str, causes: Sequence[tuple[str, str | None]]) -> Iterator[No
     """
     traces = {subject: traceparent for subject, traceparent in causes if traceparent}
     spans: list[Span] = []
-    if _recorder is not None:
-        batch = [current] if (current := _current.get()) else []
+    service, batch = _service.get(), _current.get()
+    if _recorder is not None and service and batch:
         for subject, traceparent in traces.items():
             if _is_sampled(traceparent):
-                links = [each for each in batch if each[_TRACE_ID] != traceparent[_TRACE_ID]]
-                span = _recorder.start(name, service=_service.get(), kind="consumer", parent=traceparent, links=links)
+                is_ours = batch[_TRACE_ID] == traceparent[_TRACE_ID]
+                parent, links = (batch, []) if is_ours else (traceparent, [batch])
+                span = _recorder.start(name, service=service, kind="consumer", parent=parent, links=links)
                 spans.append(span)
                 traces[subject] = span.traceparent
     shared = len({each[_TRACE_ID] for each in traces.values()}) == 1
