@@ -17,6 +17,7 @@ from services.credit.operations.give_quotes import give_quote
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
 from services.credit.schemas import DecisionIn, DrawIn, HeldOut, QuoteIn, ReasonIn
+from shared.messaging.parked import DECISIONS
 from shared.runtime.tracing import current_traceparent
 from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
@@ -260,4 +261,6 @@ async def post_decision(
     return proposal.wire()
 
 
-router.include_router(approvals_router(deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out}))
+router.include_router(
+    approvals_router(deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out, **DECISIONS})
+)

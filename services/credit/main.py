@@ -19,11 +19,13 @@ from services.credit.operations.line_terms import UnknownLine
 from services.credit.queries import UnknownProgramme
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
+from shared.web.parked import PARKED_STATUSES, parked_router
 from shared.web.problems import ErrorStatuses
 from shared.web.serving import ServiceApp, service_app
 
 NAME = "credit"
 STATUSES: ErrorStatuses = {
+    **PARKED_STATUSES,
     UnknownLine: 404,
     UnknownProgramme: 404,
     UnknownDrawdown: 404,
@@ -48,7 +50,7 @@ def build(settings: Settings) -> ServiceApp:
         NAME,
         settings=settings,
         database=database,
-        routers=[router],
+        routers=[router, parked_router()],
         statuses=STATUSES,
         hot_routes=HOT_ROUTES,
         closing=[holds.aclose],

@@ -24,6 +24,7 @@ from services.receivables.schemas import (
     TransferIn,
     VoucherIn,
 )
+from shared.messaging.parked import DECISIONS
 from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
@@ -258,8 +259,9 @@ async def list_notices(database: Db, caller: _Reader, cursor: str | None = None,
 
 router.include_router(
     approvals_router(
-        deciders=("anchor_checker",),
-        approved={confirm.KIND: confirm.confirm, issue_voucher.KIND: issue_voucher.issue},
+        # The bank's people decide on what the bank proposed, parked events; never on an anchor's proposals.
+        deciders=("anchor_checker", "bank_maker", "bank_checker"),
+        approved={confirm.KIND: confirm.confirm, issue_voucher.KIND: issue_voucher.issue, **DECISIONS},
     )
 )
 

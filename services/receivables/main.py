@@ -15,11 +15,13 @@ from services.receivables.operations.read_upload import UnsupportedMediaType
 from services.receivables.queries import UnknownAssignment
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
+from shared.web.parked import PARKED_STATUSES, parked_router
 from shared.web.problems import ErrorStatuses
 from shared.web.serving import ServiceApp, service_app
 
 NAME = "receivables"
 STATUSES: ErrorStatuses = {
+    **PARKED_STATUSES,
     DocumentRefused: 422,
     UnknownParty: 422,
     InvalidDueDate: 422,
@@ -41,4 +43,4 @@ STATUSES: ErrorStatuses = {
 def build(settings: Settings) -> ServiceApp:
     """Return the HTTP app of receivables."""
     database = Database(settings.database(NAME), pool_size=4)
-    return service_app(NAME, settings=settings, database=database, routers=[router], statuses=STATUSES)
+    return service_app(NAME, settings=settings, database=database, routers=[router, parked_router()], statuses=STATUSES)

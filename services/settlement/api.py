@@ -13,6 +13,7 @@ from services.settlement.operations import book, find_out, rail
 from services.settlement.operations.close_days import close_days
 from services.settlement.operations.record_statement import StatementEntry, record_statement
 from services.settlement.schemas import BehaviourIn, BookIn, EvidenceIn, StatementIn
+from shared.messaging.parked import DECISIONS
 from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
@@ -153,6 +154,6 @@ async def read_income(database: Db, _: Annotated[Caller, access(*BANK)]) -> dict
 router.include_router(
     approvals_router(
         deciders=("bank_checker",),
-        approved={"business_day.close": close_days, "loan.evidence": find_out.accept_evidence},
+        approved={"business_day.close": close_days, "loan.evidence": find_out.accept_evidence, **DECISIONS},
     )
 )

@@ -15,11 +15,13 @@ from services.settlement.operations.find_out import UnknownLoan
 from services.settlement.operations.record_statement import EntryConflict
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
+from shared.web.parked import PARKED_STATUSES, parked_router
 from shared.web.problems import ErrorStatuses
 from shared.web.serving import ServiceApp, service_app
 
 NAME = "settlement"
 STATUSES: ErrorStatuses = {
+    **PARKED_STATUSES,
     BookNotOpen: 409,
     BookAlreadyOpen: 409,
     DayAlreadyClosed: 409,
@@ -34,4 +36,4 @@ STATUSES: ErrorStatuses = {
 def build(settings: Settings) -> ServiceApp:
     """Return the HTTP app of settlement."""
     database = Database(settings.database(NAME), pool_size=4)
-    return service_app(NAME, settings=settings, database=database, routers=[router], statuses=STATUSES)
+    return service_app(NAME, settings=settings, database=database, routers=[router, parked_router()], statuses=STATUSES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 MAX_BODY_BYTES = 900_000
+_LAST_SEQUENCE = 2**63 - 1  # of a bigint
 EVENT_TYPES: dict[str, type[Event]] = {}
 
 
@@ -90,20 +91,41 @@ class MalformedRecord(ValueError):
 
 def read_record(*, topic: str, headers: Sequence[tuple[str, bytes]], body: bytes) -> Received:
     """Return the event a record carries; MalformedRecord when headers or a known type's body are not as agreed."""
-    found = {name: value.decode() for name, value in headers}
     try:
-        model = EVENT_TYPES.get(found["ce_type"])
-        return Received(
-            id=found["ce_id"],
-            type=found["ce_type"],
-            topic=topic,
-            subject=found["ce_subject"],
-            sequence=int(found["ce_sequence"]),
-            time=datetime.fromisoformat(found["ce_time"]),
-            source=found["ce_source"],
-            traceparent=found.get("traceparent"),
-            event=model.model_validate_json(body) if model else None,
-        )
-    except (KeyError, ValueError) as error:
-        message = f"not an event of ours: {type(error).__name__}"
-        raise MalformedRecord(message) from error
+        found = dict(headers)
+        model = EVENT_TYPES.get(found["ce_type"].decode())
+        return _received(topic, found, model.model_validate_json(body) if model else None)
+    except (KeyError, ValueError, AttributeError) as error:
+        raise _not_ours(error) from error
+
+
+def read_envelope(*, topic: str, headers: Sequence[tuple[str, bytes]]) -> Received:
+    """Return what a record's headers say of its event, whatever its body is; MalformedRecord when they do not."""
+    try:
+        return _received(topic, dict(headers), None)
+    except (KeyError, ValueError, AttributeError) as error:
+        raise _not_ours(error) from error
+
+
+def _received(topic: str, headers: Mapping[str, bytes], event: Event | None) -> Received:
+    traceparent = headers.get("traceparent")
+    received = Received(
+        id=headers["ce_id"].decode(),
+        type=headers["ce_type"].decode(),
+        topic=topic,
+        subject=headers["ce_subject"].decode(),
+        sequence=int(headers["ce_sequence"]),
+        time=datetime.fromisoformat(headers["ce_time"].decode()),
+        source=headers["ce_source"].decode(),
+        traceparent=traceparent.decode() if traceparent else None,
+        event=event,
+    )
+    texts = (received.id, received.type, received.subject)
+    if not all(texts) or "\x00" in "".join(texts) or not 1 <= received.sequence <= _LAST_SEQUENCE:
+        message = "what no outbox could have written"
+        raise ValueError(message)
+    return received
+
+
+def _not_ours(error: Exception) -> MalformedRecord:
+    return MalformedRecord(f"not an event of ours: {type(error).__name__}")

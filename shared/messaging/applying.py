@@ -5,6 +5,7 @@ Per aggregate: applied already → skip; next → apply; same sequence under ano
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import structlog
 from shared.events.envelope import Event, Received
 from shared.messaging import inbox_rows
 from shared.messaging.inbox_rows import Aggregate, Arrival, Awaited, Head, Parked
+from shared.runtime.jobs import Unrecoverable
 from shared.runtime.tracing import handling, within
 from shared.storage.database import Transaction
 
@@ -36,10 +38,24 @@ class NotYet(Exception):
         super().__init__(f"{topic} {subject}")
 
 
+class TooManyFailures(Unrecoverable):
+    """More handler failures than may be parked: a bad release must not park everything. The batch leaves nothing."""
+
+    code: ClassVar[str] = "too_many_failures"
+
+    def __init__(self) -> None:
+        """Say what an operator does."""
+        super().__init__(
+            "too many events could not be handled within a minute: bring a release that can, restart, "
+            "then replay what is parked"
+        )
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of a batch."""
 
+    may_fail: int = sys.maxsize
     applied: int = 0
     duplicates: int = 0
     failures: int = 0
@@ -48,9 +64,14 @@ class Outcome:
     done: list[int] = field(default_factory=list)
 
 
-async def apply_all(tx: Transaction, arrivals: Sequence[Arrival], *, handlers: Handlers) -> Outcome:
-    """Lock the heads, then apply what can be applied, in waves: the k-th event of each aggregate, grouped by type."""
-    outcome = Outcome()
+async def apply_all(
+    tx: Transaction, arrivals: Sequence[Arrival], *, handlers: Handlers, may_fail: int = sys.maxsize
+) -> Outcome:
+    """Lock the heads, then apply what can be applied, in waves: the k-th event of each aggregate, grouped by type.
+
+    When more than `may_fail` cannot be handled: TooManyFailures.
+    """
+    outcome = Outcome(may_fail)
     heads = await inbox_rows.lock_heads(tx, aggregates=[arrival.aggregate for arrival in arrivals])
     queues: dict[Aggregate, list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
@@ -61,7 +82,12 @@ async def apply_all(tx: Transaction, arrivals: Sequence[Arrival], *, handlers: H
         groups: dict[type[Event] | None, list[Arrival]] = defaultdict(list)
         for arrival in _next_of(wave, heads, outcome):
             event = arrival.received.event
-            groups[type(event) if event is not None else None].append(arrival)
+            if arrival.discarded:
+                _advance([arrival], heads, outcome)
+            elif arrival.malformed is not None:
+                outcome.parked.append(Parked(arrival, "malformed", arrival.malformed))
+            else:
+                groups[type(event) if event is not None else None].append(arrival)
         for kind, group in groups.items():
             if kind is None:
                 outcome.parked += [Parked(arrival, "unknown_type") for arrival in group]
@@ -147,6 +173,8 @@ async def _handle_failing(
         outcome.parked.append(Parked(arrival, "waits", str(error), waits))
         return
     outcome.failures += 1
+    if outcome.failures > outcome.may_fail:
+        raise TooManyFailures from error
     with within(arrival.received.traceparent):
         _log.error("event parked", type=arrival.received.type, sequence=arrival.received.sequence, exc_info=error)
     outcome.parked.append(Parked(arrival, "failed", f"{type(error).__name__}: {error}"[:500]))

@@ -25,16 +25,17 @@ MESSAGING_1: tuple[str, ...] = (
     """CREATE TABLE inbox_parked (
         parked_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         topic text NOT NULL, subject text NOT NULL, sequence bigint NOT NULL, event_id text NOT NULL,
-        type text NOT NULL, headers jsonb NOT NULL, body bytea NOT NULL,
+        type text NOT NULL, headers json NOT NULL, body bytea NOT NULL,
         reason text NOT NULL CHECK (reason IN ('gap', 'fork', 'unknown_type', 'failed', 'waits', 'malformed')),
         waits_topic text, waits_subject text, waits_sequence bigint, error text, attempts int NOT NULL DEFAULT 0,
-        parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        replay boolean NOT NULL DEFAULT false, parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (topic, subject, sequence, event_id))""",
     "CREATE INDEX inbox_parked_waits ON inbox_parked (waits_topic, waits_subject) WHERE waits_topic IS NOT NULL",
     """CREATE TABLE inbox_decided (
-        parked_id bigint PRIMARY KEY, topic text NOT NULL, subject text NOT NULL, sequence bigint NOT NULL,
-        event_id text NOT NULL, decision text NOT NULL CHECK (decision IN ('replayed', 'discarded')),
-        reason text NOT NULL, proposed_by text NOT NULL, approved_by text NOT NULL,
+        approval_id text PRIMARY KEY, parked_id bigint NOT NULL, topic text NOT NULL, subject text NOT NULL,
+        sequence bigint NOT NULL, event_id text NOT NULL,
+        decision text NOT NULL CHECK (decision IN ('replayed', 'discarded')), reason text NOT NULL,
+        proposed_by text NOT NULL, approved_by text NOT NULL,
         decided_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
     """CREATE TABLE inbox_stats (
         topic text NOT NULL, partition int NOT NULL, consumed bigint NOT NULL DEFAULT 0,

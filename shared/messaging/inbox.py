@@ -14,7 +14,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from shared.events.envelope import EVENT_TYPES, MalformedRecord, Received, read_record
+from shared.events.envelope import EVENT_TYPES, MalformedRecord, Received
 from shared.messaging import inbox_rows
 from shared.messaging.applying import Handlers, Outcome, apply_all
 from shared.messaging.inbox_rows import Arrival, Parked
@@ -39,11 +39,12 @@ class OffsetGone(Unrecoverable):
 
     code: ClassVar[str] = "offset_gone"
 
-
-class TooManyFailures(Unrecoverable):
-    """More than 20 handler failures in a minute: a bad release must not park everything."""
-
-    code: ClassVar[str] = "too_many_failures"
+    def __init__(self, where: str) -> None:
+        """Keep which offsets are gone, and say what an operator does."""
+        self.where = where
+        super().__init__(
+            f"{where}: the topic has that offset no longer; look, then `tributary events republish` for its publisher."
+        )
 
 
 class Inbox:
@@ -93,8 +94,8 @@ class Inbox:
                     await self._drain()
                     await self._show_lag()
         except OffsetOutOfRangeError as error:
-            message = "the topic no longer has our offset; look, then rebuild from the publisher's outbox"
-            raise OffsetGone(message) from error
+            where = ", ".join(f"{each.topic}-{each.partition} at {at}" for each, at in error.args[0].items())
+            raise OffsetGone(where) from error
         finally:
             self._metrics.show_lag({})
             await consumer.stop()
@@ -147,17 +148,17 @@ class Inbox:
         return bool(outcome.advanced)
 
     async def _apply(self, tx: Transaction, records: Sequence[Any]) -> Outcome:
-        arrivals, malformed = _read(records)
+        arrivals, strays = _read(records)
         outcome = await self._apply_all(tx, arrivals, "consume") if arrivals else Outcome()
-        await inbox_rows.park(tx, parked=malformed)
-        outcome.parked += malformed
+        await inbox_rows.park(tx, parked=strays)
+        outcome.parked += strays
         return outcome
 
     async def _apply_all(self, tx: Transaction, arrivals: Sequence[Arrival], name: str) -> Outcome:
         traceparents = [arrival.received.traceparent for arrival in arrivals]
         facts: Attributes = {"messaging.system": "kafka", "messaging.batch.message_count": len(arrivals)}
         with together(name, traceparents, service=self._service, kind="consumer", attributes=facts):
-            return await apply_all(tx, arrivals, handlers=self._handlers)
+            return await apply_all(tx, arrivals, handlers=self._handlers, may_fail=_MOST_FAILURES - self._failed())
 
     async def _drain(self) -> None:
         """Apply parked events whose turn has come, as long as that moves anything."""
@@ -189,13 +190,14 @@ class Inbox:
         self._metrics.count(applied=outcome.applied, duplicates=outcome.duplicates, failures=outcome.failures)
         for each in outcome.parked:
             self._metrics.parked(each.reason)
-        now = asyncio.get_running_loop().time()
-        self._failures.extend([now] * outcome.failures)
-        while self._failures and self._failures[0] < now - _WITHIN_S:
+        self._failures.extend([asyncio.get_running_loop().time()] * outcome.failures)
+
+    def _failed(self) -> int:
+        """Return how many events could not be handled in the last minute."""
+        since = asyncio.get_running_loop().time() - _WITHIN_S
+        while self._failures and self._failures[0] < since:
             self._failures.popleft()
-        if len(self._failures) > _MOST_FAILURES:
-            message = f"{len(self._failures)} events could not be handled within a minute"
-            raise TooManyFailures(message)
+        return len(self._failures)
 
     def _show_batch(self, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
         records = [record for batch in batches.values() for record in batch]
@@ -229,25 +231,23 @@ class _Seek(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships n
 
 
 def _read(records: Sequence[Any]) -> tuple[list[Arrival], list[Parked]]:
-    arrivals, malformed = [], []
+    """Return what has an envelope, and the strays that have none: they belong to no aggregate."""
+    arrivals, strays = [], []
     for record in records:
-        headers = tuple(record.headers)
+        headers, body = tuple(record.headers), record.value or b""
         try:
-            received = read_record(topic=record.topic, headers=headers, body=record.value or b"")
-            arrivals.append(Arrival(received, headers, record.value or b""))
+            arrivals.append(inbox_rows.read_arrival(topic=record.topic, headers=headers, body=body))
         except MalformedRecord as error:
-            malformed.append(
-                Parked(Arrival(_unreadable(record), headers, record.value or b""), "malformed", str(error))
-            )
-    return arrivals, malformed
+            strays.append(Parked(Arrival(_stray(record), headers, body), "malformed", str(error)))
+    return arrivals, strays
 
 
-def _unreadable(record: Any) -> Received:
+def _stray(record: Any) -> Received:
     return Received(
         id=f"{record.topic}-{record.partition}-{record.offset}",
         type="?",
         topic=record.topic,
-        subject=(record.key or b"").decode("utf-8", "replace"),
+        subject=(record.key or b"").decode("utf-8", "replace").replace("\x00", "\ufffd"),
         sequence=0,
         time=datetime.fromtimestamp(record.timestamp / 1000, UTC),
         source="?",

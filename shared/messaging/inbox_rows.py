@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.events.envelope import Received, read_record
+from shared.events.envelope import MalformedRecord, Received, read_envelope, read_record
 from shared.storage.database import Transaction
 
 Aggregate = tuple[str, str]
@@ -21,20 +21,20 @@ INSERT INTO inbox_parked AS p (topic, subject, sequence, event_id, type, headers
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)
 ON CONFLICT (topic, subject, sequence, event_id) DO UPDATE SET reason = excluded.reason,
     waits_topic = excluded.waits_topic, waits_subject = excluded.waits_subject,
-    waits_sequence = excluded.waits_sequence, error = excluded.error, attempts = p.attempts + 1
+    waits_sequence = excluded.waits_sequence, error = excluded.error, attempts = p.attempts + 1, replay = false
 """
 # What waits for another aggregate is tried when that one has moved, not each second. What was applied by another way
-# since it was parked is due too: it is found to be a copy and forgotten.
+# since it was parked is due too: it is found to be a copy and forgotten. A replay that two persons decided is one try.
 _DUE = """
 SELECT p.* FROM inbox_parked p
 JOIN inbox_head h ON (h.topic, h.subject) = (p.topic, p.subject)
 LEFT JOIN inbox_head w ON (w.topic, w.subject) = (p.waits_topic, p.waits_subject)
-WHERE (p.topic, p.subject, p.sequence) > ($2, $3, $4) AND p.reason NOT IN ('fork', 'malformed')
-    AND (p.sequence <= h.sequence OR p.sequence = h.sequence + 1 AND CASE p.reason
+WHERE (p.topic, p.subject, p.sequence) > ($2, $3, $4) AND (p.replay OR p.reason NOT IN ('fork', 'malformed'))
+    AND (p.sequence <= h.sequence OR p.sequence = h.sequence + 1 AND (p.replay OR CASE p.reason
         WHEN 'gap' THEN true
         WHEN 'waits' THEN coalesce(w.sequence, 0) > p.waits_sequence
         WHEN 'unknown_type' THEN p.type = ANY($1)
-        ELSE false END)
+        ELSE false END))
 ORDER BY p.topic, p.subject, p.sequence LIMIT $5
 """
 
@@ -47,6 +47,8 @@ class Arrival:
     headers: tuple[tuple[str, bytes], ...]
     body: bytes
     parked_id: int | None = None
+    malformed: str | None = None
+    discarded: bool = False
 
     @property
     def aggregate(self) -> Aggregate:
@@ -191,17 +193,38 @@ def _row(parked: Parked) -> tuple[Any, ...]:
         received.sequence,
         received.id,
         received.type,
-        json.dumps([[name, value.decode("latin-1")] for name, value in parked.arrival.headers]),
+        json.dumps([[name, (value or b"").decode("latin-1")] for name, value in parked.arrival.headers]),
         parked.arrival.body,
         parked.reason,
         waits.aggregate[0] if waits else None,
         waits.aggregate[1] if waits else None,
         waits.sequence if waits else None,
-        parked.error,
+        _storable(parked.error) if parked.error else None,
     )
 
 
 def _unpark(row: Any) -> Arrival:
-    headers = tuple((name, value.encode("latin-1")) for name, value in row["headers"])
-    received = read_record(topic=row["topic"], headers=headers, body=row["body"])
-    return Arrival(received, headers, row["body"], row["parked_id"])
+    return read_arrival(
+        topic=row["topic"], headers=headers_of(row["headers"]), body=row["body"], parked_id=row["parked_id"]
+    )
+
+
+def headers_of(kept: Iterable[tuple[str, str]]) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers of a parked record as they came."""
+    return tuple((name, value.encode("latin-1")) for name, value in kept)
+
+
+def read_arrival(
+    *, topic: str, headers: tuple[tuple[str, bytes], ...], body: bytes, parked_id: int | None = None
+) -> Arrival:
+    """Return a record as an arrival, one with a body that is not as agreed too; MalformedRecord without an envelope."""
+    try:
+        return Arrival(read_record(topic=topic, headers=headers, body=body), headers, body, parked_id)
+    except MalformedRecord as error:
+        received = read_envelope(topic=topic, headers=headers)
+        return Arrival(received, headers, body, parked_id, malformed=str(error))
+
+
+def _storable(text: str) -> str:
+    """Return a text without what PostgreSQL keeps in none: a NUL, a lone surrogate."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()

@@ -152,7 +152,8 @@ async def _decide(
     tx: Transaction, *, approval_id: str, person: str, party: str | None, state: str, reason: str | None
 ) -> Approval:
     row = await tx.pg.fetchrow("SELECT * FROM approval WHERE approval_id = $1 FOR UPDATE", approval_id)
-    if row is None or (row["party"] is not None and row["party"] != party):
+    # An enterprise's people decide on its proposals, the bank's on the bank's.
+    if row is None or row["party"] != party:
         raise UnknownApproval(approval_id=approval_id)
     if row["proposer"] == person:
         raise OwnProposal(approval_id=approval_id)

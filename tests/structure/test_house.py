@@ -22,10 +22,10 @@ _ROOMS = {
     "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "schemas"},
     "messaging": {
         "outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl", "backlog",
-        "read_back",
+        "read_back", "parked",
     },
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
-    "web": {"problems", "auth", "issuer", "health", "serving", "approvals", "metrics"},
+    "web": {"problems", "auth", "issuer", "health", "serving", "approvals", "parked", "metrics"},
     "runtime": {
         "settings", "clock", "leases", "timers", "jobs", "offload", "telemetry", "tracing", "spans", "metrics",
         "failpoints",

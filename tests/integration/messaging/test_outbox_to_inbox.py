@@ -10,8 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from shared.events.envelope import Received
-from shared.messaging.applying import NotYet
-from shared.messaging.inbox import TooManyFailures
+from shared.messaging.applying import NotYet, TooManyFailures
 from shared.messaging.outbox import append
 from shared.messaging.read_back import TopicLost
 from shared.storage.database import Transaction
@@ -153,6 +152,14 @@ async def test_a_bad_release_stops_instead_of_parking_everything(wire: Line) -> 
     async with running(wire.relay().run):
         with pytest.raises(TooManyFailures):
             await asyncio.wait_for(wire.inbox({wire.happened: broken}).run(asyncio.Event()), 20)
+    # At most what may fail within a minute was parked; the batch that went beyond is as if it had not been read.
+    assert len(await wire.parked()) <= 20
+    async with running(wire.inbox().run):
+
+        async def the_rest_came() -> bool:
+            return len(await wire.effects()) + len(await wire.parked()) == 30
+
+        await until(the_rest_came)
 
 
 async def test_what_was_consumed_is_not_consumed_again_after_a_restart(wire: Line) -> None:
