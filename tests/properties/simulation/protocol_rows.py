@@ -1,0 +1,284 @@
+"""The protocol's statements on the model: each means what its SQL in shared/ means, lock by lock.
+
+`differential.py` runs both on the same sequences of calls and compares what they return and leave behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from shared.events.envelope import Event
+from shared.events.topics import shard_of
+from shared.messaging import inbox_rows, outbox, relay_rows
+from shared.messaging.inbox_rows import Aggregate, Arrival, Head, Parked
+
+TABLES = (
+    "outbox_head", "outbox", "outbox_pending", "lease", "relay_ack", "inbox_head", "inbox_offset", "inbox_parked",
+    "inbox_stats", "advisory", "effect", "idempotency",
+)  # fmt: skip
+_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def append(tx: Any, events: Sequence[Event], *, source: str) -> list[str]:
+    if not events:
+        return []
+    pg = tx.pg
+    await pg.statement()
+    many = Counter((event.topic, event.subject) for event in events)
+    following = {}
+    for name in sorted(many):
+        sequence = await pg.lock("outbox_head", name) or 0
+        pg.write("outbox_head", name, sequence + many[name])
+        following[name] = sequence
+    ids = []
+    for event in events:
+        name = (event.topic, event.subject)
+        following[name] += 1
+        ids.append(insert_event(tx, event, sequence=following[name], source=source))
+    outbox.wake_after_commit(tx)
+    return ids
+
+
+def insert_event(tx: Any, event: Event, *, sequence: int, source: str, position: int | None = None) -> str:
+    pg, name = tx.pg, (event.topic, event.subject)
+    position = pg.server.draw("position") if position is None else position
+    shard = shard_of(topic=event.topic, subject=event.subject)
+    row = {
+        "shard": shard, "position": position, "id": f"{name[1]}/{sequence}#{position}", "type": event.type,
+        "source": source, "topic": name[0], "subject": name[1], "sequence": sequence, "time": _LONG_AGO,
+        "traceparent": None, "body": event.model_dump_json(),
+    }  # fmt: skip
+    pg.put_new("outbox", position, row)
+    pg.put_new("outbox_pending", (shard, position), True)  # noqa: FBT003 - the pending row has no columns but its key
+    return str(row["id"])
+
+
+# The relay's rows.
+
+
+async def keep_leases(tx: Any, *, group: str, owner: str, names: Sequence[str], seconds: float) -> dict[str, int]:
+    pg, clock = tx.pg, tx.pg.server.loop.time
+    await pg.statement()
+    await pg.lock("advisory", group)
+    await pg.statement()
+    seen, now = dict(pg.see("lease")), clock()
+    member = f"{group}/member/"
+    others = [
+        name for name, (who, _, until) in seen.items() if name.startswith(member) and who != owner and until > now
+    ]
+    share = -(-len(names) // (1 + len(others)))
+    free = [name for name in names if name not in seen or seen[name][0] == owner or seen[name][2] < now]
+    free.sort(key=lambda name: (not _is_kept(seen.get(name), owner, now), name))
+    await pg.lock("lease", member + owner)
+    pg.write("lease", member + owner, (owner, 1, clock() + seconds))
+    held = {}
+    for name in sorted(free[:share]):
+        until = clock() + seconds
+        there = await pg.lock("lease", name)
+        if there is None:
+            pg.write("lease", name, (owner, 1, until))
+        elif there[0] == owner:
+            pg.write("lease", name, (owner, there[1], until))
+        elif there[2] < clock():
+            pg.server.hits["expired lease taken over"] += 1
+            pg.write("lease", name, (owner, there[1] + 1, until))
+        else:
+            continue
+        held[name] = pg.seen("lease", name)[1]
+    await _expire(
+        pg, [name for name, row in pg.see("lease") if row[0] == owner and name in names and name not in held], owner
+    )
+    return held
+
+
+def _is_kept(lease: tuple[str, int, float] | None, owner: str, now: float) -> bool:
+    return lease is not None and lease[0] == owner and lease[2] >= now
+
+
+async def _expire(pg: Any, names: Sequence[str], owner: str) -> None:
+    for name in names:
+        there = await pg.lock("lease", name)
+        if there is not None and there[0] == owner:
+            pg.write("lease", name, (owner, there[1], pg.server.loop.time()))
+
+
+async def release_leases(tx: Any, *, group: str, owner: str) -> None:
+    pg = tx.pg
+    await pg.statement()
+    if await pg.lock("lease", f"{group}/member/{owner}") is not None:
+        pg.write("lease", f"{group}/member/{owner}", None)
+    await pg.statement()
+    await _expire(pg, [name for name, row in pg.see("lease") if row[0] == owner], owner)
+
+
+async def last_acks(tx: Any, *, shards: Sequence[str]) -> list[Any]:
+    await tx.pg.statement()
+    return [
+        {"shard": shard, "cluster_id": cluster, "record_offset": offset, "event_id": event_id}
+        for shard, (cluster, offset, event_id) in tx.pg.see("relay_ack")
+        if shard in shards
+    ]
+
+
+async def first_unknown(tx: Any, *, records: Sequence[relay_rows.OnTopic]) -> int | None:
+    await tx.pg.statement()
+    rows = {(row["topic"], row["subject"], row["sequence"]): row["id"] for _, row in tx.pg.see("outbox")}
+    for nth, each in enumerate(records):
+        known = rows.get((each.topic, each.subject, each.sequence))
+        archived = known is None and each.sequence <= (tx.pg.seen("outbox_head", (each.topic, each.subject)) or 0)
+        if known != each.id and not archived:
+            return nth
+    return None
+
+
+async def pending(tx: Any, *, floors: Mapping[str, int]) -> list[Any]:
+    await tx.pg.statement()
+    waiting = sorted(key for key, _ in tx.pg.see("outbox_pending"))
+    rows = []
+    for name, floor in floors.items():
+        beyond = [position for shard, position in waiting if shard == name and position > floor]
+        rows += [tx.pg.seen("outbox", position) for position in beyond[: relay_rows._BATCH]]
+    return sorted(rows, key=lambda row: row["position"])
+
+
+async def mark(
+    tx: Any,
+    *,
+    owner: str,
+    epochs: Mapping[str, int],
+    rows: Sequence[Any],
+    cluster: str,
+    last: Mapping[str, tuple[int, str]],
+) -> int:
+    pg = tx.pg
+    pg.waited_for = False
+    await pg.statement()
+    mine = {name for name, epoch in epochs.items() if (pg.seen("lease", name) or (None,))[:2] == (owner, epoch)}
+    waiting = {key for key, _ in pg.see("outbox_pending")}
+    for name in sorted(mine):
+        there = await pg.lock("lease", name, exclusive=False)
+        if there is None or there[:2] != (owner, epochs[name]):
+            mine.discard(name)
+    if any(shard not in mine for shard in last):
+        pg.server.hits["mark of a zombie refused"] += 1
+    return await mark_shards(tx, mine=mine, waiting=waiting, rows=rows, cluster=cluster, last=last)
+
+
+async def mark_shards(
+    tx: Any, *, mine: Collection[str], waiting: Collection[Any], rows: Sequence[Any], cluster: str,
+    last: Mapping[str, tuple[int, str]],
+) -> int:  # fmt: skip
+    pg, marked = tx.pg, 0
+    for key in [(row["shard"], row["position"]) for row in rows if row["shard"] in mine]:
+        if key in waiting and await pg.lock("outbox_pending", key) is not None:
+            pg.write("outbox_pending", key, None)
+            marked += 1
+    for shard, (offset, event_id) in last.items():
+        if shard in mine:
+            await pg.lock("relay_ack", shard)
+            pg.write("relay_ack", shard, (cluster, offset, event_id))
+    return marked
+
+
+# The inbox' rows.
+
+
+async def offsets(tx: Any) -> dict[TopicPartition, int]:
+    await tx.pg.statement()
+    return {TopicPartition(*name): at for name, at in tx.pg.see("inbox_offset")}
+
+
+async def lock_offsets(tx: Any, *, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    names = sorted(tuple(each) for each in partitions)
+    await tx.pg.statement()
+    for name in names:
+        await tx.pg.insert("inbox_offset", name, 0)
+    await tx.pg.statement()
+    return {TopicPartition(*name): await tx.pg.lock("inbox_offset", name) for name in names}
+
+
+async def save_offsets(tx: Any, *, following: Mapping[TopicPartition, int]) -> None:
+    await tx.pg.statement()
+    for partition, offset in following.items():
+        if await tx.pg.lock("inbox_offset", tuple(partition)) is not None:
+            tx.pg.write("inbox_offset", tuple(partition), offset)
+
+
+async def count(tx: Any, *, partition: TopicPartition, applied: int, duplicates: int) -> None:
+    await tx.pg.statement()
+    before = await tx.pg.lock("inbox_stats", tuple(partition)) or (0, 0)
+    tx.pg.write("inbox_stats", tuple(partition), (before[0] + applied, before[1] + duplicates))
+
+
+async def lock_heads(tx: Any, *, aggregates: Iterable[Aggregate]) -> dict[Aggregate, Head]:
+    names = sorted(set(aggregates))
+    await tx.pg.statement()
+    for name in names:
+        await tx.pg.insert("inbox_head", name, (0, None))
+    await tx.pg.statement()
+    return {name: Head(*await tx.pg.lock("inbox_head", name)) for name in names}
+
+
+async def save_heads(tx: Any, *, heads: Mapping[Aggregate, Head]) -> None:
+    await tx.pg.statement()
+    for name, head in heads.items():
+        if head.moved and await tx.pg.lock("inbox_head", name) is not None:
+            tx.pg.write("inbox_head", name, (head.sequence, head.event_id))
+
+
+async def park(tx: Any, *, parked: Sequence[Parked]) -> None:
+    if not parked:
+        return
+    names = (
+        "topic", "subject", "sequence", "event_id", "type", "headers", "body", "reason",
+        "waits_topic", "waits_subject", "waits_sequence", "error",
+    )  # fmt: skip
+    for each in parked:
+        await tx.pg.statement()
+        tx.pg.server.hits[f"parked: {each.reason}"] += 1
+        row = dict(zip(names, inbox_rows._row(each), strict=True))
+        row["headers"] = json.loads(row["headers"])
+        key = (row["topic"], row["subject"], row["sequence"], row["event_id"])
+        drawn = tx.pg.server.draw("parked_id")
+        there = await tx.pg.lock("inbox_parked", key)
+        row |= {"parked_id": there["parked_id"] if there else drawn, "attempts": there["attempts"] + 1 if there else 1}
+        row["replay"] = False
+        tx.pg.write("inbox_parked", key, row)
+
+
+async def due(tx: Any, *, known_types: Collection[str], after: tuple[str, str, int]) -> list[Arrival]:
+    await tx.pg.statement()
+    heads = dict(tx.pg.see("inbox_head"))
+    rows = sorted(
+        (key, row)
+        for key, row in tx.pg.see("inbox_parked")
+        if key[:3] > after and key[:2] in heads and _is_due(row, heads, known_types)
+    )
+    return [inbox_rows._unpark(row) for _, row in rows[: inbox_rows._WAITING]]
+
+
+def _is_due(row: dict[str, Any], heads: Mapping[Aggregate, tuple[int, str]], known_types: Collection[str]) -> bool:
+    head = heads[row["topic"], row["subject"]][0]
+    if row["reason"] in {"fork", "malformed"} and not row["replay"]:
+        return False
+    if row["sequence"] != head + 1 or row["replay"]:
+        return bool(row["sequence"] <= head + row["replay"])
+    if row["reason"] == "waits":
+        return bool(heads.get((row["waits_topic"], row["waits_subject"]), (0,))[0] > row["waits_sequence"])
+    return row["reason"] == "gap" or (row["reason"] == "unknown_type" and row["type"] in known_types)
+
+
+async def forget(tx: Any, *, parked_ids: Sequence[int]) -> None:
+    await tx.pg.statement()
+    found = {row["parked_id"]: key for key, row in tx.pg.see("inbox_parked")}
+    for parked_id in parked_ids:
+        if parked_id not in found or await tx.pg.lock("inbox_parked", found[parked_id]) is None:
+            tx.pg.server.hits["drained by another"] += 1
+        else:
+            tx.pg.write("inbox_parked", found[parked_id], None)
