@@ -293,14 +293,14 @@ def main() -> None:
 def _sentence(error: Exception) -> str | None:
     """Return what to say of an error that an operator can understand; None for one that is a bug."""
     from aiokafka.errors import KafkaError
-    from asyncpg import PostgresError
+    from asyncpg import InterfaceError, PostgresError
     from sqlalchemy.exc import SQLAlchemyError
 
     if isinstance(error, KafkaError):
         return f"Kafka does not answer as it should: {error}"
     if isinstance(error, SQLAlchemyError):
         return f"PostgreSQL does not answer as it should: {str(error).splitlines()[0]}"
-    if isinstance(error, PostgresError):
+    if isinstance(error, (PostgresError, InterfaceError)):
         return f"PostgreSQL does not answer as it should: {error}"
     if isinstance(error, OSError):
         return f"A server or file is not as it should be: {error}"

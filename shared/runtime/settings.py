@@ -6,8 +6,9 @@ import os
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.storage.database import database_url
@@ -19,7 +20,10 @@ _SERVER_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?{_HOST}(,{_HOST})*(/[^?#]
 class Settings(BaseSettings):
     """What a deployment decides. The embedded default fills in the servers it started itself."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, secrets_dir=os.environ.get("TRIBUTARY_SECRETS_DIR"))
+    # A variable that is empty is as good as none: a manifest that passes everything on passes that too.
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, env_ignore_empty=True, secrets_dir=os.environ.get("TRIBUTARY_SECRETS_DIR")
+    )
 
     # It may hold a password, which then shows in no text of the settings.
     server_url: str = Field(default="", validation_alias="DATABASE_URL", repr=False)
@@ -29,7 +33,7 @@ class Settings(BaseSettings):
     )
     kafka_username: str = Field(default="", validation_alias="KAFKA_SASL_USERNAME")
     kafka_password: SecretStr = Field(default=SecretStr(""), validation_alias="KAFKA_SASL_PASSWORD")
-    kafka_ca_file: Path | None = Field(default=None, validation_alias="KAFKA_SSL_CA_FILE")
+    kafka_ca_file: FilePath | None = Field(default=None, validation_alias="KAFKA_SSL_CA_FILE")
     home: Path = Field(default=Path(".tributary"), validation_alias="TRIBUTARY_HOME")
     host: str = Field(default="127.0.0.1", validation_alias="TRIBUTARY_HOST")
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="TRIBUTARY_PORT")
@@ -45,6 +49,10 @@ class Settings(BaseSettings):
         if url and not _SERVER_URL.match(url):
             message = "not postgresql://user:password@host:port/database; / ? # @ : in a password are written as %2F …"
             raise ValueError(message)
+        for file in parse_qs(urlsplit(url).query).get("sslrootcert", []):
+            if not Path(file).is_file():
+                message = f"its sslrootcert {file} is no file"
+                raise ValueError(message)
         return url
 
     def database(self, service: str) -> str:
