@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -102,10 +102,23 @@ async def republish(settings: Settings, *, service: str, topics: Sequence[str]) 
     for topic in chosen:
         if topic not in topics_of(service):
             raise UnknownTopic(topic=topic)
-    await ensure_topics(Kafka.of(settings))
-    shards = [f"{topic}-{n}" for topic in chosen for n in range(TOPICS[topic])]
-    async with _database(settings, service) as database, database.transaction() as tx:
-        rows = await tx.pg.fetch("SELECT position, topic, subject FROM outbox WHERE topic = ANY($1)", chosen)
+    kafka = Kafka.of(settings)
+    await ensure_topics(kafka)
+    async with _database(settings, service) as database:
+        rows = await send_again(database, topics=chosen)
+    starts, rewound = await starts_of(kafka, topics=chosen), []
+    for consumer in SERVICES:
+        async with _database(settings, consumer) as database:
+            if await rewind(database, starts=starts):
+                rewound.append(consumer)
+    return Republished(chosen, rows, rewound)
+
+
+async def send_again(database: Database, *, topics: Sequence[str]) -> int:
+    """Mark every outbox row of the topics as unsent, forget where their last acks were; return how many rows."""
+    shards = [f"{topic}-{n}" for topic in topics for n in range(TOPICS[topic])]
+    async with database.transaction() as tx:
+        rows = await tx.pg.fetch("SELECT position, topic, subject FROM outbox WHERE topic = ANY($1)", list(topics))
         await tx.pg.execute("DELETE FROM relay_ack WHERE shard = ANY($1)", shards)
         await tx.pg.execute(
             """INSERT INTO outbox_pending (shard, position) SELECT * FROM unnest($1::text[], $2::bigint[])
@@ -113,29 +126,11 @@ async def republish(settings: Settings, *, service: str, topics: Sequence[str]) 
             [shard_of(topic=row["topic"], subject=row["subject"]) for row in rows],
             [row["position"] for row in rows],
         )
-    return Republished(chosen, len(rows), await _rewind(settings, chosen))
+    return len(rows)
 
 
-async def _rewind(settings: Settings, topics: Sequence[str]) -> list[str]:
-    """Send every consumer of the topics back to where they start now; what a truncated one lost comes again behind."""
-    starts = await _starts(Kafka.of(settings), topics)
-    rewound = []
-    for service in SERVICES:
-        async with _database(settings, service) as database, database.transaction() as tx:
-            moved = await tx.pg.fetch(
-                """UPDATE inbox_offset o SET next_offset = s.start
-                FROM unnest($1::text[], $2::int[], $3::bigint[]) AS s(topic, partition, start)
-                WHERE (o.topic, o.partition) = (s.topic, s.partition) AND o.next_offset <> s.start RETURNING 1""",
-                [each.topic for each in starts],
-                [each.partition for each in starts],
-                list(starts.values()),
-            )
-        if moved:
-            rewound.append(service)
-    return rewound
-
-
-async def _starts(kafka: Kafka, topics: Sequence[str]) -> dict[TopicPartition, int]:
+async def starts_of(kafka: Kafka, *, topics: Sequence[str]) -> dict[TopicPartition, int]:
+    """Return where each partition of the topics starts now: at 0, unless somebody truncated it."""
     consumer = AIOKafkaConsumer(**kafka.options())
     await consumer.start()
     try:
@@ -144,6 +139,25 @@ async def _starts(kafka: Kafka, topics: Sequence[str]) -> dict[TopicPartition, i
     finally:
         await consumer.stop()
     return starts
+
+
+async def rewind(database: Database, *, starts: Mapping[TopicPartition, int]) -> bool:
+    """Send a consumer back to where its topics start; return whether it was elsewhere.
+
+    What a truncated topic lost comes again behind that.
+    """
+    async with database.transaction() as tx:
+        moved = await tx.pg.fetch(
+            """INSERT INTO inbox_offset AS o (topic, partition, next_offset)
+            SELECT s.* FROM unnest($1::text[], $2::int[], $3::bigint[]) AS s(topic, partition, start)
+            LEFT JOIN inbox_offset known USING (topic, partition) WHERE known.topic IS NOT NULL OR s.start > 0
+            ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+            WHERE o.next_offset <> excluded.next_offset RETURNING 1""",
+            [each.topic for each in starts],
+            [each.partition for each in starts],
+            list(starts.values()),
+        )
+    return bool(moved)
 
 
 @asynccontextmanager

@@ -204,6 +204,13 @@ async def took_effect_once(wire: Line, load: Load, *, within_s: float = 60) -> l
         for row in await tx.pg.fetch("SELECT thing_id, event_id FROM effect ORDER BY nth"):
             done[row["thing_id"]].append(row["event_id"])
     assert done == said
+
+    async def nothing_waits() -> bool:
+        return not await wire.parked()
+
+    # A copy that was parked for a gap, and is older than its head by now, goes with the next sweep.
+    with suppress(TimeoutError):
+        await until(nothing_waits, within_s=5)
     assert await wire.parked() == []
     assert set(load.answered) <= rounds
     assert rounds <= set(load.answered) | set(load.unanswered)
