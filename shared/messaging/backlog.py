@@ -8,7 +8,7 @@ from shared.storage.database import Database
 
 _MOST_PENDING, _MOST_PARKED = 100_000, 10_000
 
-PENDING = "SELECT count(*) FROM (SELECT FROM outbox_pending LIMIT $1) AS p"
+PENDING = "SELECT count(*) FROM (SELECT FROM outbox_pending ORDER BY shard, position LIMIT $1) AS p"
 OLDEST = """
 SELECT coalesce(extract(epoch FROM clock_timestamp() - min(o.time)), 0)::float8
 FROM unnest($1::text[]) AS s(shard)

@@ -28,6 +28,7 @@ class _Stderr:
 
 
 _STDERR = cast("TextIO", _Stderr())
+_LIBRARIES = logging.StreamHandler(_STDERR)
 
 
 def configure_logging(*, level: str = "INFO") -> None:
@@ -47,8 +48,7 @@ def configure_logging(*, level: str = "INFO") -> None:
         logger_factory=structlog.PrintLoggerFactory(_STDERR),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(_STDERR)
-    handler.setFormatter(
+    _LIBRARIES.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *said],
             processors=[
@@ -57,7 +57,9 @@ def configure_logging(*, level: str = "INFO") -> None:
             ],
         )
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    root = logging.getLogger()
+    root.addHandler(_LIBRARIES)
+    root.setLevel(max(logging.WARNING, logging.getLevelName(level)))
     # The broker being away is reported once by the relay and the inbox, not a thousand times by the client.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
