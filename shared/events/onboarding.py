@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, time
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 
 from shared.events.envelope import Event
 from shared.values.money import Amount
 
 Direction = Literal["upstream", "downstream"]
+# JSON Schema's own "time" asks for an offset, which a time in the programme's zone does not have.
+_LOCAL_TIME = {"type": "string", "pattern": r"^\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$", "examples": ["17:00:00"]}
+LocalTime = Annotated[time, WithJsonSchema(_LOCAL_TIME)]
 SizeClass = Literal["micro", "small", "medium", "large"]
 
 
@@ -97,7 +100,7 @@ class ProgrammeTerms(BaseModel):
     pricing_policy: str
     propagation_policy: str
     auto_approve_up_to: Amount
-    cut_off: time
+    cut_off: LocalTime
     zone: str
     collection_account: str
 
