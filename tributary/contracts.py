@@ -91,7 +91,8 @@ def asyncapi() -> dict[str, Any]:
     events = event_types()
     by_topic: dict[str, list[type[Event]]] = {topic: [] for topic in TOPICS}
     for event in events.values():
-        by_topic[event.topic].append(event)
+        for topic in event.topics():
+            by_topic[topic].append(event)
     references, definitions = models_json_schema(
         [(event, "validation") for event in events.values()], ref_template=_COMPONENT
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.console.operations.keep_drawdowns import move_drawdowns, open_drawdowns
 from services.console.operations.keep_facts import keep
 from services.console.operations.keep_feed import keep_feed
@@ -15,9 +17,10 @@ from services.console.tables import (
     PROGRAMME,
     RECEIVABLE,
 )
-from shared.events import credit, onboarding, receivables, risk, settlement
-from shared.events.envelope import EVENT_TYPES, Event
+from shared.events import audit, credit, onboarding, receivables, risk, settlement
+from shared.events.envelope import EVENT_TYPES, Event, Received
 from shared.messaging.applying import Handler, Handlers
+from shared.storage.database import Transaction
 
 PUBLISHERS = (onboarding, receivables, risk, credit, settlement)
 
@@ -73,4 +76,10 @@ _READ_MODELS: dict[type[Event], Handler] = {
     ),
 }
 _PUBLISHED = [kind for kind in EVENT_TYPES.values() if kind.__module__ in {each.__name__ for each in PUBLISHERS}]
-HANDLERS: Handlers = dict.fromkeys(_PUBLISHED, keep_feed) | _READ_MODELS
+
+
+async def _pass_by(_: Transaction, __: Sequence[Received]) -> None:
+    """Keep nothing: the heads of the audit logs are no business to watch."""
+
+
+HANDLERS: Handlers = dict.fromkeys(_PUBLISHED, keep_feed) | _READ_MODELS | {audit.AuditSealed: _pass_by}

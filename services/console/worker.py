@@ -1,4 +1,4 @@
-"""Console's background work: it consumes every topic and publishes nothing."""
+"""Console's background work: it consumes every topic; of its own it publishes the heads of its audit log."""
 
 from __future__ import annotations
 

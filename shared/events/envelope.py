@@ -27,6 +27,16 @@ class Event(BaseModel):
     def subject(self) -> str:
         raise NotImplementedError
 
+    @property
+    def channel(self) -> str:
+        """Return the topic that this very event goes to."""
+        return self.topic
+
+    @classmethod
+    def topics(cls) -> tuple[str, ...]:
+        """Return where events of this type are published: one topic, but for what every service says."""
+        return (cls.topic,)
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Register each concrete event by its type; two events of one type are a programming error."""

@@ -23,6 +23,12 @@ TOPICS: dict[str, int] = {
     "scf.settlement.business_day.v1": _SINGLE,
     "scf.settlement.loan.v1": _BUSY,
     "scf.settlement.collection.v1": _BUSY,
+    "scf.onboarding.audit.v1": _SINGLE,
+    "scf.receivables.audit.v1": _SINGLE,
+    "scf.risk.audit.v1": _SINGLE,
+    "scf.credit.audit.v1": _SINGLE,
+    "scf.settlement.audit.v1": _SINGLE,
+    "scf.console.audit.v1": _SINGLE,
 }
 
 

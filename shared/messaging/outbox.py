@@ -56,11 +56,11 @@ async def append(tx: Transaction, events: Sequence[Event], *, source: str) -> li
     await tx.pg.execute(
         APPEND,
         ids,
-        [event.topic for event in events],
+        [event.channel for event in events],
         subjects,
         [event.type for event in events],
         [event.model_dump_json() for event in events],
-        [shard_of(topic=event.topic, subject=subject) for event, subject in zip(events, subjects, strict=True)],
+        [shard_of(topic=event.channel, subject=subject) for event, subject in zip(events, subjects, strict=True)],
         source,
         [traceparent_of(subject) for subject in subjects],
     )

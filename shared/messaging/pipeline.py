@@ -7,19 +7,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from shared.events.audit import AuditSealed
 from shared.events.topics import topics_of
 from shared.messaging.applying import Handlers
 from shared.messaging.backlog import show_backlog
 from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import Kafka, explained
+from shared.messaging.outbox import append
 from shared.messaging.relay import Relay
 from shared.runtime.jobs import Job, Jobs
 from shared.runtime.settings import Settings
 from shared.runtime.timers import run_every
-from shared.storage.audit import seal
-from shared.storage.database import Database
+from shared.storage.audit import PAGE, Seal, seal
+from shared.storage.database import Database, Transaction
 
-_SEAL_EVERY_S, _SHOW_EVERY_S = 1.0, 5.0
+# Each seal publishes a head: seldom enough that the heads are few beside the business.
+_SEAL_EVERY_S, _SHOW_EVERY_S = 3.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ async def run_worker(
     if topics_of(service):
         relay = Relay(database, kafka=kafka, service=service)
         jobs["relay"] = partial(_explained, kafka, partial(relay.run, stop))
-        jobs["sealer"] = partial(run_every, _SEAL_EVERY_S, partial(seal, database, owner=relay.owner), stop=stop)
+        jobs["sealer"] = partial(
+            run_every, _SEAL_EVERY_S, partial(seal_all, database, service=service, owner=relay.owner), stop=stop
+        )
     if topics:
         inbox = Inbox(database, kafka=kafka, service=service, handlers=handlers or {}, topics=topics)
         jobs["inbox"] = partial(_explained, kafka, partial(inbox.run, stop))
@@ -62,6 +67,17 @@ async def run_worker(
         await Jobs().supervise(named, stop=stop, awaited=awaited)
     finally:
         await database.close()
+
+
+async def seal_all(database: Database, *, service: str, owner: str) -> None:
+    """Seal the audit log up to now, and publish its head on the service's audit topic."""
+
+    async def publish(tx: Transaction, head: Seal) -> None:
+        said = AuditSealed(service=service, number=head.number, position=head.position, digest=head.digest)
+        await append(tx, [said], source=service)
+
+    while await seal(database, owner=owner, publish=publish) == PAGE:
+        pass
 
 
 async def _explained(kafka: Kafka, job: Job) -> None:

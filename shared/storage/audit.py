@@ -6,7 +6,7 @@ Chaining inside the business transaction would cost two thirds of the throughput
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -29,6 +29,8 @@ AUDIT_1: tuple[str, ...] = (
     "CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit EXECUTE FUNCTION refuse_change()",
 )
 
+PAGE = 1000
+
 _RECORD = """
 WITH kept AS (
     INSERT INTO audit (actor, action, subject, facts)
@@ -37,7 +39,7 @@ INSERT INTO audit_unsealed SELECT position FROM kept
 """
 _UNSEALED = """
 SELECT a.position, a.at, a.actor, a.action, a.subject, a.facts
-FROM audit_unsealed u JOIN audit a USING (position) ORDER BY a.position LIMIT 1000
+FROM audit_unsealed u JOIN audit a USING (position) ORDER BY a.position LIMIT $1
 """
 _SEAL = """
 WITH done AS (DELETE FROM audit_unsealed WHERE position = ANY($2))
@@ -67,12 +69,28 @@ async def record(tx: Transaction, entries: Sequence[Entry]) -> None:
         )
 
 
-async def seal(database: Database, *, owner: str) -> int:
-    """Chain what has committed since, if this process holds the sealer's lease; return how many rows."""
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The head of the chain: its number, the position of its row, the digest of everything up to there."""
+
+    number: int
+    position: int
+    digest: str
+
+
+# What makes a new head known outside the database, in the transaction that seals.
+Publish = Callable[[Transaction, Seal], Awaitable[None]]
+
+
+async def seal(database: Database, *, owner: str, publish: Publish | None = None) -> int:
+    """Chain what has committed since, if this process holds the sealer's lease; return how many rows, at most a page.
+
+    The new head is published: who could rewrite the whole chain here could not rewrite what was said of it elsewhere.
+    """
     async with database.transaction() as tx:
         if not await keep_leases(tx, group="audit", owner=owner, names=["audit/sealer"], seconds=10):
             return 0
-        rows = await tx.pg.fetch(_UNSEALED)
+        rows = await tx.pg.fetch(_UNSEALED, PAGE)
         if not rows:
             return 0
         head = await tx.pg.fetchrow("SELECT number, digest FROM audit_seal ORDER BY number DESC LIMIT 1")
@@ -83,6 +101,8 @@ async def seal(database: Database, *, owner: str) -> int:
             digests.append(digest)
         numbers = list(range(number + 1, number + 1 + len(rows)))
         await tx.pg.execute(_SEAL, numbers, [row["position"] for row in rows], digests)
+        if publish is not None:
+            await publish(tx, Seal(numbers[-1], rows[-1]["position"], digest))
         return len(rows)
 
 

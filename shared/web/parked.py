@@ -30,7 +30,7 @@ PARKED_STATUSES: ErrorStatuses = {
 _LAST = 2**63 - 1  # of a bigint
 
 
-class DecisionIn(BaseModel):
+class ParkedDecisionIn(BaseModel):
     """Why a parked event is replayed or discarded."""
 
     model_config = ConfigDict(extra="forbid")
@@ -59,7 +59,7 @@ def parked_router() -> APIRouter:
 
     @router.post("/{parked_id}/replay", status_code=201)
     async def propose_replay(
-        parked_id: Annotated[int, number], body: DecisionIn, database: Db, caller: Annotated[Caller, proposer]
+        parked_id: Annotated[int, number], body: ParkedDecisionIn, database: Db, caller: Annotated[Caller, proposer]
     ) -> dict[str, Any]:
         """Propose to try an event once more."""
         proposal = await propose_decision(
@@ -69,7 +69,7 @@ def parked_router() -> APIRouter:
 
     @router.post("/{parked_id}/discard", status_code=201)
     async def propose_discard(
-        parked_id: Annotated[int, number], body: DecisionIn, database: Db, caller: Annotated[Caller, proposer]
+        parked_id: Annotated[int, number], body: ParkedDecisionIn, database: Db, caller: Annotated[Caller, proposer]
     ) -> dict[str, Any]:
         """Propose to go on without an event."""
         proposal = await propose_decision(

@@ -13,9 +13,10 @@ from shared.events.topics import TOPICS
 from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import Kafka, ensure_topics
 from shared.messaging.outbox import append
+from shared.messaging.pipeline import seal_all
 from shared.messaging.relay import Relay
 from shared.runtime.settings import Settings
-from shared.storage.audit import Entry, record, seal
+from shared.storage.audit import Entry, record
 from shared.storage.database import Database, migrate
 from tests.integration.verify.drawn_rows import draw
 from tests.support.messaging import running, until
@@ -45,9 +46,10 @@ async def make_clean(*, server_url: str, bootstrap: str) -> Copies:
     databases = {service: Database(url, pool_size=4) for service, url in urls.items()}
     await _firms(databases["onboarding"])
     await draw(databases)
+    for service, database in databases.items():
+        await seal_all(database, service=service, owner="clean")
     await _publish(databases, bootstrap)
     for database in databases.values():
-        await seal(database, owner="clean")
         await database.close()
     return settings
 
@@ -73,22 +75,21 @@ async def _firms(database: Database) -> None:
 
 
 async def _publish(databases: dict[str, Database], bootstrap: str) -> None:
-    publishers = [name for name in SERVICES if name != "console"]
-    relays = [Relay(databases[name], kafka=Kafka(bootstrap), service=name) for name in publishers]
+    relays = [Relay(databases[name], kafka=Kafka(bootstrap), service=name) for name in SERVICES]
     inbox = Inbox(
         databases["console"], kafka=Kafka(bootstrap), service="console", handlers=HANDLERS, topics=list(TOPICS)
     )
 
-    async def count(service: str, table: str) -> int:
+    async def read(service: str, statement: str) -> int:
         async with databases[service].reader() as tx:
-            found: int = await tx.pg.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - three fixed names
+            found: int = await tx.pg.fetchval(statement)
         return found
 
-    said = sum([await count(service, "outbox") for service in publishers])
+    said = sum([await read(service, "SELECT count(*) FROM outbox") for service in SERVICES])
 
     async def all_came() -> bool:
-        waiting = sum([await count(service, "outbox_pending") for service in publishers])
-        return waiting == 0 and await count("console", "feed") == said
+        waiting = sum([await read(service, "SELECT count(*) FROM outbox_pending") for service in SERVICES])
+        return waiting == 0 and await read("console", "SELECT sum(consumed)::bigint FROM inbox_stats") == said
 
     async with running(*(relay.run for relay in relays), inbox.run):
         await until(all_came)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from shared.messaging.pipeline import seal_all
+from shared.storage.audit import Entry, broken_links, record, seal
+from shared.storage.database import Database
 from tests.integration.verify.clean import Copies
 from tests.integration.verify.conftest import Copy
 from tests.integration.verify.spoiling import found, put
@@ -112,18 +115,62 @@ _GUARD = "ALTER TABLE audit ENABLE TRIGGER audit_append_only"
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
-        ("UPDATE audit SET facts = '{}' WHERE subject = 'alpha'", "breaks at seal 2"),
-        ("UPDATE audit SET actor = 'nobody' WHERE subject = 'alpha'", "breaks at seal 2"),
-        ("DELETE FROM audit WHERE subject = 'alpha'", "breaks at seal 2"),
-        ("DELETE FROM audit_seal WHERE number = 3", "neither sealed nor waiting"),
-        ("UPDATE audit_seal SET digest = 'x' WHERE number = 3", "breaks at seal 3"),
-        ("INSERT INTO audit (actor, action, subject, facts) VALUES ('a', 'b', 'c', '{}')", "neither sealed"),
+        ("UPDATE audit SET facts = '{}' WHERE subject = 'alpha'", ["breaks at seal 2"]),
+        ("UPDATE audit SET actor = 'nobody' WHERE subject = 'alpha'", ["breaks at seal 2"]),
+        ("DELETE FROM audit WHERE subject = 'alpha'", ["breaks at seal 2"]),
+        ("DELETE FROM audit_seal WHERE number = 3", ["neither sealed nor waiting", "not the one that was published"]),
+        ("UPDATE audit_seal SET digest = 'x' WHERE number = 3", ["breaks at seal 3", "not the one that was published"]),
+        ("INSERT INTO audit (actor, action, subject, facts) VALUES ('a', 'b', 'c', '{}')", ["neither sealed"]),
     ],
 )
-async def test_i11_a_changed_audit_log_is_caught(clean: Copies, statement: str, says: str) -> None:
+async def test_i11_a_changed_audit_log_is_caught(clean: Copies, statement: str, says: list[str]) -> None:
     result = await found(i11_audit_chain, clean, onboarding=[_UNGUARD, statement, _GUARD])
-    assert result.violations == 1
-    assert says in result.examples[0]
+    assert result.violations == len(says)
+    assert all(each in example for each, example in zip(says, result.examples, strict=True))
+
+
+_AGAIN = ["DELETE FROM audit_seal", "INSERT INTO audit_unsealed SELECT position FROM audit"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET actor = 'nobody' WHERE subject = 'alpha'",
+        "DELETE FROM audit WHERE subject = 'beta'",
+        "UPDATE audit SET position = DEFAULT WHERE subject = 'anchor'",
+    ],
+)
+async def test_i11_a_log_that_was_rewritten_and_sealed_anew_from_its_beginning_is_not_the_published_one(
+    copy: Copy, statement: str
+) -> None:
+    settings = await copy(onboarding=[_UNGUARD, statement, *_AGAIN, _GUARD])
+    database = Database(settings.database("onboarding"), pool_size=1)
+    await seal(database, owner="clean")
+    async with database.reader() as tx:
+        assert await broken_links(tx) == [], "it must look whole to whoever sees the database only"
+    await database.close()
+    async with world_of(settings) as world:
+        result = await i11_audit_chain.check(world)
+    assert result.examples == ["onboarding: the audit chain at seal 3 is not the one that was published"]
+
+
+async def test_i11_seals_whose_head_nobody_published_are_caught(copy: Copy) -> None:
+    settings = await copy(
+        onboarding="""WITH a AS (INSERT INTO audit (actor, action, subject, facts) VALUES ('a', 'b', 'c', '{}')
+            RETURNING position) INSERT INTO audit_unsealed SELECT position FROM a"""
+    )
+    database = Database(settings.database("onboarding"), pool_size=1)
+    await seal(database, owner="clean")
+    async with world_of(settings) as world:
+        result = await i11_audit_chain.check(world)
+    assert result.examples == ["onboarding: 1 seals after number 3 were never published"]
+    # One that publishes says the head of all, and until it is on the topic the outbox says so.
+    async with database.transaction() as tx:
+        await record(tx, [Entry("a", "b", "c", {})])
+    await seal_all(database, service="onboarding", owner="clean")
+    await database.close()
+    async with world_of(settings) as world:
+        assert (await i11_audit_chain.check(world)).examples == []
 
 
 async def test_i11_a_log_that_could_be_changed_is_caught(clean: Copies) -> None:
