@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet, KeySetSerialization
@@ -136,13 +136,29 @@ def own_party(caller: Caller, enterprise_id: str) -> None:
         raise ForeignParty
 
 
+def accesses(app: FastAPI) -> dict[tuple[str, str], Access | None]:
+    """Return what each route, by method and path, declares of who may call it; None for one that does not say.
+
+    Only the app's own description needs no declaration.
+    """
+    found: dict[tuple[str, str], Access | None] = {}
+    # An app's own list holds included routers whole: only this walk comes to every route.
+    for route in iter_route_contexts(app.routes):
+        if route.path != app.openapi_url:
+            for method in route.methods or ("*",):
+                found[method, str(route.path_format or route.path)] = _declared(route)
+    return found
+
+
 def unclassified_routes(app: FastAPI) -> list[str]:
     """Return the routes that do not say who may call them."""
-    return [route.path for route in app.routes if isinstance(route, APIRoute) and not _declares(route)]
+    return sorted({path for (_, path), access in accesses(app).items() if access is None})
 
 
-def _declares(route: APIRoute) -> bool:
-    return any(isinstance(dependency.call, Access) for dependency in route.dependant.dependencies)
+def _declared(route: RouteContext) -> Access | None:
+    if not isinstance(route.original_route, APIRoute):
+        return getattr(route.original_route, "access", None)
+    return next((each.call for each in route.dependant.dependencies if isinstance(each.call, Access)), None)
 
 
 def _caller(claims: dict[str, Any]) -> Caller:
