@@ -104,9 +104,9 @@ _PARKED_KEYS = _gauge("inbox_parked_keys", "Aggregates with parked events; of th
 _OLDEST_PARKED = _gauge("inbox_oldest_parked_seconds", "Age of the oldest parked event.", "service")
 _LOOKED_AT = _gauge("backlog_timestamp_seconds", "When the figures from the database were taken.", "service")
 
-_JOB_DOWN = _gauge("job_down", "1: down for good, an operator must look.", "service", "job")
-_JOB_RESTARTING = _gauge("job_restarting", "1: failed, and is being tried again.", "service", "job")
-_JOB_RESTARTS = _counter("job_restarts", "How often a job failed and was begun again.", "service", "job")
+_JOB_DOWN = _gauge("job_down", "1: down for good, an operator must look.", "service", "task")
+_JOB_RESTARTING = _gauge("job_restarting", "1: failed, and is being tried again.", "service", "task")
+_JOB_RESTARTS = _counter("job_restarts", "How often a job failed and was begun again.", "service", "task")
 
 REASONS = ("gap", "fork", "unknown_type", "failed", "waits", "malformed")
 

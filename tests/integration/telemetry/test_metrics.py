@@ -167,8 +167,8 @@ async def test_jobs_show_that_they_run_that_they_are_restarted_and_that_they_are
     await until(twice)
     assert _series("job_down", service=unique_name) == {("flaky",): 0, ("hopeless",): 1, ("well",): 0}
     assert _series("job_restarting", service=unique_name) == {("flaky",): 1, ("hopeless",): 0, ("well",): 0}
-    assert _value("job_restarts_total", service=unique_name, job="flaky") >= 2
-    assert _value("job_restarts_total", service=unique_name, job="well") == 0
+    assert _value("job_restarts_total", service=unique_name, task="flaky") >= 2
+    assert _value("job_restarts_total", service=unique_name, task="well") == 0
     stop.set()
     await working
     assert _series("job_down", service=unique_name) == {}
