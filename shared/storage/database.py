@@ -25,6 +25,10 @@ from shared.runtime.failpoints import reached
 
 _open_in_this_task: ContextVar[frozenset[str]] = ContextVar("_open_in_this_task", default=frozenset())
 _Isolation = Literal["read_committed", "repeatable_read"]
+# Far beyond any statement of ours: a server that vanished without a word would otherwise be waited for all the day.
+_ANSWER_WITHIN_S = 60.0
+# A process that hangs inside a transaction must not hold its locks against all the others: PostgreSQL ends its session.
+_IDLE_S = 10.0
 
 
 class NestedTransaction(RuntimeError):
@@ -63,10 +67,18 @@ class Transaction:
 class Database:
     """A small pool of connections to one service's database."""
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        """Prepare the pool; nothing connects yet."""
+    def __init__(self, url: str, *, pool_size: int = 5, answer_within_s: float = _ANSWER_WITHIN_S) -> None:
+        """Prepare the pool; nothing connects yet. A statement that is not answered in time ends its connection."""
         self.url = url
-        self._engine = _engine(url, pool_size=pool_size, max_overflow=0, pool_timeout=30, isolation_level="AUTOCOMMIT")
+        self._engine = _engine(
+            url,
+            answer_within_s=answer_within_s,
+            server_settings={"idle_in_transaction_session_timeout": f"{_IDLE_S * 1000:.0f}"},
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=30,
+            isolation_level="AUTOCOMMIT",
+        )
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a read-write transaction that commits when the block ends and rolls back when it raises."""
@@ -183,6 +195,13 @@ def execute_all(*statements: Sequence[str]) -> None:
             bind.exec_driver_sql(statement)
 
 
-def _engine(url: str, **options: Any) -> AsyncEngine:
+def _engine(
+    url: str,
+    *,
+    answer_within_s: float | None = None,
+    server_settings: dict[str, str] | None = None,
+    **options: Any,
+) -> AsyncEngine:
     """Return an engine whose connections asyncpg makes from the URL itself: with `sslmode`, `sslrootcert` and all."""
-    return create_async_engine("postgresql+asyncpg://", async_creator=partial(asyncpg.connect, url), **options)
+    connect = partial(asyncpg.connect, url, command_timeout=answer_within_s, server_settings=server_settings)
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)

@@ -110,7 +110,9 @@ async def _open(stack: AsyncExitStack, service: str, database: Database) -> Tran
         if getattr(error.orig, "sqlstate", None) == asyncpg.InvalidCatalogNameError.sqlstate:
             raise NothingToVerify(service=service) from error
         raise
-    # PostgreSQL takes the snapshot with the first statement, not with BEGIN.
+    # It is held for as long as the checks take, and locks nothing.
+    await tx.pg.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    # PostgreSQL takes the snapshot with the first query, not with BEGIN.
     if await tx.pg.fetchval("SELECT to_regclass('outbox')") is None:
         raise NothingToVerify(service=service)
     return tx

@@ -1,0 +1,41 @@
+"""A process that hangs inside a transaction does not hold its locks against all the others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from shared.storage import database as database_room
+from shared.storage.database import Database
+
+
+async def test_r19_whoever_hangs_inside_a_transaction_loses_it_and_its_locks(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_room, "_IDLE_S", 0.3)
+    hanging, working = Database(fresh_database, pool_size=1), Database(fresh_database, pool_size=1)
+    async with working.transaction() as tx:
+        await tx.pg.execute("CREATE TABLE node (held int NOT NULL)")
+        await tx.pg.execute("INSERT INTO node VALUES (0)")
+    locked, awake = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        async with hanging.transaction() as tx:
+            await tx.pg.execute("UPDATE node SET held = held + 100")
+            locked.set()
+            await awake.wait()
+
+    hung = asyncio.create_task(hang())
+    await locked.wait()
+    async with asyncio.timeout(10), working.transaction() as tx:
+        await tx.pg.execute("UPDATE node SET held = held + 1")
+    awake.set()
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await hung
+    # What it had done is gone, and so is its connection: the next one is a new one.
+    async with hanging.transaction() as tx:
+        assert await tx.pg.fetchval("SELECT held FROM node") == 1
+    await hanging.close()
+    await working.close()
