@@ -1,4 +1,6 @@
-"""The contracts as documents: a JSON schema an event, one AsyncAPI 3 document; `python -m tributary.contracts` writes.
+"""The contracts as documents: a JSON schema an event, one AsyncAPI 3 document, an OpenAPI document a service.
+
+`python -m tributary.contracts` writes them.
 
 A version of an event only ever grows by optional fields. What would break a reader of an older or newer release is
 refused here and by the contract tests; it needs a new type, `….v2`.
@@ -19,11 +21,13 @@ from pydantic.json_schema import models_json_schema
 import shared.events
 from shared.events.envelope import EVENT_TYPES, Event
 from shared.events.topics import TOPICS
+from tributary.openapi import OPENAPI, api_breaks, documents
 
 _ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = _ROOT / "shared" / "events" / "schemas"
 ASYNCAPI = _ROOT / "docs" / "asyncapi.json"
 _SHAPE = ("type", "format", "const", "enum", "pattern", "maxLength", "additionalProperties")
+_REFUSED = "These break who relies on them: make a new version of the event, or a new path beside the old one."
 _COMPONENT = "#/components/schemas/{model}"
 
 Schema = Mapping[str, Any]
@@ -152,6 +156,18 @@ def text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def incompatible_apis() -> list[str]:
+    """Return every break between the committed OpenAPI documents and the services, removed services included."""
+    made, found = documents(), []
+    for path in sorted(OPENAPI.glob("*.json")):
+        if path.stem not in made:
+            found.append(f"{path.stem}: the service is gone")
+            continue
+        old = json.loads(path.read_text(encoding="utf-8"))
+        found += [f"{path.stem} {each}" for each in api_breaks(old=old, new=made[path.stem])]
+    return found
+
+
 def incompatible() -> list[str]:
     """Return every break between the committed schemas and the models, removed events included."""
     events, found = event_types(), []
@@ -166,9 +182,9 @@ def incompatible() -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Write every document; refuse what breaks, unless told that nothing was ever released."""
-    found = incompatible()
+    found = [*incompatible(), *incompatible_apis()]
     if found and "--unreleased" not in arguments:
-        sys.stderr.write("\n".join([*found, "These break readers: make a new version of the event.", ""]))
+        sys.stderr.write("\n".join([*found, _REFUSED, ""]))
         return 1
     events = event_types()
     SCHEMAS.mkdir(exist_ok=True)
@@ -177,6 +193,9 @@ def main(arguments: list[str]) -> int:
     for name, event in events.items():
         (SCHEMAS / f"{name}.json").write_text(text(schema_of(event)), encoding="utf-8")
     ASYNCAPI.write_text(text(asyncapi()), encoding="utf-8")
+    OPENAPI.mkdir(exist_ok=True)
+    for name, document in documents().items():
+        (OPENAPI / f"{name}.json").write_text(text(document), encoding="utf-8")
     return 0
 
 

@@ -24,6 +24,7 @@ from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.approvals import approvals_router
 from shared.web.auth import BANK, Access, Caller, access, own_party
+from shared.web.describing import declare
 from shared.web.problems import Problem, error_response, problem_response
 from shared.web.serving import Db
 
@@ -83,8 +84,7 @@ def document_hot_routes(schema: dict[str, Any]) -> dict[str, Any]:
         schemas.update(described.pop("$defs", {}))
         schemas[model.__name__] = described
     header = {"name": "Idempotency-Key", "in": "header", "required": True, "schema": {"type": "string"}}
-    problem = {"description": "A problem document (RFC 9457)", "content": {"application/problem+json": {}}}
-    schema["paths"].setdefault(_PATH, {})["post"] = {
+    operation = {
         "summary": "Hold Drawdown",
         "description": hold_drawdown.__doc__,
         "operationId": "hold_drawdown",
@@ -92,9 +92,11 @@ def document_hot_routes(schema: dict[str, Any]) -> dict[str, Any]:
         "requestBody": {"required": True, "content": _json(DrawIn.__name__)},
         "responses": {
             "201": {"description": "Held", "content": _json(HeldOut.__name__)},
-            **{str(status): problem for status in (400, 401, 403, 404, 409, 410, 422, 503)},
+            **{status: {} for status in ("400", "404", "409", "410", "422", "503")},
         },
     }
+    declare(operation, roles=_MAY_DRAW.roles)
+    schema["paths"].setdefault(_PATH, {})["post"] = operation
     return schema
 
 

@@ -36,10 +36,12 @@ def health_router(service: str, checks: Mapping[str, Check], *, kafka: Kafka) ->
 
     @router.get("/health/live")
     async def live() -> dict[str, str]:
+        """Say that the process runs."""
         return {"status": "alive"}
 
     @router.get("/health/ready")
     async def ready(request: Request, response: Response) -> dict[str, object]:
+        """Say whether it can do its work: 200, or 503 with what is wrong; what is being restarted, and the broker."""
         problems = dict(down_for_good(service))
         if getattr(request.app.state, "stopping", False):
             problems["process"] = "stopping"

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import errno
 import gc
-import json
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import structlog
@@ -25,6 +25,7 @@ from shared.runtime.settings import Settings
 from shared.runtime.tracing import Span, enter_request, enter_trace, is_recording
 from shared.storage.database import Database
 from shared.web.auth import ForeignParty, Verifier
+from shared.web.describing import describe
 from shared.web.health import database_ready, health_router
 from shared.web.issuer import Issuer
 from shared.web.metrics import RouteMetrics
@@ -83,6 +84,7 @@ def service_app(
         redoc_url=None,
         openapi_url=f"/{name}/v1/openapi.json",
         telemetry=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     issuer = Issuer(home=settings.home, issuer=settings.issuer, audience=settings.audience)
     app.state.settings = settings
@@ -97,6 +99,7 @@ def service_app(
     checks = {"database": database_ready(database, service=name)}
     app.include_router(health_router(name, checks, kafka=Kafka.of(settings)), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
+    app.openapi = partial(describe, app, app.openapi)  # type: ignore[method-assign] # FastAPI's own way to extend it
     return ServiceApp(name, app, Edge(app, service=name), [*closing, database.close])
 
 
@@ -271,8 +274,3 @@ async def serve(app: ASGIApp, *, listener: socket.socket, stop: asyncio.Event, r
         server.should_exit = True
         stopping.cancel()
         await serving
-
-
-def openapi_of(app: ServiceApp) -> str:
-    """Return a service's OpenAPI document as text, stable across runs."""
-    return json.dumps(app.fastapi.openapi(), indent=2, sort_keys=True, ensure_ascii=False)
