@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -139,6 +140,23 @@ def test_the_build_sees_only_what_it_copies() -> None:
         assert (ROOT / source).exists(), source
         assert any(source == each or source.startswith(f"{each}/") for each in seen), source
     assert all(any(source == each or source.startswith(f"{each}/") for source in copied) for each in seen)
+
+
+def test_the_stage_that_fetches_the_pages_assets_has_all_that_it_runs(tmp_path: Path) -> None:
+    (stage,) = [each for each in _stages() if each.split("\n")[0].endswith(" AS pages")]
+    for source in re.findall(r"(?m)^COPY (?!deploy)(\S+)", stage):
+        target = tmp_path / source
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / source, target)
+    # -S: no package beside Python's own; the downloader is imported when it is needed.
+    script = "from tributary.embedded import jars, setup; assert jars.locked(section='pages')"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script], cwd=tmp_path, capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_container_asks_its_health_and_hears_what_is_wrong(tmp_path: Path) -> None:
