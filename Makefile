@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TESTS ?= tests
 
-.PHONY: run demo up test check faults setup clean
+.PHONY: run demo up test check faults mutations setup clean
 
 run: setup
 	@$(BIN)/tributary up --with-demo
@@ -30,6 +30,10 @@ check: setup
 
 faults: setup
 	@$(BIN)/python -m pytest tests/faults --run-long
+
+# Plants each known bug of the protocol in a copy of the code; the test that is named beside it must fail.
+mutations: setup
+	@$(BIN)/python -m tests.mutations
 
 # The stamp holds the hashes of what it was made from: nothing changed, nothing to do.
 setup:

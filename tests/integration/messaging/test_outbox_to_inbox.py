@@ -106,10 +106,10 @@ async def test_a_copy_is_skipped_a_gap_waits_and_a_fork_is_parked(wire: Line) ->
 
 async def test_poison_parks_its_own_aggregate_and_no_other(wire: Line) -> None:
     async def picky(tx: Transaction, events: Sequence[Received]) -> None:
+        await record_effects(tx, events)
         if any(event.subject == "bad" for event in events):
             message = "poison"
             raise ValueError(message)
-        await record_effects(tx, events)
 
     names = ["good1", "bad", "good2", "bad", "good3"]
     await wire.publish([wire.happened(thing_id=name, n=n) for n, name in enumerate(names)])

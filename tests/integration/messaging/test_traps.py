@@ -52,6 +52,32 @@ async def test_an_event_that_commits_long_after_a_later_one_is_not_lost_and_hold
     assert ("slow", 1) in await wire.effects()
 
 
+async def test_an_aggregates_positions_follow_its_sequences_though_its_writers_wait_for_each_other(wire: Line) -> None:
+    # Drawn before the lock, the one who waits would have the earlier position and the later sequence.
+    first_is_in, other_waits = asyncio.Event(), asyncio.Event()
+
+    async def two_in_one() -> None:
+        async with wire.database.transaction() as tx:
+            await append(tx, [wire.happened(thing_id="hot", n=1)], source=wire.name)
+            first_is_in.set()
+            await other_waits.wait()
+            await append(tx, [wire.happened(thing_id="hot", n=2)], source=wire.name)
+
+    async def waits() -> bool:
+        async with wire.database.reader() as tx:
+            return bool(await tx.pg.fetchval("SELECT true FROM pg_locks WHERE NOT granted"))
+
+    writing = asyncio.create_task(two_in_one())
+    await first_is_in.wait()
+    waiting = asyncio.create_task(wire.publish([wire.happened(thing_id="hot", n=3)]))
+    await until(waits)
+    other_waits.set()
+    await asyncio.gather(writing, waiting)
+    async with wire.database.reader() as tx:
+        rows = await tx.pg.fetch("SELECT sequence FROM outbox ORDER BY position")
+    assert [row["sequence"] for row in rows] == [1, 2, 3]
+
+
 async def test_a_relay_whose_lease_went_to_another_marks_nothing_and_what_it_sent_is_skipped_as_a_copy(
     wire: Line,
 ) -> None:
