@@ -27,6 +27,8 @@ from shared.storage.database import Database, Transaction
 
 _BATCH = 1000
 _POLL_MS = 200
+# Long enough to wait for a member with a slow batch to join; a broker that vanished is given up after it.
+_ANSWER_WITHIN_MS = 15_000
 _SWEEP_S = 1.0
 _MOST_FAILURES, _WITHIN_S = 20, 60.0
 # A generic plan made on new tables would scan them whole as they grow; planning costs less than a batch gains.
@@ -78,6 +80,7 @@ class Inbox:
             fetch_max_wait_ms=100,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=1_000,
+            request_timeout_ms=_ANSWER_WITHIN_MS,
         )
         consumer.subscribe(self._topics, listener=_Seek(self))
         clock = asyncio.get_running_loop().time

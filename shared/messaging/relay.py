@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.events.envelope import Sent
@@ -34,6 +35,7 @@ from shared.values.ids import new_id
 
 _RENEW_S, _FROM_ZERO_S = 1.0, 10.0
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 0.005, 0.05
+_END_S = 1.0
 _log = structlog.get_logger()
 
 
@@ -83,7 +85,7 @@ class Relay:
                 await producer.start()
                 await self._relay(producer, stop, waker)
             finally:
-                await producer.stop()
+                await _end(producer)
         finally:
             forget_waker(self._database.url, waker)
             self._shards.clear()
@@ -226,3 +228,20 @@ class Relay:
             timestamp_ms=int(sent.time.timestamp() * 1000),
         )
         return future
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Stop a producer; what the broker has not acknowledged within a second is left, and the next one sends it again.
+
+    By itself it would wait for as long as the broker is away, and the relay could neither end nor begin anew.
+    """
+    try:
+        await asyncio.wait_for(producer.stop(), _END_S)
+    except TimeoutError:
+        # The first cancel makes the sender wait for what is under way, the second ends that.
+        sender = producer._sender.sender_task  # noqa: SLF001 - the producer offers no way to give up
+        for _ in range(2):
+            sender.cancel()
+            await asyncio.wait({sender}, timeout=0.1)
+        producer._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001 - see above
+        await producer.client.close()

@@ -142,12 +142,13 @@ async def supervised(name: str, **runs: Callable[[asyncio.Event], Awaitable[None
 class Load:
     """Publishes round after round on several aggregates, and remembers which commits were answered."""
 
-    def __init__(self, wire: Line, *, aggregates: int = 6, pause_s: float = 0.02) -> None:
+    def __init__(self, wire: Line, *, aggregates: int = 6, pause_s: float = 0.02, patience_s: float = 20) -> None:
         self.answered: list[int] = []
         self.unanswered: list[int] = []
         self._wire = wire
         self._aggregates = aggregates
         self._pause_s = pause_s
+        self._patience_s = patience_s
         self._enough = asyncio.Event()
 
     @asynccontextmanager
@@ -171,7 +172,7 @@ class Load:
         nth = len(self.answered) + len(self.unanswered)
         events = [self._wire.happened(thing_id=f"t{k}", n=nth) for k in range(self._aggregates)]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(self._patience_s):
                 await self._wire.publish(events)
             self.answered.append(nth)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError):

@@ -56,6 +56,8 @@ class Node:
     folder: Path
     port: int = 0
     controller_port: int = 0
+    # Where clients are sent instead: a proxy before the node.
+    advertised_port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -144,7 +146,7 @@ class EmbeddedKafka:
             "node.id": node.number,
             "controller.quorum.voters": voters,
             "listeners": f"PLAINTEXT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.advertised_port or node.port}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
