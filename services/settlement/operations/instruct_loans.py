@@ -18,7 +18,6 @@ from shared.messaging.applying import NotYet
 from shared.messaging.outbox import append
 from shared.runtime.clock import database_now
 from shared.storage.database import Transaction, by_column
-from shared.values.ids import new_id
 from shared.values.money import Amount
 from shared.values.periods import DayCount
 from shared.values.rates import parse_rate
@@ -101,7 +100,8 @@ async def _known(tx: Transaction, approved: Sequence[DrawdownApproved]) -> dict[
 
 
 def _instruct(said: DrawdownApproved, known: Mapping[str, Any], open_date: date | None, now: datetime) -> _Instruction:
-    end_to_end_id = new_id().replace("-", "")
+    # Of the drawdown alone: a restored book that instructs it again asks the rail for the payment that it knows.
+    end_to_end_id = said.drawdown_id.replace("-", "")
     nothing = Payout(0, 0, 0)
     if open_date is None:
         return _Instruction(said, known, end_to_end_id, None, nothing, BookNotOpen.code)

@@ -54,6 +54,23 @@ async def test_a_behaviour_counts_only_for_the_next_payments_to_its_account(desk
     assert states == ["failed", "failed", "disbursed", "disbursed"]
 
 
+async def test_r19_a_restored_book_that_instructs_a_drawdown_again_asks_for_the_payment_that_the_rail_knows(
+    desk: Desk,
+) -> None:
+    approved = desk.approved(new_id())
+    await desk.give(approved)
+    await desk.run_rail()
+    # As from a backup of before: neither loan nor payment; the rail is elsewhere and knows what it paid.
+    async with desk.service.database.transaction() as tx:
+        await tx.pg.execute("TRUNCATE payment, loan_balance, loan_reference, loan")
+    await desk.give(approved)
+    await desk.run_rail()
+    assert (await desk.loan(approved.drawdown_id))["state"] == "disbursed"
+    assert await _sends(desk, approved.drawdown_id) == (2, 1)
+    async with desk.service.database.reader() as tx:
+        assert await tx.pg.fetchval("SELECT count(*) FROM rail_payment") == 1
+
+
 async def test_silence_makes_a_loan_unknown_and_the_statement_proves_it_once(desk: Desk) -> None:
     loan_id = await _silent_loan(desk)
     loan = await desk.loan(loan_id)
