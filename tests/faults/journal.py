@@ -25,6 +25,7 @@ _SERVER_ERROR, _CONFLICT = 500, 409
 # What a command leaves behind, by its kind: where to look, and for what.
 _EFFECTS = {
     "draw": ("credit", "SELECT drawdown_id FROM drawdown WHERE command_key = $1"),
+    "cancel": ("credit", "SELECT drawdown_id FROM drawdown WHERE drawdown_id = $1 AND state = 'released'"),
     "note": ("receivables", "SELECT reference FROM dilution WHERE reference = $1"),
     "paid": ("settlement", "SELECT entry_id FROM statement_entry WHERE entry_id = $1"),
     "limit": ("onboarding", "SELECT approval_id FROM approval WHERE approval_id = $1 AND state = 'approved'"),
@@ -66,12 +67,12 @@ class Journal:
         self._town = town
         self._report = report
 
-    async def send(self, command: Command) -> Command:
-        """Send a command; send it again when its answer is unknown and its key says so."""
+    async def send(self, command: Command, *, persistent: bool | None = None) -> Command:
+        """Send a command; send it again when its answer is unknown and its key says so, where nobody else does."""
         self.commands[command.key] = command
-        persistent = crc32(command.key.encode()) % 2 == 0
+        by_key = crc32(command.key.encode()) % 2 == 0
         await self._attempt(command)
-        if not command.settled and persistent:
+        if not command.settled and (by_key if persistent is None else persistent):
             await self._until_settled(command)
         return command
 

@@ -16,7 +16,11 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+from aiokafka import AIOKafkaProducer
 
+from shared.events.envelope import Sent
+from shared.events.topics import partition_of
+from shared.messaging.kafka import Kafka
 from shared.runtime.settings import Settings
 from shared.web.issuer import Issuer
 from shared.web.serving import listen
@@ -34,6 +38,7 @@ LIMIT_MINOR = 1_000_000_000_00
 SECOND = " 2"
 _WATCH_S = 0.02
 _ANSWER_S = 8.0
+_WAITING = "SELECT o.* FROM outbox o JOIN outbox_pending USING (position) WHERE subject = $1 AND sequence = $2"
 Name = tuple[str, Kind]
 ALL: tuple[Name, ...] = tuple((service, kind) for service in SERVICES for kind in ("serve", "work"))
 
@@ -98,6 +103,15 @@ class Town:
     def let_go(self, armed: Armed) -> None:
         """Start a process that was held back."""
         armed.held = False
+
+    async def restart(self, armed: Armed) -> None:
+        """Ask a process to stop; return when it has started again and is ready."""
+        starts = armed.starts
+        assert armed.process.running is not None
+        armed.process.running.terminate()
+        while armed.starts == starts:
+            await asyncio.sleep(_WATCH_S)
+        await self.ready()
 
     async def watch(self) -> None:
         """Start again what ended, for ever."""
@@ -189,3 +203,20 @@ def _end(armed: Armed) -> None:
     if armed.process.running is not None:
         armed.process.running.kill()
         armed.process.running.wait(5)
+
+
+async def tell(town: Town, *, subject: str, sequence: int) -> None:
+    """Put an event that still waits in credit's outbox into its topic, as a relay would when its turn came."""
+    row = await town.databases["credit"].fetchrow(_WAITING, subject, sequence)
+    assert row is not None
+    names = ("id", "type", "source", "subject", "sequence", "time", "traceparent")
+    sent = Sent(**{name: row[name] for name in names})
+    async with AIOKafkaProducer(**Kafka.of(town.settings).options(), acks="all") as producer:
+        await producer.send_and_wait(
+            row["topic"],
+            row["body"].encode(),
+            key=subject.encode(),
+            partition=partition_of(topic=row["topic"], subject=subject),
+            headers=sent.headers(),
+            timestamp_ms=int(sent.time.timestamp() * 1000),
+        )
