@@ -16,11 +16,13 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.events.topics import topics_of
 from shared.runtime.settings import Settings
 from shared.web.issuer import Issuer
 from tests.structure.promql import Asked, asked
 from tests.support.messaging import until
 from tributary.platform import Platform, running_platform
+from tributary.services import SERVICES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DASHBOARD = _ROOT / "deploy" / "grafana" / "tributary.json"
@@ -191,6 +193,13 @@ def test_every_rule_says_what_it_means_and_which_run_book_helps() -> None:
         for path, anchor in re.findall(r"(docs/[\w.]+)#([\w-]+)", " ".join(notes.values())):
             assert (path, anchor in anchors) == ("docs/operations.md", True), (name, anchor)
         assert "docs/operations.md#" in notes["runbook"], name
+
+
+def test_a_service_without_any_worker_is_noticed_whichever_it_is() -> None:
+    (rule,) = [rule for rule in _rules() if rule["alert"] == "TributaryNoWorker"]
+    assert set(re.findall(r'absent\(\w+{service="(\w+)"}\)', rule["expr"])) == {
+        service for service in SERVICES if topics_of(service)
+    }
 
 
 def _anchors() -> set[str]:

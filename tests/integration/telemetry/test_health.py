@@ -108,6 +108,9 @@ async def test_a_worker_is_ready_once_its_relay_has_been_up_and_not_before(
             return await _problems(http) == {}
 
         await until(is_ready)
+        metrics = (await http.get(http.base_url.copy_with(path="/metrics"))).text
+        assert 'tributary_job_down{service="risk",task="relay"} 0.0' in metrics
+        assert 'tributary_outbox_pending_records{service="risk"} 0.0' in metrics
     database = Database(fresh_database, pool_size=1)
     async with database.transaction() as tx:
         # As after a restored backup of another cluster: the last ack is of a record that is nowhere.
