@@ -17,7 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 from zlib import crc32
 
 import asyncpg
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData, event, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -79,6 +80,7 @@ class Database:
             pool_timeout=30,
             isolation_level="AUTOCOMMIT",
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a read-write transaction that commits when the block ends and rolls back when it raises."""
@@ -123,7 +125,8 @@ class Database:
                     reached("transaction.durable")
             except BaseException as error:
                 # Interrupted in the middle of a statement, its state is unknown: never back to the pool.
-                if not isinstance(error, Exception) or pg.is_closed() or pg.is_in_transaction():
+                was_interrupted = isinstance(error, TimeoutError) or not isinstance(error, Exception)
+                if was_interrupted or pg.is_closed() or pg.is_in_transaction():
                     with contextlib.suppress(Exception):
                         pg.terminate()
                     await asyncio.shield(connection.invalidate())
@@ -193,6 +196,12 @@ def execute_all(*statements: Sequence[str]) -> None:
     for group in statements:
         for statement in group:
             bind.exec_driver_sql(statement)
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Have the pool connect anew where the server ended a connection while nobody used it."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _engine(
