@@ -22,7 +22,11 @@ class Settings(BaseSettings):
 
     # A variable that is empty is as good as none: a manifest that passes everything on passes that too.
     model_config = SettingsConfigDict(
-        extra="ignore", frozen=True, env_ignore_empty=True, secrets_dir=os.environ.get("TRIBUTARY_SECRETS_DIR")
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        secrets_dir=os.environ.get("TRIBUTARY_SECRETS_DIR"),
     )
 
     # It may hold a password, which then shows in no text of the settings.
@@ -40,6 +44,8 @@ class Settings(BaseSettings):
     issuer: str = Field(default="tributary", validation_alias="TRIBUTARY_ISSUER")
     audience: str = Field(default="tributary", validation_alias="TRIBUTARY_AUDIENCE")
     hold_seconds: int = Field(default=600, ge=1, validation_alias="TRIBUTARY_HOLD_SECONDS")
+    # Ten years, as long as a bank keeps its books; 0 keeps every event in the outbox for ever.
+    outbox_retention_days: int = Field(default=3650, ge=0, validation_alias="TRIBUTARY_OUTBOX_RETENTION_DAYS")
     rail_timeout_seconds: float = Field(default=2.0, gt=0, validation_alias="TRIBUTARY_RAIL_TIMEOUT_SECONDS")
 
     @field_validator("server_url")
