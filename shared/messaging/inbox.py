@@ -122,9 +122,12 @@ class Inbox:
         """Go to where our own database says we are; Kafka's copy only shows the lag."""
         async with self._database.reader() as tx:
             known = await inbox_rows.offsets(tx)
+        mine = self._consumer.assignment()
         for partition in partitions:
-            self._positions[partition] = known.get(partition, 0)
-            self._consumer.seek(partition, self._positions[partition])
+            # A rebalance may have taken it away since it was fetched.
+            if partition in mine:
+                self._positions[partition] = known.get(partition, 0)
+                self._consumer.seek(partition, self._positions[partition])
 
     async def _take(self, records: Mapping[TopicPartition, Sequence[Any]]) -> bool:
         """Apply a batch of records in one transaction; return whether any head moved."""
