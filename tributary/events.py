@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from shared.events.envelope import Sent
 from shared.events.topics import TOPICS, shard_of, topics_of
 from shared.messaging.kafka import Kafka, ensure_topics
+from shared.messaging.retention import bring_back
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from tributary.services import SERVICES
@@ -72,7 +73,7 @@ async def show(settings: Settings, *, event_id: str) -> dict[str, Any]:
     """Return an event as its outbox keeps it, its headers and its body; UnknownEvent when none does."""
     for service in SERVICES:
         async with _database(settings, service) as database, database.reader() as tx:
-            row = await tx.pg.fetchrow("SELECT * FROM outbox WHERE id = $1", event_id)
+            row = await tx.pg.fetchrow("SELECT * FROM outbox_kept WHERE id = $1", event_id)
             if row is None:
                 continue
             pending = await tx.pg.fetchval(
@@ -118,6 +119,7 @@ async def send_again(database: Database, *, topics: Sequence[str]) -> int:
     """Mark every outbox row of the topics as unsent, forget where their last acks were; return how many rows."""
     shards = [f"{topic}-{n}" for topic in topics for n in range(TOPICS[topic])]
     async with database.transaction() as tx:
+        await bring_back(tx, topics=topics)
         rows = await tx.pg.fetch("SELECT position, topic, subject FROM outbox WHERE topic = ANY($1)", list(topics))
         await tx.pg.execute("DELETE FROM relay_ack WHERE shard = ANY($1)", shards)
         await tx.pg.execute(

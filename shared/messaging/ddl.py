@@ -5,6 +5,7 @@ from __future__ import annotations
 MESSAGING_1: tuple[str, ...] = (
     """CREATE TABLE outbox_head (
         topic text NOT NULL, subject text NOT NULL, sequence bigint NOT NULL,
+        archived bigint NOT NULL DEFAULT 0, archive_digest text NOT NULL DEFAULT '',
         PRIMARY KEY (topic, subject)) WITH (fillfactor = 70)""",
     """CREATE TABLE outbox (
         position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
@@ -12,6 +13,14 @@ MESSAGING_1: tuple[str, ...] = (
         source text NOT NULL, traceparent text, time timestamptz NOT NULL DEFAULT clock_timestamp(),
         body text NOT NULL CHECK (octet_length(body) < 900000),
         UNIQUE (topic, subject, sequence))""",
+    """CREATE TABLE outbox_archive (
+        position bigint PRIMARY KEY,
+        id text NOT NULL, topic text NOT NULL, subject text NOT NULL, sequence bigint NOT NULL, type text NOT NULL,
+        source text NOT NULL, traceparent text, time timestamptz NOT NULL, body text NOT NULL,
+        UNIQUE (topic, subject, sequence))""",
+    """CREATE VIEW outbox_kept AS
+        SELECT position, id, topic, subject, sequence, type, source, traceparent, time, body FROM outbox UNION ALL
+        SELECT position, id, topic, subject, sequence, type, source, traceparent, time, body FROM outbox_archive""",
     "CREATE TABLE outbox_pending (shard text NOT NULL, position bigint NOT NULL, PRIMARY KEY (shard, position))",
     """CREATE TABLE lease (
         name text PRIMARY KEY, owner text NOT NULL, epoch bigint NOT NULL, expires_at timestamptz NOT NULL)""",

@@ -15,6 +15,7 @@ from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import Kafka, explained
 from shared.messaging.outbox import append
 from shared.messaging.relay import Relay
+from shared.messaging.retention import archive
 from shared.runtime.jobs import Job, Jobs
 from shared.runtime.settings import Settings
 from shared.runtime.timers import run_every
@@ -22,7 +23,7 @@ from shared.storage.audit import PAGE, Seal, seal
 from shared.storage.database import Database, Transaction
 
 # Each seal publishes a head: seldom enough that the heads are few beside the business.
-_SEAL_EVERY_S, _SHOW_EVERY_S = 3.0, 5.0
+_SEAL_EVERY_S, _SHOW_EVERY_S, _ARCHIVE_EVERY_S = 3.0, 5.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ async def run_worker(
         jobs["sealer"] = partial(
             run_every, _SEAL_EVERY_S, partial(seal_all, database, service=service, owner=relay.owner), stop=stop
         )
+        if settings.outbox_retention_days:
+            ageing = partial(archive_all, database, days=settings.outbox_retention_days, owner=relay.owner)
+            jobs["retention"] = partial(run_every, _ARCHIVE_EVERY_S, ageing, stop=stop)
     if topics:
         inbox = Inbox(database, kafka=kafka, service=service, handlers=handlers or {}, topics=topics)
         jobs["inbox"] = partial(_explained, kafka, partial(inbox.run, stop))
@@ -77,6 +81,12 @@ async def seal_all(database: Database, *, service: str, owner: str) -> None:
         await append(tx, [said], source=service)
 
     while await seal(database, owner=owner, publish=publish) == PAGE:
+        pass
+
+
+async def archive_all(database: Database, *, days: int, owner: str) -> None:
+    """Archive, page by page, what is older than so many days."""
+    while await archive(database, days=days, owner=owner):
         pass
 
 

@@ -22,7 +22,7 @@ _ROOMS = {
     "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "audit", "schemas"},
     "messaging": {
         "outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl", "backlog",
-        "read_back", "parked",
+        "read_back", "parked", "retention",
     },
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
     "web": {"problems", "auth", "describing", "issuer", "health", "serving", "approvals", "parked", "metrics"},

@@ -21,6 +21,7 @@ from tributary.verify.topics import waiting_from
 NAME = "read models can be rebuilt"
 
 _SCRATCH = "console_verify"
+_DISCARDED = "SELECT topic, subject, sequence, event_id FROM inbox_decided WHERE decision = 'discarded'"
 _PARKED = "SELECT topic, subject, sequence, reason, parked_at FROM inbox_parked ORDER BY parked_id"
 
 
@@ -37,7 +38,13 @@ async def check(world: World) -> Result:
         what = f"console has not read {behind} events of {partition.topic}-{partition.partition}"
         result.fly(what, age_s=world.age_s(since), many=behind)
     async with _scratch(world.settings) as database:
-        result.checked = await rebuild(database, kafka=Kafka.of(world.settings), handlers=HANDLERS, until=reached)
+        result.checked = await rebuild(
+            database,
+            kafka=Kafka.of(world.settings),
+            handlers=HANDLERS,
+            until=reached,
+            discarded={tuple(row) for row in await live.pg.fetch(_DISCARDED)},
+        )
         async with database.reader() as tx:
             rebuilt = await state_hash(tx)
     if rebuilt != shown:

@@ -21,7 +21,7 @@ WHERE state IN ('held', 'referred') AND (expires_at IS NULL OR expires_at < $1)
 """
 _WITHDRAWN = """
 SELECT a.drawdown_id, max(o.time) AS since FROM assignment a
-JOIN outbox o ON o.topic = $1 AND o.subject = a.drawdown_id AND o.type = $2
+JOIN outbox_kept o ON o.topic = $1 AND o.subject = a.drawdown_id AND o.type = $2
 WHERE a.state = 'withdrawn' GROUP BY a.drawdown_id
 """
 _GOING_ON = """
@@ -31,7 +31,7 @@ ORDER BY drawdown_id
 _BOTH = """
 SELECT subject, count(*) FILTER (WHERE type = $2) AS confirmed,
     max(sequence) FILTER (WHERE type = $3) > min(sequence) FILTER (WHERE type = $2) AS cancelled_afterwards
-FROM outbox WHERE topic = $1 AND type IN ($2, $3) GROUP BY subject
+FROM outbox_kept WHERE topic = $1 AND type IN ($2, $3) GROUP BY subject
 HAVING bool_or(type = $2) AND bool_or(type = $3) OR count(*) FILTER (WHERE type = $2) > 1
 """
 

@@ -25,7 +25,7 @@ LEFT JOIN (
     FROM reinstatement GROUP BY drawdown_id) r ON r.drawdown_id = d.drawdown_id
 """
 _SAID = """
-SELECT subject, sequence, type, time, body FROM outbox WHERE topic = $1 AND subject = ANY($2)
+SELECT subject, sequence, type, time, body FROM outbox_kept WHERE topic = $1 AND subject = ANY($2)
 ORDER BY subject, sequence
 """
 _LOANS = """

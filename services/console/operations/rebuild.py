@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.events.envelope import MalformedRecord, read_record
+from shared.events.envelope import MalformedRecord
 from shared.events.topics import TOPICS
 from shared.messaging.applying import Handlers, apply_all
-from shared.messaging.inbox_rows import Arrival
+from shared.messaging.inbox_rows import read_arrival
 from shared.messaging.kafka import Kafka
 from shared.storage.database import Database
 
@@ -38,9 +39,11 @@ async def rebuild(
     handlers: Handlers,
     topics: Mapping[str, int] = TOPICS,
     until: Offsets | None = None,
+    discarded: Collection[tuple[str, str, int, str]] = (),
 ) -> int:
     """Apply every record from offset zero up to `until` (without it: to the end) and return how many were applied.
 
+    What was `discarded` (topic, subject, sequence and id of each) passes without an effect, as it did then.
     The database is migrated and empty. The handlers are those of the worker, in the worker's protocol of heads.
     """
     partitions = [TopicPartition(topic, nth) for topic, count in topics.items() for nth in range(count)]
@@ -57,13 +60,17 @@ async def rebuild(
             if missing:
                 raise TopicsEndEarly(missing=missing)
             ends = reached
-        return await _apply_until(database, consumer, ends, handlers)
+        return await _apply_until(database, consumer, ends, handlers, discarded)
     finally:
         await consumer.stop()
 
 
 async def _apply_until(
-    database: Database, consumer: Any, ends: Mapping[TopicPartition, int], handlers: Handlers
+    database: Database,
+    consumer: Any,
+    ends: Mapping[TopicPartition, int],
+    handlers: Handlers,
+    discarded: Collection[tuple[str, str, int, str]],
 ) -> int:
     applied = 0
     for partition in ends:
@@ -82,11 +89,13 @@ async def _apply_until(
             at[partition] = batch[-1].offset + 1
             if at[partition] >= ends[partition]:
                 consumer.pause(partition)
-        applied += await _apply(database, records, handlers)
+        applied += await _apply(database, records, handlers, discarded)
     return applied
 
 
-async def _apply(database: Database, records: Sequence[Any], handlers: Handlers) -> int:
+async def _apply(
+    database: Database, records: Sequence[Any], handlers: Handlers, discarded: Collection[tuple[str, str, int, str]]
+) -> int:
     if not records:
         return 0
     arrivals = []
@@ -94,7 +103,10 @@ async def _apply(database: Database, records: Sequence[Any], handlers: Handlers)
         headers, body = tuple(record.headers), record.value or b""
         # The live inbox parks what it cannot read: no state came of it.
         with contextlib.suppress(MalformedRecord):
-            arrivals.append(Arrival(read_record(topic=record.topic, headers=headers, body=body), headers, body))
+            arrival = read_arrival(topic=record.topic, headers=headers, body=body)
+            said = arrival.received
+            passed = (said.topic, said.subject, said.sequence, said.id) in discarded
+            arrivals.append(replace(arrival, discarded=True) if passed else arrival)
     async with database.transaction() as tx:
         outcome = await apply_all(tx, arrivals, handlers=handlers)
     return outcome.applied

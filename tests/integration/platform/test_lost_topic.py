@@ -58,8 +58,9 @@ async def test_r19_a_lost_cluster_stops_relays_and_inboxes_until_the_topics_are_
         # Commands go on: what they say waits in the outbox.
         maker = _token(platform, "bank_maker")
         assert (await http.post("/onboarding/v1/enterprises", json=firm, headers=maker)).status_code == 201
-        done = await republish(platform.settings, service="onboarding", topics=["scf.onboarding.enterprise.v1"])
-        assert done.rows == 4
+        # The cluster is gone: the heads of the audit log, on their topic, are lost like everything.
+        done = await republish(platform.settings, service="onboarding", topics=[])
+        assert done.rows > 4
         assert "console" in done.rewound
 
     async with (
