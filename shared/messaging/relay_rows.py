@@ -9,7 +9,7 @@ from typing import Any
 from shared.runtime.leases import keep_leases
 from shared.storage.database import Transaction
 
-LEASE_S = 5.0
+LEASE_S = 3.0
 _BATCH = 500
 
 _READ = """
