@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 import os
 import sys
 from collections import Counter
@@ -146,6 +147,25 @@ def events_show(event_id: str) -> None:
     write_json(asyncio.run(show(connected(_settings()), event_id=event_id)))
 
 
+@events_app.command("parked")
+def events_parked(
+    service: Annotated[str | None, typer.Argument(help="Only this service.")] = None, *, json_output: _Json = False
+) -> None:
+    """List the events that wait in the inboxes; two persons decide on them over HTTP or they come by themselves."""
+    from tributary.addresses import connected
+    from tributary.parked import lines, parked
+    from tributary.services import SERVICES
+
+    if service is not None and service not in SERVICES:
+        _wrong_use(f"{service} is none of the services: {', '.join(SERVICES)}.")
+    chosen = SERVICES if service is None else (service,)
+    found = asyncio.run(parked(connected(_settings()), services=chosen))
+    if json_output:
+        write_json({"parked": found})
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(found)))
+
+
 @events_app.command("republish")
 def events_republish(
     service: str,
@@ -276,6 +296,8 @@ def _wrong_use(message: str) -> NoReturn:
 
 def main() -> None:
     """Run the command; an error that has a name is one sentence and status 1, not a traceback."""
+    # Why the broker does not let us in is said once, below, not by its client at every attempt.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         app()
     except BrokenPipeError:
