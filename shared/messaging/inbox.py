@@ -95,6 +95,7 @@ class Inbox:
                 if moved or clock() >= sweep_at:
                     sweep_at = clock() + _SWEEP_S
                     await self._drain()
+                    await self._follow()
                     await self._show_lag()
         except OffsetOutOfRangeError as error:
             where = ", ".join(f"{each.topic}-{each.partition} at {at}" for each, at in error.args[0].items())
@@ -128,6 +129,14 @@ class Inbox:
             if partition in mine:
                 self._positions[partition] = known.get(partition, 0)
                 self._consumer.seek(partition, self._positions[partition])
+
+    async def _follow(self) -> None:
+        """Go where the database says we are, should it say another place than before: it was restored from a backup."""
+        async with self._database.reader() as tx:
+            known = await inbox_rows.offsets(tx)
+        moved = [each for each in self._consumer.assignment() if known.get(each, 0) != self._positions.get(each)]
+        if moved:
+            await self.seek(moved)
 
     async def _take(self, records: Mapping[TopicPartition, Sequence[Any]]) -> bool:
         """Apply a batch of records in one transaction; return whether any head moved."""
