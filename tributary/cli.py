@@ -319,7 +319,7 @@ def _sentence(error: Exception) -> str | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     if isinstance(error, KafkaError):
-        return f"Kafka does not answer as it should: {error}"
+        return _told(error)
     if isinstance(error, SQLAlchemyError):
         return f"PostgreSQL does not answer as it should: {str(error).splitlines()[0]}"
     if isinstance(error, (PostgresError, InterfaceError)):
@@ -327,3 +327,22 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, OSError):
         return f"A server or file is not as it should be: {error}"
     return str(error) if hasattr(error, "code") else None
+
+
+def _told(error: Exception) -> str:
+    """Return what hinders us at the broker, where it says so when asked once more; else what its client said."""
+    from shared.messaging.kafka import Kafka, explained
+    from shared.runtime.jobs import Hindered
+    from tributary.addresses import NoPlatform, connected
+
+    async def again() -> None:
+        async with explained(Kafka.of(connected(_settings()))):
+            raise error
+
+    try:
+        asyncio.run(again())
+    except (Hindered, NoPlatform) as told:
+        return str(told)
+    except type(error):
+        pass
+    return f"Kafka does not answer as it should: {error}"

@@ -52,9 +52,9 @@ async def tail(settings: Settings, *, topics: Sequence[str], from_start: bool, c
             raise UnknownTopic(topic=topic)
     wanted = [TopicPartition(topic, n) for topic in topics or TOPICS for n in range(TOPICS[topic])]
     consumer = AIOKafkaConsumer(**Kafka.of(settings).options(), auto_offset_reset="earliest")
-    await consumer.start()
     printed = 0
     try:
+        await consumer.start()
         consumer.assign(wanted)
         await (consumer.seek_to_beginning(*wanted) if from_start else consumer.seek_to_end(*wanted))
         while count is None or printed < count:
@@ -134,8 +134,8 @@ async def send_again(database: Database, *, topics: Sequence[str]) -> int:
 async def starts_of(kafka: Kafka, *, topics: Sequence[str]) -> dict[TopicPartition, int]:
     """Return where each partition of the topics starts now: at 0, unless somebody truncated it."""
     consumer = AIOKafkaConsumer(**kafka.options())
-    await consumer.start()
     try:
+        await consumer.start()
         wanted = [TopicPartition(topic, n) for topic in topics for n in range(TOPICS[topic])]
         starts: dict[TopicPartition, int] = await consumer.beginning_offsets(wanted)
     finally:

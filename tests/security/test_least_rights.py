@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -35,6 +37,7 @@ from tributary.embedded.processes import run
 from tributary.grants import IDENTITIES, commands, consumed_by, grants, user
 from tributary.services import SERVICES, works
 
+_ROOT = Path(__file__).resolve().parents[2]
 _RATED = new_id()
 _PUBLISHERS = [service for service in SERVICES if topics_of(service)]
 
@@ -247,6 +250,20 @@ async def test_a_service_makes_no_topic_removes_none_and_writes_none_of_the_othe
     for service in SERVICES:
         others = [topics_of(each)[0] for each in _PUBLISHERS if each != service]
         assert await _refused_writes(secured.kafka(user(service)), others) == others
+
+
+async def test_a_command_that_the_broker_does_not_let_in_says_why_in_one_line(
+    secured: SecuredKafka, tmp_path: Path
+) -> None:
+    names = secured.environment(user("operator")) | {"KAFKA_SASL_PASSWORD": "canary-of-yesterday"}
+    env = {"PATH": os.defpath, "DATABASE_URL": "postgresql://none", "TRIBUTARY_HOME": str(tmp_path), **names}
+    command = [sys.executable, "-m", "tributary", "events", "tail", "--count", "1"]
+    process = await asyncio.create_subprocess_exec(*command, env=env, cwd=_ROOT, stderr=asyncio.subprocess.PIPE)
+    _, text = await asyncio.wait_for(process.communicate(), 40)
+    said = text.decode()
+    assert (process.returncode, len(said.splitlines())) == (1, 1), said
+    assert said.endswith("refuses tributary-operator: its name or its password is wrong.\n")
+    assert "canary-" not in said
 
 
 async def test_no_identity_may_write_but_a_publisher_its_own_topics(secured: SecuredKafka) -> None:

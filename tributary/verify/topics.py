@@ -83,8 +83,8 @@ async def _consumer(kafka: Kafka) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         **kafka.options(), enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50
     )
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
         await consumer.stop()
