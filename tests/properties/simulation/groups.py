@@ -79,7 +79,7 @@ class Group:
             self._tell([member])
 
     def join(self, member: ModelConsumer, generation: int) -> None:
-        if generation != self.generation:
+        if generation != self.generation or member not in self.members:
             member.assigned_by(None)
             return
         self._joined.append(member)

@@ -48,8 +48,7 @@ class Watch:
         for table, key, old, new in changes:
             if table == "outbox_pending" and new is None:
                 row = self._publisher.tables["outbox"][key[1]].value
-                there = {record.event_id for log in self._broker.logs.values() for record in log}
-                must(row["id"] in there, "marked what is not on the topic", row["id"])
+                must(row["id"] in self._broker.ever, "marked what is not on the topic", row["id"])
             if table == "relay_ack" and old is not None:
                 must(new[1] > old[1], "the last ack of a shard went back", key, old, new)
 
@@ -130,7 +129,11 @@ def check_healed(publisher: Server, consumer: Server, broker: Broker) -> None:
     must(found == parked, "parked is not what has to be", found, parked)
     offsets = consumer.committed("inbox_offset")
     for partition, log in broker.logs.items():
-        must(offsets.get(tuple(partition), 0) == len(log), "not consumed to the end", partition, offsets)
+        # What a zombie sent once all was well, and the inboxes were about to stop, are copies.
+        for record in log[offsets.get(tuple(partition), 0) :]:
+            sequence = int(dict(record.headers)["ce_sequence"])
+            head = heads.get((record.topic, record.key.decode()), (0,))[0]
+            must(sequence <= head, "not consumed to the end", partition, record.event_id, offsets)
 
 
 def _check_topic(rows: dict[Aggregate, list[dict[str, Any]]], broker: Broker) -> None:

@@ -20,6 +20,7 @@ from tests.properties.simulation.loop import Killed, Process, SimLoop, current, 
 
 _SOON_S, _LATE_S = 0.004, 3.0
 _RETRY_S = 0.2
+_GIVES_UP_S = 1.0
 
 
 class Faults(Protocol):
@@ -73,6 +74,9 @@ class Broker:
         }
         self.on_append: list[Callable[[], None]] = []
         self.groups: dict[str, Any] = {}
+        # Every record there ever was, whatever became of it.
+        self.ever: set[str] = set()
+        self._forgetful = False
         self._sessions = 0
         # Who appended which record, so that a lost tail takes the producers' state with it.
         self._by: dict[TopicPartition, list[tuple[int, int]]] = {partition: [] for partition in self.logs}
@@ -95,13 +99,17 @@ class Broker:
     def append(self, session: int, batch: _Batch) -> int | None:
         """Append a batch; return its first offset, None when it is out of its session's sequence."""
         log, by = self.logs[batch.partition], self._by[batch.partition]
-        following = next((sequence + 1 for pid, sequence in reversed(by) if pid == session), 0)
-        if batch.first != following:
+        following = next((sequence + 1 for pid, sequence in reversed(by) if pid == session), None)
+        if following is None and self._forgetful:
+            # Kafka takes any number from a session of which it has lost every record.
+            following = batch.first
+        if batch.first != (following or 0):
             return None
         first = len(log)
         for nth, ((key, value, headers, at), _) in enumerate(batch.records):
             log.append(Record(batch.partition.topic, batch.partition.partition, first + nth, key, value, headers, at))
             by.append((session, batch.first + nth))
+            self.ever.add(log[-1].event_id)
         self.announce()
         return first
 
@@ -112,6 +120,11 @@ class Broker:
     def lose_tail(self, partition: TopicPartition, *, many: int) -> None:
         """Lose the last records of a partition: what a broker without its disk's last minutes does."""
         del self.logs[partition][-many:], self._by[partition][-many:]
+        self._forgetful = True
+
+    def come_back(self) -> None:
+        self.up = True
+        self.announce()
 
 
 class ModelProducer:
@@ -128,6 +141,7 @@ class ModelProducer:
         self._waiting: dict[TopicPartition, list[tuple[Any, asyncio.Future[Acked]]]] = {}
         self._under_way: dict[TopicPartition, _Batch] = {}
         self._refused = False
+        self._closed = False
         self._idle: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
@@ -135,12 +149,17 @@ class ModelProducer:
         self._broker.check_up()
 
     async def stop(self) -> None:
-        """Stop as aiokafka does: what was given to it is sent first."""
+        """Stop as aiokafka does: what was given to it is sent first, however long the broker is away."""
         if self._loop.ended or not self._process.alive:
             raise Killed
         while self._waiting or self._under_way:
             self._idle = self._loop.create_future()
             await self._idle
+
+    def give_up(self) -> None:
+        """Close the sockets: what is not at the broker yet may still come there, or never."""
+        self._closed = True
+        self._waiting.clear()
 
     async def send(
         self, topic: str, value: bytes, *, key: bytes, partition: int, headers: Any, timestamp_ms: int
@@ -179,7 +198,7 @@ class ModelProducer:
     def _arrive(self, batch: _Batch) -> None:
         """Arrive at the broker, whatever became of the sender meanwhile (its socket may have died with it)."""
         broker = self._broker
-        if not self._process.alive and broker.random.random() < 0.5:
+        if (self._closed or not self._process.alive) and broker.random.random() < 0.5:
             return
         if not broker.up:
             self._loop.in_world(_RETRY_S, self._arrive, batch)
@@ -223,6 +242,14 @@ class ModelProducer:
         self._drain(partition)
         if not self._waiting and not self._under_way and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+
+
+async def end(producer: ModelProducer) -> None:
+    """Stop a producer within a second (`shared.messaging.relay._end`, which reaches into aiokafka)."""
+    try:
+        await asyncio.wait_for(producer.stop(), _GIVES_UP_S)
+    except TimeoutError:
+        producer.give_up()
 
 
 async def cluster_id(broker: Broker) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import warnings
 from asyncio import events
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
@@ -38,6 +39,7 @@ class Process:
         self.name = name
         self.alive = True
         self.stopped = False
+        self.broken: Exception | None = None
         self.held: list[asyncio.Handle] = []
         self.at_kill: list[Callable[[], None]] = []
         self.context = copy_context()
@@ -96,6 +98,8 @@ class SimLoop(asyncio.AbstractEventLoop):
             raise error
 
     def create_future(self) -> asyncio.Future[Any]:
+        if self.ended:
+            raise Killed
         return asyncio.Future(loop=self)
 
     def create_task(  # type: ignore[override] # the stubs' overloads differ between the supported versions
@@ -181,10 +185,14 @@ class SimLoop(asyncio.AbstractEventLoop):
             if self.steps == self._alarm_at:
                 self._alarm(process)
 
-    def at_step(self, following: int, callback: Callable[[Process], None]) -> None:
-        """Call back after so many steps, whoever takes the last of them: in the midst of what it does."""
-        self._alarm_at = self.steps + following
-        self._alarm = callback
+    async def process_in(self, steps: int, *, within_s: float) -> Process | None:
+        """Wait for so many steps; return whoever took the last of them, and is in the midst of something."""
+        came: asyncio.Future[Process] = self.create_future()
+        self._alarm_at = self.steps + steps
+        self._alarm = came.set_result
+        await asyncio.wait({came}, timeout=within_s)
+        self._alarm_at = -1
+        return came.result() if came.done() else None
 
     def kill(self, process: Process) -> None:
         """kill -9: nothing of the process runs any more; the servers notice when they notice."""
@@ -206,9 +214,12 @@ class SimLoop(asyncio.AbstractEventLoop):
     def _take_down(self) -> None:
         """Close what is left, youngest first: the model refuses everything from now on, so nothing has effects."""
         self.ended = True
-        for task in reversed(self._tasks):
-            if not task.done():
-                with contextlib.suppress(BaseException):
-                    task.get_coro().close()
+        with warnings.catch_warnings():
+            # What a `finally` would still have awaited is not.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for task in reversed(self._tasks):
+                if not task.done():
+                    with contextlib.suppress(BaseException):
+                        task.get_coro().close()
         self._ready.clear()
         self._timers.clear()

@@ -8,14 +8,18 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from shared.messaging import applying, inbox_rows, relay, relay_rows
 from shared.messaging.applying import NotYet
 from shared.messaging.inbox import Inbox
-from shared.messaging.inbox_rows import Awaited, Parked
+from shared.messaging.inbox_rows import Awaited, Head, Parked
+from shared.messaging.read_back import ReadBack, partition_of_shard
 from shared.messaging.relay import Relay
+from shared.storage import idempotency
+from shared.storage.idempotency import Claims, Key
 from tests.properties.simulation import protocol_rows
+from tests.properties.simulation.groups import ModelConsumer
 from tests.properties.simulation.patches import Patch
 
 
@@ -124,7 +128,7 @@ async def _mark_before_the_acks(self: Any, producer: Any, row: Any) -> Any:
     future = await _send(self, producer, row)
     future.add_done_callback(lambda done: done.exception())
     taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    offset = len(self._kafka.logs[relay.partition_of_shard(row["shard"])])
+    offset = len(self._kafka.logs[partition_of_shard(row["shard"])])
     taken.set_result(type("Acked", (), {"offset": max(offset, self._shards[row["shard"]].acked + 1)}))
     return taken
 
@@ -143,6 +147,7 @@ async def _park_without_the_lock(
 
 _handle_failing = applying._handle_failing
 _moved: defaultdict[Any, set[Any]] = defaultdict(set)
+_drained: defaultdict[Any, set[Any]] = defaultdict(set)
 
 
 async def _remember_what_moved(tx: Any, *, heads: Mapping[Any, Any]) -> None:
@@ -151,15 +156,58 @@ async def _remember_what_moved(tx: Any, *, heads: Mapping[Any, Any]) -> None:
 
 
 async def _due_where_we_moved(tx: Any, *, known_types: Collection[str], after: tuple[str, str, int]) -> list[Any]:
+    """Try what waits for a head when this process has just moved that, and never again."""
     found = await protocol_rows.due(tx, known_types=known_types, after=after)
+    if not after[0]:
+        _drained[tx.url, tx.pg.server] = _moved.pop((tx.url, tx.pg.server), set())
     waits = {
         (row["topic"], row["subject"], row["sequence"])
         for _, row in tx.pg.see("inbox_parked")
-        if row["reason"] == "waits" and (row["waits_topic"], row["waits_subject"]) not in _moved[tx.url, tx.pg.server]
+        if row["reason"] == "waits" and (row["waits_topic"], row["waits_subject"]) not in _drained[tx.url, tx.pg.server]
     }
     return [each for each in found if (*each.aggregate, each.received.sequence) not in waits]
 
 
+async def _every_key_is_new(tx: Any, *, keys: Sequence[Key]) -> Claims:
+    claims = await protocol_rows.claim(tx, keys=keys)
+    return Claims(frozenset(key.name for key in keys), claims.known)
+
+
+async def _keep_the_key(tx: Any, *, keys: Sequence[Key]) -> None:
+    """Let a refusal keep its key."""
+    del tx, keys
+
+
+async def _read_heads(tx: Any, *, aggregates: Any) -> dict[Any, Head]:
+    names = sorted(set(aggregates))
+    await tx.pg.statement()
+    for name in names:
+        await tx.pg.insert("inbox_head", name, (0, None))
+    await tx.pg.statement()
+    return {name: Head(*tx.pg.seen("inbox_head", name)) for name in names}
+
+
+async def _nothing_read_back(database: Any, *, kafka: Any, cluster: str, shards: Sequence[str]) -> ReadBack:
+    del database, kafka, cluster
+    return ReadBack(whole=dict.fromkeys(shards, -1))
+
+
+async def _every_record_known(tx: Any, *, records: Any) -> None:
+    del records
+    await tx.pg.statement()
+
+
+async def _from_the_end(self: Any, *only: Any, **given: Any) -> Any:
+    """Go to the end of the topic when the offset is gone, as `auto_offset_reset="latest"` does."""
+    try:
+        return await _getmany(self, *only, **given)
+    except OffsetOutOfRangeError as error:
+        for partition in error.args[0]:
+            self.seek(partition, len(self._broker.logs[partition]))
+        return {}
+
+
+_getmany = ModelConsumer.getmany
 MUTATIONS: dict[str, tuple[Patch, ...]] = {
     "offsets saved outside the transaction": ((Inbox, "_take", _offsets_first),),
     "a stale fetch is applied": ((Inbox, "_take", _whatever_was_fetched),),
@@ -175,6 +223,13 @@ MUTATIONS: dict[str, tuple[Patch, ...]] = {
     "mark without waiting for the ack": ((Relay, "_send", _mark_before_the_acks),),
     "mark without the epoch": ((relay_rows, "mark", _mark_whoever_owns),),
     "parking without the awaited head's lock": ((applying, "_handle_failing", _park_without_the_lock),),
+    "heads read without their lock": ((inbox_rows, "lock_heads", _read_heads),),
+    "nothing read back at a take-over": ((relay, "read_back", _nothing_read_back),),
+    "an ack out of place ignored": ((Relay, "_notice_acks", lambda *_: None), (relay, "read_back", _nothing_read_back)),
+    "records that the outbox does not know ignored": ((relay_rows, "first_unknown", _every_record_known),),
+    "an offset that is gone skipped": ((ModelConsumer, "getmany", _from_the_end),),
+    "a command without its key": ((idempotency, "claim", _every_key_is_new),),
+    "a refusal keeps its key": ((idempotency, "give_back", _keep_the_key),),
     "waits without sequence": (
         (inbox_rows, "save_heads", _remember_what_moved),
         (inbox_rows, "due", _due_where_we_moved),

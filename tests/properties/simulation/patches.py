@@ -12,6 +12,7 @@ from shared.events.envelope import EVENT_TYPES
 from shared.events.topics import TOPICS
 from shared.messaging import applying, inbox, inbox_rows, outbox, read_back, relay, relay_rows
 from shared.runtime import failpoints, jobs
+from shared.storage import group_commit, idempotency
 from tests.properties.simulation import groups, kafka, protocol_rows
 from tests.properties.simulation.events import KINDS, PARTITIONS, Upgraded
 from tests.properties.simulation.loop import current
@@ -31,7 +32,13 @@ _SMALL: tuple[Patch, ...] = (
 )
 
 
-_METRICS = ((relay, "RelayMetrics"), (inbox, "InboxMetrics"), (jobs, "show_job"), (jobs, "forget_job"))
+_METRICS = (
+    (relay, "RelayMetrics"),
+    (inbox, "InboxMetrics"),
+    (group_commit, "CommandMetrics"),
+    (jobs, "show_job"),
+    (jobs, "forget_job"),
+)
 
 
 class _Silent:
@@ -42,6 +49,17 @@ class _Silent:
 
     def __call__(self, *_: Any, **__: Any) -> _Silent:
         return self
+
+
+class _JobsLog(_Silent):
+    """Hears what the supervisor says a job failed of: of a mistake in the code or in the model, the run fails too."""
+
+    def error(self, *_: Any, exc_info: Exception | None = None, **__: Any) -> None:
+        if isinstance(exc_info, _MISTAKES):
+            current().broken = exc_info
+
+
+_MISTAKES = (TypeError, ValueError, LookupError, AttributeError, NameError, AssertionError, NotImplementedError)
 
 
 class _OrderedSets(dict[str, Any]):
@@ -65,14 +83,17 @@ def model_in_place(mutation: Sequence[Patch] = ()) -> Iterator[None]:
     patches: list[Patch] = [
         *((relay_rows, name, getattr(protocol_rows, name)) for name in _RELAY_ROWS),
         *((inbox_rows, name, getattr(protocol_rows, name)) for name in _INBOX_ROWS),
+        *((idempotency, name, getattr(protocol_rows, name)) for name in ("claim", "complete", "give_back")),
         (relay, "release_leases", protocol_rows.release_leases),
         (relay, "cluster_id", kafka.cluster_id),
+        (relay, "_end", kafka.end),
         (relay, "AIOKafkaProducer", kafka.ModelProducer),
         (read_back, "AIOKafkaConsumer", groups.ModelConsumer),
         (inbox, "AIOKafkaConsumer", groups.ModelConsumer),
         (outbox, "_wakers", _OrderedSets()),
         (relay, "new_id", lambda: str(current())),
-        *((module, "_log", _Silent()) for module in (applying, inbox, read_back, relay, jobs)),
+        *((module, "_log", _Silent()) for module in (applying, inbox, read_back, relay)),
+        (jobs, "_log", _JobsLog()),
         *((module, name, _Silent()) for module, name in _METRICS),
         *_SMALL,
         *mutation,
@@ -80,8 +101,14 @@ def model_in_place(mutation: Sequence[Patch] = ()) -> Iterator[None]:
     with ExitStack() as stack:
         for target, name, value in patches:
             stack.enter_context(patch.object(target, name, value))
-        stack.enter_context(patch.dict(TOPICS, PARTITIONS))
-        stack.enter_context(patch.dict(EVENT_TYPES, {kind.type: kind for kind in KINDS}))
+        stack.enter_context(events_known())
+        yield
+
+
+@contextmanager
+def events_known() -> Iterator[None]:
+    """Let the simulation's topics and event types exist while the block runs."""
+    with patch.dict(TOPICS, PARTITIONS), patch.dict(EVENT_TYPES, {kind.type: kind for kind in KINDS}):
         yield
 
 

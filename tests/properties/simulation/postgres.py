@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 
@@ -33,11 +33,12 @@ class Faults(Protocol):
 class Row:
     """A row by its key: committed value, locks, and the locker's own value."""
 
-    __slots__ = ("fresh", "owner", "sharers", "value", "waiters")
+    __slots__ = ("fresh", "owner", "sharers", "value", "waiters", "writes")
 
     def __init__(self, value: Value = None) -> None:
         self.value = value
         self.fresh: Value = None
+        self.writes = 0
         self.owner: Session | None = None
         self.sharers: list[Session] = []
         self.waiters: list[asyncio.Future[None]] = []
@@ -70,6 +71,13 @@ class Table(dict[Key, Row]):
         return {key: row.value for key, row in sorted(self.items()) if row.value is not None}
 
 
+class Backup(NamedTuple):
+    """What a database held at one instant."""
+
+    tables: dict[str, dict[Key, Value]]
+    counters: Counter[str]
+
+
 class Server:
     """One service's database."""
 
@@ -85,6 +93,7 @@ class Server:
         self.counters: Counter[str] = Counter()
         self.sessions: dict[Session, None] = {}
         self.up = True
+        self._ids = 0
         self.on_commit: list[Callable[[list[tuple[str, Key, Value, Value]]], None]] = []
         self._unflushed: list[tuple[float, list[tuple[str, Key, Value, Value]]]] = []
 
@@ -92,6 +101,11 @@ class Server:
         """Return the next value of an identity: drawn at once, kept whatever becomes of the transaction."""
         self.counters[sequence] += 1
         return self.counters[sequence]
+
+    def new_id(self) -> int:
+        """Return what no restored backup brings again: an id that a client made."""
+        self._ids += 1
+        return self._ids
 
     def committed(self, table: str) -> dict[Key, Value]:
         return self.tables[table].committed()
@@ -111,6 +125,19 @@ class Server:
 
     def start(self) -> None:
         self.up = True
+
+    def backup(self) -> Backup:
+        """Return everything that is committed, and where the sequences stand."""
+        tables = {name: {key: row.value for key, row in table.items()} for name, table in self.tables.items()}
+        return Backup(tables, Counter(self.counters))
+
+    def restore(self, backup: Backup) -> None:
+        """Put a backup in the place of everything; the server has to be started again."""
+        self.crash()
+        for name, rows in backup.tables.items():
+            self.tables[name].clear()
+            self.tables[name].update({key: Row(value) for key, value in rows.items() if value is not None})
+        self.counters = Counter(backup.counters)
 
     def keep(self, changes: list[tuple[str, Key, Value, Value]], *, waited_for: bool) -> None:
         """Make changes visible to everybody; durable now, or a moment later when nobody waits for that."""
@@ -135,6 +162,7 @@ class Session:
         self.process = process
         self.waits_for: tuple[Row, bool] | None = None
         self.waited_for = True
+        self.fetched_of = 0
         self._waiting: asyncio.Future[None] | None = None
         self._undo: list[tuple[str, Key, Row, str, Value]] = []
         self._marks: list[int] = []
@@ -196,14 +224,26 @@ class Session:
             self._undo.append((table, key, row, "share", None))
         return row.value
 
+    async def lock_seen(self, table: str, keys: Iterable[Key]) -> dict[Key, Value]:
+        """Lock those of the rows that the statement sees, in this order; return the newest value of each that stays."""
+        seen = [key for key in keys if self.seen(table, key) is not None]
+        found = {}
+        for key in seen:
+            value = await self.lock(table, key)
+            if value is not None:
+                found[key] = value
+        return found
+
     async def insert(self, table: str, key: Key, value: Value) -> Value:
         """Insert a row; return None, or what is in its way: a committed row, or one that we wrote ourselves."""
         rows = self.server.tables[table]
         while True:
             row = rows.get(key)
-            if row is not None and row.value is not None and (row.owner is None or row.fresh is not None):
-                # A row whose locker keeps it is in the way whatever the locker does.
-                return row.fresh if row.owner is self else row.value
+            if row is not None and row.owner is self and row.fresh is not None:
+                return row.fresh
+            if row is not None and row.value is not None and not row.writes:
+                # Locked or not, it is in the way; one that is being written may be gone: that is waited for.
+                return row.value
             if row is None or not row.blockers(self, exclusive=True):
                 break
             await self._wait(row, exclusive=True)
@@ -215,7 +255,7 @@ class Session:
     def put_new(self, table: str, key: Key, value: Value) -> None:
         """Insert a row under a key that was drawn for it: nobody else can have it."""
         row = self.server.tables[table][key] = Row()
-        row.owner, row.fresh = self, value
+        row.owner, row.fresh, row.writes = self, value, 1
         self._undo.append((table, key, row, "lock", None))
 
     def write(self, table: str, key: Key, value: Value) -> None:
@@ -225,6 +265,7 @@ class Session:
             raise AssertionError((table, key, "written without its lock"))
         self._undo.append((table, key, row, "write", row.fresh))
         row.fresh = value
+        row.writes += 1
 
     async def _wait(self, row: Row, *, exclusive: bool) -> None:
         loop = self.server.loop
@@ -268,9 +309,10 @@ class Session:
             _table, _key, row, what, before = self._undo.pop()
             if what == "write":
                 row.fresh = before
+                row.writes -= 1
                 continue
             if what == "lock":
-                row.owner = row.fresh = None
+                row.owner, row.fresh, row.writes = None, None, 0
             else:
                 row.sharers.remove(self)
             row.wake()

@@ -17,12 +17,13 @@ from shared.events.envelope import Event
 from shared.events.topics import shard_of
 from shared.messaging import inbox_rows, outbox, relay_rows
 from shared.messaging.inbox_rows import Aggregate, Arrival, Head, Parked
+from shared.storage.idempotency import Answer, Claims, IdempotencyConflict, Key
 
 TABLES = (
     "outbox_head", "outbox", "outbox_pending", "lease", "relay_ack", "inbox_head", "inbox_offset", "inbox_parked",
     "inbox_stats", "advisory", "effect", "idempotency",
 )  # fmt: skip
-_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def append(tx: Any, events: Sequence[Event], *, source: str) -> list[str]:
@@ -50,8 +51,8 @@ def insert_event(tx: Any, event: Event, *, sequence: int, source: str, position:
     position = pg.server.draw("position") if position is None else position
     shard = shard_of(topic=event.topic, subject=event.subject)
     row = {
-        "shard": shard, "position": position, "id": f"{name[1]}/{sequence}#{position}", "type": event.type,
-        "source": source, "topic": name[0], "subject": name[1], "sequence": sequence, "time": _LONG_AGO,
+        "shard": shard, "position": position, "id": f"{name[1]}/{sequence}#{pg.server.new_id()}", "type": event.type,
+        "source": source, "topic": name[0], "subject": name[1], "sequence": sequence, "time": LONG_AGO,
         "traceparent": None, "body": event.model_dump_json(),
     }  # fmt: skip
     pg.put_new("outbox", position, row)
@@ -69,9 +70,7 @@ async def keep_leases(tx: Any, *, group: str, owner: str, names: Sequence[str], 
     await pg.statement()
     seen, now = dict(pg.see("lease")), clock()
     member = f"{group}/member/"
-    others = [
-        name for name, (who, _, until) in seen.items() if name.startswith(member) and who != owner and until > now
-    ]
+    others = [name for name, row in seen.items() if name.startswith(member) and row[0] != owner and row[2] > now]
     share = -(-len(names) // (1 + len(others)))
     free = [name for name in names if name not in seen or seen[name][0] == owner or seen[name][2] < now]
     free.sort(key=lambda name: (not _is_kept(seen.get(name), owner, now), name))
@@ -86,7 +85,9 @@ async def keep_leases(tx: Any, *, group: str, owner: str, names: Sequence[str], 
         elif there[0] == owner:
             pg.write("lease", name, (owner, there[1], until))
         elif there[2] < clock():
-            pg.server.hits["expired lease taken over"] += 1
+            pg.server.hits[
+                "lease taken over" if there[3:] else "lease taken over from one that did not release it"
+            ] += 1
             pg.write("lease", name, (owner, there[1] + 1, until))
         else:
             continue
@@ -102,17 +103,16 @@ def _is_kept(lease: tuple[str, int, float] | None, owner: str, now: float) -> bo
 
 
 async def _expire(pg: Any, names: Sequence[str], owner: str) -> None:
-    for name in names:
-        there = await pg.lock("lease", name)
-        if there is not None and there[0] == owner:
-            pg.write("lease", name, (owner, there[1], pg.server.loop.time()))
+    for name, there in (await pg.lock_seen("lease", names)).items():
+        if there[0] == owner:
+            pg.write("lease", name, (owner, there[1], pg.server.loop.time(), "released"))
 
 
 async def release_leases(tx: Any, *, group: str, owner: str) -> None:
     pg = tx.pg
     await pg.statement()
-    if await pg.lock("lease", f"{group}/member/{owner}") is not None:
-        pg.write("lease", f"{group}/member/{owner}", None)
+    for name in await pg.lock_seen("lease", [f"{group}/member/{owner}"]):
+        pg.write("lease", name, None)
     await pg.statement()
     await _expire(pg, [name for name, row in pg.see("lease") if row[0] == owner], owner)
 
@@ -200,14 +200,17 @@ async def lock_offsets(tx: Any, *, partitions: Iterable[TopicPartition]) -> dict
     for name in names:
         await tx.pg.insert("inbox_offset", name, 0)
     await tx.pg.statement()
-    return {TopicPartition(*name): await tx.pg.lock("inbox_offset", name) for name in names}
+    tx.pg.fetched_of = len(names)
+    return {TopicPartition(*name): at for name, at in (await tx.pg.lock_seen("inbox_offset", names)).items()}
 
 
 async def save_offsets(tx: Any, *, following: Mapping[TopicPartition, int]) -> None:
     await tx.pg.statement()
-    for partition, offset in following.items():
-        if await tx.pg.lock("inbox_offset", tuple(partition)) is not None:
-            tx.pg.write("inbox_offset", tuple(partition), offset)
+    new = {tuple(partition): offset for partition, offset in following.items()}
+    if len(new) < tx.pg.fetched_of:
+        tx.pg.server.hits["fetched what another member has applied"] += 1
+    for name in await tx.pg.lock_seen("inbox_offset", new):
+        tx.pg.write("inbox_offset", name, new[name])
 
 
 async def count(tx: Any, *, partition: TopicPartition, applied: int, duplicates: int) -> None:
@@ -222,14 +225,13 @@ async def lock_heads(tx: Any, *, aggregates: Iterable[Aggregate]) -> dict[Aggreg
     for name in names:
         await tx.pg.insert("inbox_head", name, (0, None))
     await tx.pg.statement()
-    return {name: Head(*await tx.pg.lock("inbox_head", name)) for name in names}
+    return {name: Head(*head) for name, head in (await tx.pg.lock_seen("inbox_head", names)).items()}
 
 
 async def save_heads(tx: Any, *, heads: Mapping[Aggregate, Head]) -> None:
     await tx.pg.statement()
-    for name, head in heads.items():
-        if head.moved and await tx.pg.lock("inbox_head", name) is not None:
-            tx.pg.write("inbox_head", name, (head.sequence, head.event_id))
+    for name in await tx.pg.lock_seen("inbox_head", [name for name, head in heads.items() if head.moved]):
+        tx.pg.write("inbox_head", name, (heads[name].sequence, heads[name].event_id))
 
 
 async def park(tx: Any, *, parked: Sequence[Parked]) -> None:
@@ -247,8 +249,12 @@ async def park(tx: Any, *, parked: Sequence[Parked]) -> None:
         key = (row["topic"], row["subject"], row["sequence"], row["event_id"])
         drawn = tx.pg.server.draw("parked_id")
         there = await tx.pg.lock("inbox_parked", key)
-        row |= {"parked_id": there["parked_id"] if there else drawn, "attempts": there["attempts"] + 1 if there else 1}
-        row["replay"] = False
+        if there is None:
+            row |= {"parked_id": drawn, "attempts": 1, "replay": False}
+        else:
+            changed = ("reason", "waits_topic", "waits_subject", "waits_sequence", "error")
+            row = there | {name: row[name] for name in changed}
+            row |= {"attempts": there["attempts"] + 1, "replay": False}
         tx.pg.write("inbox_parked", key, row)
 
 
@@ -277,8 +283,43 @@ def _is_due(row: dict[str, Any], heads: Mapping[Aggregate, tuple[int, str]], kno
 async def forget(tx: Any, *, parked_ids: Sequence[int]) -> None:
     await tx.pg.statement()
     found = {row["parked_id"]: key for key, row in tx.pg.see("inbox_parked")}
-    for parked_id in parked_ids:
-        if parked_id not in found or await tx.pg.lock("inbox_parked", found[parked_id]) is None:
-            tx.pg.server.hits["drained by another"] += 1
-        else:
-            tx.pg.write("inbox_parked", found[parked_id], None)
+    gone = await tx.pg.lock_seen("inbox_parked", [found[each] for each in sorted(parked_ids) if each in found])
+    for key in gone:
+        tx.pg.write("inbox_parked", key, None)
+    if len(gone) < len(parked_ids):
+        tx.pg.server.hits["drained by another"] += 1
+
+
+# Idempotency keys.
+
+
+async def claim(tx: Any, *, keys: Sequence[Key]) -> Claims:
+    await tx.pg.statement()
+    mine = set()
+    for key in sorted(keys, key=lambda each: each.name):
+        if await tx.pg.insert("idempotency", key.name, (key.body_hash, None, None)) is None:
+            mine.add(key.name)
+    if len(mine) == len(keys):
+        return Claims(frozenset(mine), {})
+    await tx.pg.statement()
+    known: dict[tuple[str, str, str], Answer | IdempotencyConflict] = {}
+    for key in keys:
+        row = tx.pg.seen("idempotency", key.name)
+        if key.name not in mine and row is not None:
+            same = row[0] == key.body_hash
+            known[key.name] = Answer(row[1], row[2]) if same else IdempotencyConflict(key=key.key)
+    return Claims(frozenset(mine), known)
+
+
+async def complete(tx: Any, *, answers: Sequence[tuple[Key, Answer]]) -> None:
+    await tx.pg.statement()
+    new = {key.name: answer for key, answer in answers}
+    for name, there in (await tx.pg.lock_seen("idempotency", new)).items():
+        tx.pg.write("idempotency", name, (there[0], new[name].status, new[name].body))
+
+
+async def give_back(tx: Any, *, keys: Sequence[Key]) -> None:
+    if keys:
+        await tx.pg.statement()
+        for name in await tx.pg.lock_seen("idempotency", [key.name for key in keys]):
+            tx.pg.write("idempotency", name, None)

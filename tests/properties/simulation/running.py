@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.properties.simulation.commands import CommandWorld
 from tests.properties.simulation.loop import current
 from tests.properties.simulation.patches import Patch, model_in_place, traced
 from tests.properties.simulation.scenario import World
@@ -26,10 +27,15 @@ SITUATIONS = (
     "marks lost in a crash",
     "deadlock",
     "killed within a transaction",
+    "lease taken over",
     "lease taken over from one that did not release it",
     "mark of a zombie refused",
     "broker away",
     "tail of a topic lost",
+    "database restored from a backup",
+    "loud: acked record",
+    "loud: offset",
+    "loud: outbox",
     "rebalance during a batch",
     "member expelled",
     "assignment callback failed",
@@ -69,15 +75,18 @@ def _without_collector() -> Iterator[None]:
         gc.collect()
 
 
-def run_many(
-    seeds: Iterable[int], *, world: Callable[[int], World] = World, mutation: Sequence[Patch] = (), stop_at: int = 1
-) -> Tally:
+def world_of(seed: int, *, tell: Callable[[str], None] | None = None) -> World | CommandWorld:
+    """Return the run of a seed: each fifth is one of group commit."""
+    return CommandWorld(seed, tell=tell) if seed % 5 == 4 else World(seed, tell=tell)
+
+
+def run_many(seeds: Iterable[int], *, mutation: Sequence[Patch] = (), stop_at: int = 1) -> Tally:
     """Run seeds until so many broke a promise."""
     tally = Tally()
     began = time.process_time()
     with model_in_place(mutation), _without_collector():
         for seed in seeds:
-            one = world(seed)
+            one = world_of(seed)
             try:
                 one.run()
             except AssertionError as violation:
@@ -93,15 +102,13 @@ def run_many(
     return tally
 
 
-def tell_one(
-    seed: int, tell: Callable[[str], None], *, world: type[World] = World, mutation: Sequence[Patch] = ()
-) -> None:
+def tell_one(seed: int, tell: Callable[[str], None], *, mutation: Sequence[Patch] = ()) -> None:
     """Run one seed, telling who does what when; raise what it breaks."""
 
     def told(what: str) -> None:
         tell(f"{one.loop.time():11.6f} {current()!s:12} {what}" if one is not None else what)
 
-    one: World | None = None
+    one: World | CommandWorld | None = None
     with model_in_place(mutation), traced(told):
-        one = world(seed, tell=told)
+        one = world_of(seed, tell=told)
         one.run()
