@@ -72,7 +72,7 @@ async def measure(home: Path) -> dict[str, Any]:
         "p99_ms": round(1000 * latencies[int(len(latencies) * 0.99)], 1),
         "latency_at": f"{_STEADY_RATE} events/s, commit to effect",
         "takeover_s": median(takeovers),
-        "takeover_of": "commit to effect, at worst, of events whose relay was killed by kill -9",
+        "takeover_of": "from commit to effect, at worst, of events whose relay was killed by kill -9",
         "takeovers_s": takeovers,
         "backlog": backlog,
         "machine": machine(),

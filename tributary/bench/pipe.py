@@ -75,7 +75,7 @@ async def consuming(database: Database, kafka: Kafka, handler: Handle) -> AsyncI
 
 
 async def publish(database: Database, numbers: range) -> None:
-    """Commit one event a number, over the bench's subjects."""
+    """Publish one event a number in one transaction, over the bench's subjects."""
     async with database.transaction() as tx:
         await append(tx, [ThingHappened(thing_id=f"t{n % SUBJECTS}") for n in numbers], source=SERVICE)
 
