@@ -100,7 +100,12 @@ async def test_a_worker_is_ready_once_its_relay_has_been_up_and_not_before(
 ) -> None:
     await migrate(url=fresh_database, package="services.risk")
     async with _worker(url=fresh_database, home=tmp_path, bootstrap=_AWAY) as http:
-        assert (await _problems(http))["worker"] == "has not been up yet: relay"
+
+        async def has_begun() -> bool:
+            return bool((await _problems(http))["worker"] == "has not been up yet: relay")
+
+        await until(has_begun)
+        assert set(await _problems(http)) == {"worker"}
     await ensure_topics(Kafka(kafka_bootstrap))
     async with _worker(url=fresh_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
 
@@ -123,6 +128,24 @@ async def test_a_worker_is_ready_once_its_relay_has_been_up_and_not_before(
 
         await until(says_so)
         assert (await http.get("/live")).status_code == 200
+
+
+async def test_r25_a_worker_of_a_newer_release_does_nothing_before_the_migration_and_starts_by_itself_after_it(
+    fresh_database: str, kafka_bootstrap: str, tmp_path: Path
+) -> None:
+    await ensure_topics(Kafka(kafka_bootstrap))
+    async with _worker(url=fresh_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
+        await asyncio.sleep(1)
+        problems = await _problems(http)
+        assert "tributary migrate" in problems["database"]
+        assert problems["worker"] == "not started yet"
+        assert (await http.get("/live")).status_code == 200
+        await migrate(url=fresh_database, package="services.risk")
+
+        async def is_ready() -> bool:
+            return await _problems(http) == {}
+
+        await until(is_ready)
 
 
 @pytest.fixture
