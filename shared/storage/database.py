@@ -30,6 +30,7 @@ _Isolation = Literal["read_committed", "repeatable_read"]
 _ANSWER_WITHIN_S = 60.0
 # A process that hangs inside a transaction must not hold its locks against all the others: PostgreSQL ends its session.
 _IDLE_S = 10.0
+_ENDED = "the server ended the connection"
 
 
 class NestedTransaction(RuntimeError):
@@ -110,6 +111,7 @@ class Database:
                 raise ConnectionError(message)
             token = _open_in_this_task.set(already | {self.url})
             tx = Transaction(connection=connection, pg=pg, url=self.url)
+            has_ended = False
             try:
                 outer = pg.transaction(isolation=isolation, readonly=readonly)
                 await outer.start()
@@ -117,19 +119,23 @@ class Database:
                     yield tx
                 except Exception:
                     await outer.rollback()
+                    has_ended = True
                     raise
                 if not readonly:
                     reached("transaction.done")
                 await outer.commit()
+                has_ended = True
                 if not readonly:
                     reached("transaction.durable")
             except BaseException as error:
-                # Interrupted in the middle of a statement, its state is unknown: never back to the pool.
-                was_interrupted = isinstance(error, TimeoutError) or not isinstance(error, Exception)
-                if was_interrupted or pg.is_closed() or pg.is_in_transaction():
+                # Interrupted in the middle, or by a server that went: its state is unknown, never back to the pool.
+                if not has_ended or pg.is_closed() or pg.is_in_transaction():
                     with contextlib.suppress(Exception):
                         pg.terminate()
                     await asyncio.shield(connection.invalidate())
+                if isinstance(error, asyncpg.InternalClientError):
+                    # The server's farewell was read, its end not yet noticed: the driver is confused, nothing more.
+                    raise asyncpg.ConnectionDoesNotExistError(_ENDED) from error
                 raise
             finally:
                 _open_in_this_task.reset(token)
