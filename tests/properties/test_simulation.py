@@ -16,21 +16,26 @@ from tests.properties.simulation.running import SITUATIONS, run_many, tell_one
 from tests.properties.simulation.sides import on_model, on_postgres
 
 _SHORT, _LONG = 1_500, 30_000
-# Each was found within a third of this.
-_MUTATION_WITHIN = 4_000
+# Found within two to ten seconds; all the others within two.
+_RARE = {"mark without the epoch", "parking without the awaited head's lock"}
 
 
 def test_every_interleaving_keeps_every_promise(request: pytest.FixtureRequest) -> None:
     long = request.config.getoption("--run-long")
     tally = run_many(range(_LONG if long else _SHORT))
     assert not tally.broken, tally.broken
+    # A run once ended of a partition that a rebalance had taken away, and its restart rebalanced the group once more.
+    assert tally.hits["rebalance during a batch"] > 0
+    assert tally.hits["seek of a partition that is not ours any more"] == 0
     if long:
         assert [situation for situation in SITUATIONS if not tally.hits[situation]] == []
 
 
 @pytest.mark.parametrize("mistake", MUTATIONS)
-def test_a_planted_mistake_is_found(mistake: str) -> None:
-    tally = run_many(range(_MUTATION_WITHIN), mutation=MUTATIONS[mistake])
+def test_a_planted_mistake_is_found(mistake: str, request: pytest.FixtureRequest) -> None:
+    if mistake in _RARE and not request.config.getoption("--run-long"):
+        pytest.skip("found in the long run")
+    tally = run_many(range(6_000), mutation=MUTATIONS[mistake])
     assert tally.broken, f"{mistake}: not found within {tally.runs} interleavings"
 
 
@@ -49,13 +54,6 @@ def test_a_seed_replays_step_by_step() -> None:
     tell_one(11, again.append)
     assert first == again
     assert len(first) > 50
-
-
-def test_an_inbox_does_not_fail_of_a_partition_that_a_rebalance_took_away() -> None:
-    # Shown by seed 31 and its like: the run ended, and its restart rebalanced the group once more.
-    tally = run_many(range(400))
-    assert tally.hits["rebalance during a batch"] > 0
-    assert tally.hits["seek of a partition that is not ours any more"] == 0
 
 
 @pytest.mark.parametrize("seed", range(20))

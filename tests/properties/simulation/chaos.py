@@ -87,7 +87,7 @@ class Chaos:
     def _disturb_worker(self, worker: Worker) -> None:
         world, random = self.world, self.random
         drawn = random.random()
-        if drawn < 0.6:
+        if drawn < 0.5:
             world.kill(worker)
             self._later(random.choice((0.01, 3.0)), partial(world.start, worker.kind))
         elif drawn < 0.9:

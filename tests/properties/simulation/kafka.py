@@ -76,7 +76,7 @@ class Broker:
         self.groups: dict[str, Any] = {}
         # Every record there ever was, whatever became of it.
         self.ever: set[str] = set()
-        self._forgetful = False
+        self.forgetful = False
         self._sessions = 0
         # Who appended which record, so that a lost tail takes the producers' state with it.
         self._by: dict[TopicPartition, list[tuple[int, int]]] = {partition: [] for partition in self.logs}
@@ -100,7 +100,7 @@ class Broker:
         """Append a batch; return its first offset, None when it is out of its session's sequence."""
         log, by = self.logs[batch.partition], self._by[batch.partition]
         following = next((sequence + 1 for pid, sequence in reversed(by) if pid == session), None)
-        if following is None and self._forgetful:
+        if following is None and self.forgetful:
             # Kafka takes any number from a session of which it has lost every record.
             following = batch.first
         if batch.first != (following or 0):
@@ -120,7 +120,7 @@ class Broker:
     def lose_tail(self, partition: TopicPartition, *, many: int) -> None:
         """Lose the last records of a partition: what a broker without its disk's last minutes does."""
         del self.logs[partition][-many:], self._by[partition][-many:]
-        self._forgetful = True
+        self.forgetful = True
 
     def come_back(self) -> None:
         self.up = True

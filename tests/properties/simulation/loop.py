@@ -18,7 +18,7 @@ from types import coroutine
 from typing import Any
 
 STEP_S = 2e-5
-_MOST_STEPS = 200_000
+_MOST_STEPS = 20_000
 
 
 class Killed(BaseException):

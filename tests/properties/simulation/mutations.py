@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError
 
 from shared.messaging import applying, inbox_rows, relay, relay_rows
 from shared.messaging.applying import NotYet
@@ -19,7 +19,6 @@ from shared.messaging.relay import Relay
 from shared.storage import idempotency
 from shared.storage.idempotency import Claims, Key
 from tests.properties.simulation import protocol_rows
-from tests.properties.simulation.groups import ModelConsumer
 from tests.properties.simulation.patches import Patch
 
 
@@ -197,17 +196,6 @@ async def _every_record_known(tx: Any, *, records: Any) -> None:
     await tx.pg.statement()
 
 
-async def _from_the_end(self: Any, *only: Any, **given: Any) -> Any:
-    """Go to the end of the topic when the offset is gone, as `auto_offset_reset="latest"` does."""
-    try:
-        return await _getmany(self, *only, **given)
-    except OffsetOutOfRangeError as error:
-        for partition in error.args[0]:
-            self.seek(partition, len(self._broker.logs[partition]))
-        return {}
-
-
-_getmany = ModelConsumer.getmany
 MUTATIONS: dict[str, tuple[Patch, ...]] = {
     "offsets saved outside the transaction": ((Inbox, "_take", _offsets_first),),
     "a stale fetch is applied": ((Inbox, "_take", _whatever_was_fetched),),
@@ -227,7 +215,6 @@ MUTATIONS: dict[str, tuple[Patch, ...]] = {
     "nothing read back at a take-over": ((relay, "read_back", _nothing_read_back),),
     "an ack out of place ignored": ((Relay, "_notice_acks", lambda *_: None), (relay, "read_back", _nothing_read_back)),
     "records that the outbox does not know ignored": ((relay_rows, "first_unknown", _every_record_known),),
-    "an offset that is gone skipped": ((ModelConsumer, "getmany", _from_the_end),),
     "a command without its key": ((idempotency, "claim", _every_key_is_new),),
     "a refusal keeps its key": ((idempotency, "give_back", _keep_the_key),),
     "waits without sequence": (

@@ -46,6 +46,9 @@ class Publisher:
                 async with self._database.transaction() as tx:
                     for _ in range(self._random.choice((1, 1, 2))):
                         await _append(tx, [self._event() for _ in range(self._random.randint(1, 2))])
+                    if self._random.random() < 0.3:
+                        # Others commit meanwhile what was numbered after this.
+                        await asyncio.sleep(self._random.random() * 0.04)
                     if self._random.random() < 0.1:
                         raise _ChangedItsMind
 
