@@ -18,7 +18,7 @@ from typer.main import get_command
 from shared.messaging.applying import TooManyFailures
 from shared.messaging.inbox import OffsetGone
 from shared.messaging.read_back import OutboxBehind, TopicLost
-from shared.messaging.relay_rows import OnTopic
+from shared.messaging.relay_rows import LEASE_S, OnTopic
 from shared.runtime.metrics import REGISTRY
 from shared.runtime.settings import Settings
 from tests.support.manifests import container_of, known_variables, named
@@ -195,6 +195,14 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
         default = getattr(field.default, "get_secret_value", lambda value=field.default: value)()
         shown = "–" if default in {"", None} else f"`{default}`"
         assert rows[str(field.validation_alias)] == shown, field.validation_alias
+
+
+def test_the_lease_lasts_as_long_as_is_said() -> None:
+    page = " ".join(_PAGE.split())
+    assert f"a lease lasts {LEASE_S:g} seconds" in page
+    assert f"its leases last {LEASE_S:g}" in page
+    (rule,) = [rule for rule in _RULES if rule["alert"] == "TributaryNoRelayOwner"]
+    assert f"lease lasts {LEASE_S:g} seconds" in rule["annotations"]["description"]
 
 
 def test_every_variable_is_a_setting() -> None:
