@@ -54,8 +54,12 @@ class AckOutOfPlace(RuntimeError):
 class _Shard:
     epoch: int
     acked: int
+    # Reads begin at the floor. What was reached is recorded each second, and the floor from the first read that begins
+    # a second or more after that: whoever drew a lower position before has committed by then.
     floor: int = 0
     reached: int = 0
+    recorded: int = 0
+    floor_after_read: int | None = None
 
 
 class Relay:
@@ -112,7 +116,7 @@ class Relay:
         while not stop.is_set():
             if clock() >= renew_at:
                 renew_at = clock() + _RENEW_S
-                from_zero_at = self._move_floors(clock(), from_zero_at)
+                from_zero_at = self._record_reached(clock(), from_zero_at)
                 await self._keep_shards()
                 is_up()
             waker.clear()
@@ -124,12 +128,24 @@ class Relay:
                 await asyncio.wait_for(waker.wait(), wait_s)
             wait_s = min(wait_s * 1.5, _LONGEST_POLL_S)
 
-    def _move_floors(self, now: float, from_zero_at: float) -> float:
-        """Poll from where each shard was a second ago; every 10 s from zero, for what committed later than that."""
+    def _record_reached(self, now: float, from_zero_at: float) -> float:
+        """Let the floors follow by a second; every 10 s read once from zero, for what committed later than that."""
         from_zero = now >= from_zero_at
         for shard in self._shards.values():
-            shard.floor = 0 if from_zero else shard.reached
+            if from_zero:
+                shard.floor = 0
+            shard.floor_after_read = shard.recorded
+            shard.recorded = shard.reached
         return now + _FROM_ZERO_S if from_zero else from_zero_at
+
+    def _move_floors(self, rows: Sequence[Any]) -> None:
+        """Move the floors once a read has found what lay between the old and the new ones."""
+        last = {row["shard"]: row["position"] for row in rows}
+        for name, shard in self._shards.items():
+            if shard.floor_after_read is not None:
+                # A read is a page: what it did not come to is still to be read.
+                shard.floor = max(shard.floor, min(shard.floor_after_read, last.get(name, shard.floor_after_read)))
+                shard.floor_after_read = None
 
     async def _keep_shards(self) -> None:
         async with self._database.transaction() as tx:
@@ -153,6 +169,7 @@ class Relay:
         async with self._database.reader() as tx:
             floors = {name: shard.floor for name, shard in self._shards.items()}
             rows = await relay_rows.pending(tx, floors=floors)
+        self._move_floors(rows)
         if not rows:
             return 0
         reached("relay.read")
