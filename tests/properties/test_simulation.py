@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from tests.properties.simulation.directed import Stage
+from tests.properties.simulation.directed import Stage, late_commits
 from tests.properties.simulation.mutations import MUTATIONS
 from tests.properties.simulation.patches import events_known
 from tests.properties.simulation.running import SITUATIONS, run_many, tell_one
@@ -73,3 +73,9 @@ def test_an_idle_inbox_whose_database_was_restored_applies_again_what_that_has_l
         await stage.until_healed()
 
     Stage(seed).play(story)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_commits_within_a_second_goes_out_before_its_successors(seed: int) -> None:
+    # Shown by seed 671: each second the relay began to read from where it was just then, and not a second ago.
+    Stage(seed).play(late_commits)

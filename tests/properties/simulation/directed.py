@@ -37,3 +37,20 @@ class Stage(World):
         async with asyncio.timeout(within_s):
             while not healed(self.publisher, self.consumer, self.broker):
                 await asyncio.sleep(0.1)
+
+
+async def late_commits(stage: Stage) -> None:
+    """Let transactions stay open for up to half a second while others commit, and their aggregates go on after them."""
+    stage.start("relay")
+    stage.start("inbox")
+    for _ in range(4):
+        slow: Any = ModelDatabase(stage.publisher, url="slow")
+        async with slow.transaction() as tx:
+            await protocol_rows.append(tx, [Based(base_id="b0")], source=SERVICE)
+            await stage.publish("b1")
+            await asyncio.sleep(stage.random.random() * 0.5)
+            await stage.publish("b1")
+            await asyncio.sleep(stage.random.random() * 0.1)
+        await stage.publish("b0")
+        await asyncio.sleep(stage.random.random())
+    await stage.until_healed()

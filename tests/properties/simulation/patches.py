@@ -27,6 +27,7 @@ _SMALL: tuple[Patch, ...] = (
     (relay_rows, "_BATCH", 3),
     (inbox, "_BATCH", 4),
     (inbox_rows, "_WAITING", 2),
+    (relay, "_SHORTEST_POLL_S", 0.015),
     (relay, "_LONGEST_POLL_S", 1.5),
     (inbox, "_POLL_MS", 1000),
 )

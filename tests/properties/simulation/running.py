@@ -67,11 +67,13 @@ class Tally:
 def _without_collector() -> Iterator[None]:
     """Collect garbage now and then instead of all the time: a run is one large cycle."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        gc.unfreeze()
         gc.collect()
 
 
