@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from shared.messaging.pipeline import archive_all
+from shared.messaging.retention import archive, broken_archives
 from shared.storage.database import Database
 from tests.integration.verify.clean import Copies
 from tests.integration.verify.conftest import Copy
@@ -135,3 +138,22 @@ async def test_a_topic_is_published_again_from_the_archive_too(copy: Copy) -> No
     assert await _count(settings, "onboarding", "outbox_archive") == archived - 6
     await _archive(settings, "onboarding")
     assert await _count(settings, "onboarding", "outbox_archive") == archived - 6
+
+
+async def test_of_two_workers_one_archives_and_what_is_published_again_meanwhile_is_not_lost(copy: Copy) -> None:
+    settings = await copy(onboarding=_AGED)
+    database = Database(settings.database("onboarding"), pool_size=3)
+    topic = "scf.onboarding.enterprise.v1"
+    first, second, sent = await asyncio.gather(
+        archive(database, owner="a", days=3650),
+        archive(database, owner="b", days=3650),
+        send_again(database, topics=[topic]),
+    )
+    assert 0 in {first, second}
+    assert first + second > 0
+    async with database.reader() as tx:
+        lost = await tx.pg.fetchval(
+            "SELECT count(*) FROM outbox_pending LEFT JOIN outbox USING (position) WHERE id IS NULL"
+        )
+        assert (sent, lost, await broken_archives(tx)) == (6, 0, [])
+    await database.close()
