@@ -33,13 +33,16 @@ class Board:
         finally:
             os.close(handle)
 
-    def reached(self, failpoint: str) -> None:
-        """Count a passing, and die or stop right here when this is the one; called in the armed process."""
+    def reached(self, failpoint: str, *, idle: bool = False) -> None:
+        """Count a passing, and die or stop here when it is time; nobody stops with idle work in hand.
+
+        Called in the armed process.
+        """
         at = _NAMES.index(failpoint) * _SLOTS
         self._cells[at + _PASSED] += 1
-        if self._cells[at + _FUSE] == self._cells[at + _PASSED]:
+        fuse, sign = self._cells[at + _FUSE], self._cells[at + _SIGNAL]
+        if fuse and self._cells[at + _PASSED] >= fuse and not (idle and sign == signal.SIGSTOP):
             self._cells[at + _FUSE] = 0
-            sign = self._cells[at + _SIGNAL]
             self._cells[at + (_DIED if sign == signal.SIGKILL else _STOPPED)] += 1
             os.kill(os.getpid(), sign)
 

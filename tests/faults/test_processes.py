@@ -111,32 +111,44 @@ async def test_r19_a_relay_that_slept_past_its_lease_marks_nothing_and_its_copie
     for twin in stage.town.twins:
         stage.town.let_go(twin)
     await stage.town.ready()
-    services = ("credit", "receivables", "settlement") if long else ("credit",)
-    for service in services:
-        await _sleep_past_the_lease(stage, stage.town.armed[f"{service} worker"])
+    for service in ("credit", "receivables", "settlement") if long else ("credit",):
+        await _sleep_past_the_lease(
+            stage, [stage.town.armed[f"{service} worker"], stage.town.armed[f"{service} worker 2"]]
+        )
 
 
-async def _sleep_past_the_lease(stage: Stage, sleeper: Armed) -> None:
+async def _sleep_past_the_lease(stage: Stage, pair: list[Armed]) -> None:
     before, copies = await expired_leases(stage.town), await copies_skipped(stage.town)
-    refused, stopped = sleeper.board.witnessed()["zombie mark refused"], sleeper.board.stopped()
-    # It has read what is pending, and goes to sleep before it sends any of it.
-    sleeper.board.arm("relay.read", nth=1, sign=signal.SIGSTOP)
+    stopped = {each.name: each.board.stopped() for each in pair}
+    # It has read what is pending, and goes to sleep before it sends any of it. Which of the two has a shard on which
+    # something happens is their own affair.
+    for each in pair:
+        each.board.arm("relay.read", nth=1, sign=signal.SIGSTOP)
     playing = asyncio.create_task(stage.play())
+
+    def sleepers() -> list[Armed]:
+        return [each for each in pair if each.board.stopped() > stopped[each.name]]
 
     async def asleep() -> bool:
         assert not playing.done() or not playing.exception()
-        return sleeper.board.stopped() > stopped
+        return bool(sleepers())
 
     async def taken_over() -> bool:
         return await expired_leases(stage.town) > before
 
     try:
         await until(asleep, within_s=30)
+        for each in pair:
+            each.board.disarm()
+        sleeper, *others = sleepers()
+        refused = sleeper.board.witnessed()["zombie mark refused"]
+        for each in others:
+            each.signal(signal.SIGCONT)
         await until(taken_over, within_s=30)
         await playing
     finally:
-        assert sleeper.process.running is not None
-        sleeper.process.running.send_signal(signal.SIGCONT)
+        for each in pair:
+            each.signal(signal.SIGCONT)
 
     async def refused_and_skipped() -> bool:
         copied = await copies_skipped(stage.town) > copies

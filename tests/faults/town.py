@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -56,6 +57,11 @@ class Armed:
     def start(self) -> None:
         self.starts += 1
         self.process.start()
+
+    def signal(self, sign: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self.process.running is not None
+        self.process.running.send_signal(sign)
 
 
 class _Streets(httpx.AsyncBaseTransport):
@@ -107,8 +113,7 @@ class Town:
     async def restart(self, armed: Armed) -> None:
         """Ask a process to stop; return when it has started again and is ready."""
         starts = armed.starts
-        assert armed.process.running is not None
-        armed.process.running.terminate()
+        armed.signal(signal.SIGTERM)
         while armed.starts == starts:
             await asyncio.sleep(_WATCH_S)
         await self.ready()
