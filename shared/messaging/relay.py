@@ -62,6 +62,15 @@ class _Shard:
     floor_after_read: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A batch of records on its way: one ack for all, the offset of the first."""
+
+    shard: str
+    rows: Sequence[Any]
+    ack: asyncio.Future[Any]
+
+
 class Relay:
     """One service's relay in one process."""
 
@@ -174,17 +183,16 @@ class Relay:
             return 0
         reached("relay.read")
         began_ns = time.time_ns()
-        acks = [await self._send(producer, row) for row in rows]
+        sendings = await self._send_all(producer, rows)
         reached("relay.sent")
         self._metrics.batch(len(rows))
         self._metrics.sent(len(rows))
-        done = await asyncio.gather(*acks)
+        acks = await asyncio.gather(*(sending.ack for sending in sendings))
         reached("relay.acked")
         self._metrics.acked(len(rows))
         if is_recording():
             self._record(rows, began_ns)
-        last = {row["shard"]: (ack.offset, row["id"]) for row, ack in zip(rows, done, strict=True)}
-        self._notice_acks(rows, done)
+        last = self._notice_acks(sendings, [ack.offset for ack in acks])
         marked = await self._mark({name: shard.epoch for name, shard in self._shards.items()}, rows=rows, last=last)
         reached("relay.marked")
         self._metrics.unmarked(len(rows) - marked)
@@ -193,13 +201,19 @@ class Relay:
         self.published += len(rows)
         return len(rows)
 
-    def _notice_acks(self, rows: Sequence[Any], acks: Sequence[Any]) -> None:
-        """Let a shard's offsets only grow; AckOutOfPlace when the topic under us lost its end or was made again."""
-        for row, ack in zip(rows, acks, strict=True):
-            shard = self._shards[row["shard"]]
-            if ack.offset <= shard.acked:
-                raise AckOutOfPlace(shard=row["shard"])
-            shard.acked = ack.offset
+    def _notice_acks(self, sendings: Sequence[_Sending], offsets: Sequence[int]) -> dict[str, tuple[int, str]]:
+        """Return where each shard's last record is, and its id; its offsets only grow.
+
+        AckOutOfPlace when they do not: the topic under us lost its end or was made again.
+        """
+        last = {}
+        for sending, first in zip(sendings, offsets, strict=True):
+            shard = self._shards[sending.shard]
+            if first <= shard.acked:
+                raise AckOutOfPlace(shard=sending.shard)
+            shard.acked = first + len(sending.rows) - 1
+            last[sending.shard] = (shard.acked, sending.rows[-1]["id"])
+        return last
 
     async def _mark(
         self, epochs: Mapping[str, int], *, rows: Sequence[Any], last: Mapping[str, tuple[int, str]]
@@ -226,25 +240,55 @@ class Relay:
                 ended_ns=ended_ns,
             )
 
-    async def _send(self, producer: AIOKafkaProducer, row: Any) -> asyncio.Future[Any]:
-        sent = Sent(
-            id=row["id"],
-            type=row["type"],
-            source=row["source"],
-            subject=row["subject"],
-            sequence=row["sequence"],
-            time=row["time"],
-            traceparent=row["traceparent"],
-        )
-        future: asyncio.Future[Any] = await producer.send(
-            row["topic"],
-            row["body"].encode(),
-            key=sent.subject.encode(),
-            partition=partition_of_shard(row["shard"]).partition,
-            headers=sent.headers(),
-            timestamp_ms=int(sent.time.timestamp() * 1000),
-        )
+    async def _send_all(self, producer: AIOKafkaProducer, rows: Sequence[Any]) -> list[_Sending]:
+        """Hand each shard's rows to the client in their order, a batch of records at a time; the acks come later."""
+        sendings = []
+        for shard, mine in _by_shard(rows).items():
+            begin = 0
+            while begin < len(mine):
+                batch, end = producer.create_batch(), begin
+                while end < len(mine) and batch.append(**_record(mine[end])) is not None:
+                    end += 1
+                sendings.append(_Sending(shard, mine[begin:end], await self._send(producer, shard, batch)))
+                begin = end
+        return sendings
+
+    async def _send(self, producer: AIOKafkaProducer, shard: str, batch: Any) -> asyncio.Future[Any]:
+        topic, partition = partition_of_shard(shard)
+        future: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
+        # Where a later batch cannot even be handed over, nobody waits for this one: its failure says nothing new.
+        future.add_done_callback(_heard)
         return future
+
+
+def _heard(ack: asyncio.Future[Any]) -> None:
+    if not ack.cancelled():
+        ack.exception()
+
+
+def _by_shard(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    by_shard: dict[str, list[Any]] = {}
+    for row in rows:
+        by_shard.setdefault(row["shard"], []).append(row)
+    return by_shard
+
+
+def _record(row: Any) -> dict[str, Any]:
+    sent = Sent(
+        id=row["id"],
+        type=row["type"],
+        source=row["source"],
+        subject=row["subject"],
+        sequence=row["sequence"],
+        time=row["time"],
+        traceparent=row["traceparent"],
+    )
+    return {
+        "key": sent.subject.encode(),
+        "value": row["body"].encode(),
+        "headers": sent.headers(),
+        "timestamp": int(sent.time.timestamp() * 1000),
+    }
 
 
 async def _end(producer: AIOKafkaProducer) -> None:

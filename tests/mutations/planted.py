@@ -12,6 +12,7 @@ _GROUPS = "tests/integration/messaging/test_group_commit.py"
 _TOPICS = "tests/faults/test_topics_lost.py"
 _RESTORED = "tests/faults/test_database_restored.py"
 _INBOX, _ROWS, _APPLYING = (f"shared/messaging/{name}.py" for name in ("inbox", "inbox_rows", "applying"))
+_GATHER = "        acks = await asyncio.gather(*(sending.ack for sending in sendings))\n"
 _LEASES = "shared/runtime/leases.py"
 _RELAY, _RELAY_ROWS, _OUTBOX = (f"shared/messaging/{name}.py" for name in ("relay", "relay_rows", "outbox"))
 
@@ -76,8 +77,8 @@ PLANTED: tuple[Planted, ...] = (
     _bug(
         "a cursor on position: the relay never looks behind what it has reached",
         _RELAY,
-        "            shard.floor = 0 if from_zero else shard.reached\n",
-        "            shard.floor = shard.reached\n",
+        "            if from_zero:\n                shard.floor = 0\n",
+        "",
         f"{_TRAPS}::test_an_event_that_commits_long_after_a_later_one_is_not_lost_and_holds_nobody_up",
     ),
     _bug(
@@ -110,28 +111,30 @@ PLANTED: tuple[Planted, ...] = (
     _bug(
         "rows are marked before their acks have come",
         _RELAY,
-        "        done = await asyncio.gather(*acks)\n",
-        "        marked = await self._mark({n: s.epoch for n, s in self._shards.items()}, rows=rows, last={})\n"
-        "        done = await asyncio.gather(*acks)\n",
+        _GATHER,
+        "        await self._mark({n: s.epoch for n, s in self._shards.items()}, rows=rows, last={})\n" + _GATHER,
         _SIMULATION,
     ),
     _bug(
         "a failed send is tried again instead of stopping",
         _RELAY,
-        "        done = await asyncio.gather(*acks)\n",
-        "        done = await asyncio.gather(*acks, return_exceptions=True)\n"
-        "        for nth, ack in enumerate(done):\n"
+        _GATHER,
+        "        acks = await asyncio.gather(*(sending.ack for sending in sendings), return_exceptions=True)\n"
+        "        for nth, ack in enumerate(acks):\n"
         "            if isinstance(ack, Exception):\n"
         "                another = self._producer()\n"
         "                await another.start()\n"
-        "                done[nth] = await (await self._send(another, rows[nth]))\n",
+        "                again = await self._send_all(another, sendings[nth].rows)\n"
+        "                acks[nth] = (await asyncio.gather(*(sending.ack for sending in again)))[0]\n",
         _SIMULATION,
     ),
     _bug(
         "records of a partition are sent by tasks side by side",
         _RELAY,
-        "        acks = [await self._send(producer, row) for row in rows]\n",
-        "        acks = await asyncio.gather(*(self._send(producer, row) for row in rows))\n",
+        "        future: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)\n",
+        "        async def sent() -> Any:\n"
+        "            return await (await producer.send_batch(batch, topic, partition=partition))\n\n"
+        "        future = asyncio.ensure_future(sent())\n",
         _SIMULATION,
     ),
     _bug(
@@ -164,7 +167,7 @@ PLANTED: tuple[Planted, ...] = (
     _bug(
         "acks may step back: a tail lost under a running relay is not noticed",
         _RELAY,
-        "            if ack.offset <= shard.acked:\n",
+        "            if first <= shard.acked:\n",
         "            if False:\n",
         f"{_TOPICS}::test_r19_a_tail_lost_under_a_relay_that_runs_is_noticed_at_its_next_send",
     ),

@@ -21,6 +21,8 @@ from tests.properties.simulation.loop import Killed, Process, SimLoop, current, 
 _SOON_S, _LATE_S = 0.004, 3.0
 _RETRY_S = 0.2
 _GIVES_UP_S = 1.0
+_MOST_IN_A_BATCH = 4
+Headers = Sequence[tuple[str, bytes]]
 
 
 class Faults(Protocol):
@@ -51,10 +53,25 @@ class Acked(NamedTuple):
     offset: int
 
 
+class ModelBatch:
+    """What the relay takes for aiokafka's BatchBuilder: full after a few records."""
+
+    def __init__(self, room: int) -> None:
+        self.records: list[tuple[bytes, bytes, Headers, int]] = []
+        self._room = room
+
+    def append(self, *, key: bytes, value: bytes, headers: Headers, timestamp: int) -> object | None:
+        if len(self.records) == self._room:
+            return None
+        self.records.append((key, value, headers, timestamp))
+        return self
+
+
 @dataclass(slots=True)
 class _Batch:
     partition: TopicPartition
-    records: list[tuple[Any, asyncio.Future[Acked]]]
+    records: list[tuple[bytes, bytes, Headers, int]]
+    ack: asyncio.Future[Acked]
     first: int
     fate: str
 
@@ -106,7 +123,7 @@ class Broker:
         if batch.first != (following or 0):
             return None
         first = len(log)
-        for nth, ((key, value, headers, at), _) in enumerate(batch.records):
+        for nth, (key, value, headers, at) in enumerate(batch.records):
             log.append(Record(batch.partition.topic, batch.partition.partition, first + nth, key, value, headers, at))
             by.append((session, batch.first + nth))
             self.ever.add(log[-1].event_id)
@@ -138,7 +155,7 @@ class ModelProducer:
         self._process: Process = current()
         self._session = broker.new_session()
         self._sequences: Counter[TopicPartition] = Counter()
-        self._waiting: dict[TopicPartition, list[tuple[Any, asyncio.Future[Acked]]]] = {}
+        self._waiting: dict[TopicPartition, list[tuple[ModelBatch, asyncio.Future[Acked]]]] = {}
         self._under_way: dict[TopicPartition, _Batch] = {}
         self._refused = False
         self._closed = False
@@ -161,18 +178,19 @@ class ModelProducer:
         self._closed = True
         self._waiting.clear()
 
-    async def send(
-        self, topic: str, value: bytes, *, key: bytes, partition: int, headers: Any, timestamp_ms: int
-    ) -> asyncio.Future[Acked]:
+    def create_batch(self) -> ModelBatch:
+        return ModelBatch(self._broker.random.randint(1, _MOST_IN_A_BATCH))
+
+    async def send_batch(self, batch: ModelBatch, topic: str, *, partition: int) -> asyncio.Future[Acked]:
         if self._broker.random.random() < 0.25:
-            # The buffer is full, or the topic's metadata is old.
+            # The batch before is not on the wire yet, or the topic's metadata is old.
             await one_step()
         if self._refused:
             raise OutOfOrderSequenceNumber("the producer is of no use any more")
         where = TopicPartition(topic, partition)
         future = self._loop.create_future()
         waiting = self._waiting.setdefault(where, [])
-        waiting.append(((key, value, headers, timestamp_ms), future))
+        waiting.append((batch, future))
         if len(waiting) == 1:
             self._later(self._drain, where)
         return future
@@ -186,12 +204,11 @@ class ModelProducer:
         waiting = self._waiting.get(partition)
         if not waiting or partition in self._under_way:
             return
-        many = self._broker.random.randint(1, len(waiting))
-        batch = _Batch(partition, waiting[:many], self._sequences[partition], self._broker.faults.send())
-        del waiting[:many]
+        given, ack = waiting.pop(0)
+        batch = _Batch(partition, given.records, ack, self._sequences[partition], self._broker.faults.send())
         if not waiting:
             del self._waiting[partition]
-        self._sequences[partition] += many
+        self._sequences[partition] += len(batch.records)
         self._under_way[partition] = batch
         self._loop.in_world(self._broker.delay(), self._arrive, batch)
 
@@ -220,18 +237,17 @@ class ModelProducer:
             self._later(self._acked, batch, first, delay=broker.random.random() * _LATE_S if late else None)
 
     def _acked(self, batch: _Batch, first: int) -> None:
-        for nth, (_, future) in enumerate(batch.records):
-            if not future.done():
-                future.set_result(Acked(first + nth))
+        if not batch.ack.done():
+            batch.ack.set_result(Acked(first))
         self._next(batch.partition)
 
     def _failed(self, batch: _Batch, error: Exception) -> None:
-        failing = list(batch.records)
+        failing = [batch.ack]
         if isinstance(error, OutOfOrderSequenceNumber):
             self._refused = True
-            failing += [each for waiting in self._waiting.values() for each in waiting]
+            failing += [ack for waiting in self._waiting.values() for _, ack in waiting]
             self._waiting.clear()
-        for _, future in failing:
+        for future in failing:
             if not future.done():
                 future.set_exception(error)
                 future.exception()

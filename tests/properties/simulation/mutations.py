@@ -91,8 +91,8 @@ async def _position_before_the_lock(tx: Any, events: Sequence[Any], *, source: s
 _send = Relay._send
 
 
-async def _send_until_acked(self: Any, producer: Any, row: Any) -> Any:
-    first = await _send(self, producer, row)
+async def _send_until_acked(self: Any, producer: Any, shard: str, batch: Any) -> Any:
+    first = await _send(self, producer, shard, batch)
 
     async def acked() -> Any:
         try:
@@ -100,14 +100,14 @@ async def _send_until_acked(self: Any, producer: Any, row: Any) -> Any:
         except KafkaError:
             another = self._producer()
             await another.start()
-            return await (await _send(self, another, row))
+            return await (await _send(self, another, shard, batch))
 
     return asyncio.ensure_future(acked())
 
 
-async def _send_side_by_side(self: Any, producer: Any, row: Any) -> Any:
+async def _send_side_by_side(self: Any, producer: Any, shard: str, batch: Any) -> Any:
     async def acked() -> Any:
-        return await (await _send(self, producer, row))
+        return await (await _send(self, producer, shard, batch))
 
     return asyncio.ensure_future(acked())
 
@@ -122,13 +122,13 @@ async def _mark_whoever_owns(
     return await protocol_rows.mark_shards(tx, mine=set(last), waiting=waiting, rows=rows, cluster=cluster, last=last)
 
 
-async def _mark_before_the_acks(self: Any, producer: Any, row: Any) -> Any:
+async def _mark_before_the_acks(self: Any, producer: Any, shard: str, batch: Any) -> Any:
     """Take the send for the ack."""
-    future = await _send(self, producer, row)
+    future = await _send(self, producer, shard, batch)
     future.add_done_callback(lambda done: done.exception())
     taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    offset = len(self._kafka.logs[partition_of_shard(row["shard"])])
-    taken.set_result(type("Acked", (), {"offset": max(offset, self._shards[row["shard"]].acked + 1)}))
+    offset = len(self._kafka.logs[partition_of_shard(shard)])
+    taken.set_result(type("Acked", (), {"offset": max(offset, self._shards[shard].acked + 1)}))
     return taken
 
 
