@@ -87,8 +87,8 @@ class Report:
         yield "times met, by situation"
         for name, situation in SITUATIONS.items():
             n = self.situations[name]
-            never = "never (the long run makes sure of it)" if situation.long else "never"
-            yield f"  {name:<28} {n or never:<6} {situation.sentence}"
+            later = " (the long run makes sure of it)" if situation.long and not n else ""
+            yield f"  {name:<28} {n or 'never':<6} {situation.sentence}{later}"
         yield from self.notes
 
 

@@ -52,7 +52,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     folder = tmp_path_factory.mktemp("towns")
     folder.chmod(0o755)
-    apart, twins, rounds = (ALL, _ALL_TWINS, 110) if long else (_SOME, _TWINS, 14)
+    apart, twins, rounds = (ALL, _ALL_TWINS, 110) if long else (_SOME, _TWINS, 8)
     async with staged(folder, report, apart=apart, twins=twins, seed=seed, rounds=rounds) as made:
         yield made
 
