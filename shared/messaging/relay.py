@@ -134,7 +134,9 @@ class Relay:
                 wait_s = _SHORTEST_POLL_S
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(waker.wait(), wait_s)
+                # Not wait_for: that loses a cancellation which comes together with the signal (before Python 3.12).
+                async with asyncio.timeout(wait_s):
+                    await waker.wait()
             wait_s = min(wait_s * 1.5, _LONGEST_POLL_S)
 
     def _record_reached(self, now: float, from_zero_at: float) -> float:
@@ -297,7 +299,8 @@ async def _end(producer: AIOKafkaProducer) -> None:
     By itself it would wait for as long as the broker is away, and the relay could neither end nor begin anew.
     """
     try:
-        await asyncio.wait_for(producer.stop(), _END_S)
+        async with asyncio.timeout(_END_S):
+            await producer.stop()
     except TimeoutError:
         # The first cancel makes the sender wait for what is under way, the second ends that.
         sender = producer._sender.sender_task  # noqa: SLF001 - the producer offers no way to give up

@@ -76,7 +76,8 @@ class Jobs:
                 well.cancel()
             if not stop.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await stop.wait()
         forget_job(*_parts(name))
 
     def _recovered(self, name: str) -> None:

@@ -12,4 +12,5 @@ async def run_every(seconds: float, tick: Callable[[], Awaitable[object]], *, st
     while not stop.is_set():
         await tick()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await stop.wait()

@@ -65,7 +65,8 @@ async def _rows(
                 yield ServerSentEvent(template.render(row=row, summary=summary, fresh=True), id=str(position))
             if not found:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(_either(waker, closing), _LOOK_EVERY_S)
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await _either(waker, closing)
     finally:
         forget_waker(database.url, waker)
 

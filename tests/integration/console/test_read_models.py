@@ -14,6 +14,7 @@ from services.console.domain.summaries import SUMMARIES
 from services.console.main import build
 from services.console.tables import STATE
 from shared.events import credit
+from shared.events.audit import AuditSealed
 from shared.events.envelope import EVENT_TYPES
 from tests.integration.console.story import (
     DRAW,
@@ -62,7 +63,8 @@ def test_every_event_type_has_a_summary_a_handler_and_a_place_in_the_story() -> 
     modules = {publisher.__name__ for publisher in PUBLISHERS}
     published = {kind for kind in EVENT_TYPES.values() if kind.__module__ in modules}
     assert {kind.type for kind in published} == set(SUMMARIES)
-    assert published == set(HANDLERS)
+    # The heads of the audit logs are for whoever verifies them: they move their own heads here and nothing else.
+    assert published == set(HANDLERS) - {AuditSealed}
     assert {type(event) for event in story()} == published
 
 
