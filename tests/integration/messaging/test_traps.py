@@ -12,6 +12,7 @@ from shared.events.envelope import EVENT_TYPES
 from shared.messaging import relay as relay_module
 from shared.messaging.inbox import OffsetGone
 from shared.messaging.outbox import append
+from shared.runtime.leases import keep_leases
 from shared.storage.database import Database, NestedTransaction
 from tests.support.messaging import Line, line, running, until
 
@@ -76,6 +77,18 @@ async def test_an_aggregates_positions_follow_its_sequences_though_its_writers_w
     async with wire.database.reader() as tx:
         rows = await tx.pg.fetch("SELECT sequence FROM outbox ORDER BY position")
     assert [row["sequence"] for row in rows] == [1, 2, 3]
+
+
+async def test_a_lease_is_nobody_elses_before_it_runs_out(wire: Line) -> None:
+    async def keeps(owner: str, *, seconds: float) -> dict[str, int]:
+        async with wire.database.transaction() as tx:
+            return await keep_leases(tx, group="g", owner=owner, names=["x", "y"], seconds=seconds)
+
+    assert await keeps("first", seconds=60) == {"x": 1, "y": 1}
+    assert await keeps("second", seconds=60) == {}
+    # Now that there are two, each has its half; what is let go is taken with the next epoch.
+    assert await keeps("first", seconds=60) == {"x": 1}
+    assert await keeps("second", seconds=60) == {"y": 2}
 
 
 async def test_a_relay_whose_lease_went_to_another_marks_nothing_and_what_it_sent_is_skipped_as_a_copy(
