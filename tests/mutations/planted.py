@@ -242,7 +242,7 @@ PLANTED: tuple[Planted, ...] = (
         _APPLYING,
         "    await inbox_rows.save_heads(tx, heads=heads)\n",
         "",
-        f"{_PIPE}::test_every_event_takes_effect_once_and_in_the_order_of_its_aggregate",
+        _SIMULATION,
     ),
     _bug(
         "events of one call are numbered in whatever order",
