@@ -176,9 +176,9 @@ PLANTED: tuple[Planted, ...] = (
     _bug(
         "where a consumer stands is what Kafka remembers",
         _INBOX,
-        "            self._positions[partition] = known.get(partition, 0)\n",
-        "            kept = await self._consumer.committed(partition)\n"
-        "            self._positions[partition] = known.get(partition, 0) if kept is None else kept\n",
+        "                self._positions[partition] = known.get(partition, 0)\n",
+        "                kept = await self._consumer.committed(partition)\n"
+        "                self._positions[partition] = known.get(partition, 0) if kept is None else kept\n",
         f"{_TRAPS}::test_where_a_consumer_stands_is_what_its_database_says_and_not_what_kafka_remembers",
     ),
     _bug(
