@@ -78,19 +78,19 @@ class Sent:
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the CloudEvents headers of binary mode; no personal data may be among them."""
-        pairs = [
-            ("ce_specversion", "1.0"),
-            ("ce_id", self.id),
-            ("ce_type", self.type),
-            ("ce_source", self.source),
-            ("ce_subject", self.subject),
-            ("ce_time", self.time.isoformat().replace("+00:00", "Z")),
-            ("ce_sequence", str(self.sequence)),
-            ("content-type", "application/json"),
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", self.id.encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_source", self.source.encode()),
+            ("ce_subject", self.subject.encode()),
+            ("ce_time", self.time.isoformat().replace("+00:00", "Z").encode()),
+            ("ce_sequence", str(self.sequence).encode()),
+            ("content-type", b"application/json"),
         ]
         if self.traceparent:
-            pairs.append(("traceparent", self.traceparent))
-        return [(name, value.encode()) for name, value in pairs]
+            headers.append(("traceparent", self.traceparent.encode()))
+        return headers
 
 
 class MalformedRecord(ValueError):

@@ -91,8 +91,9 @@ class Inbox:
                 records = await self._fetch()
                 if self._has_joined:
                     is_up()
-                moved = bool(records) and await self._take(records)
-                if moved or clock() >= sweep_at:
+                if records and await self._take(records):
+                    await self._drain()
+                if clock() >= sweep_at:
                     sweep_at = clock() + _SWEEP_S
                     await self._drain()
                     await self._follow()
@@ -139,7 +140,7 @@ class Inbox:
             await self.seek(moved)
 
     async def _take(self, records: Mapping[TopicPartition, Sequence[Any]]) -> bool:
-        """Apply a batch of records in one transaction; return whether any head moved."""
+        """Apply a batch of records in one transaction; return whether a head moved that something may wait for."""
         reached("inbox.fetched")
         began = time.perf_counter()
         async with self._database.transaction() as tx:
@@ -149,18 +150,19 @@ class Inbox:
             mine = {partition: batch for partition, batch in records.items() if batch[0].offset == current[partition]}
             outcome = await self._apply(tx, [record for batch in mine.values() for record in batch])
             following = {partition: batch[-1].offset + 1 for partition, batch in mine.items()}
-            await inbox_rows.save_offsets(tx, following=following)
-            if mine:
-                first = next(iter(mine))
-                await inbox_rows.count(tx, partition=first, applied=outcome.applied, duplicates=outcome.duplicates)
+            is_any_parked = await inbox_rows.save_offsets(
+                tx, following=following, applied=outcome.applied, duplicates=outcome.duplicates
+            )
             reached("inbox.applied")
         reached("inbox.committed")
         self._metrics.took_s(time.perf_counter() - began)
         self._show_batch(mine)
         self._positions |= following
-        await self.seek([partition for partition in records if partition not in mine])
+        dropped = [partition for partition in records if partition not in mine]
+        if dropped:
+            await self.seek(dropped)
         self._count(outcome)
-        return bool(outcome.advanced)
+        return is_any_parked and bool(outcome.advanced)
 
     async def _apply(self, tx: Transaction, records: Sequence[Any]) -> Outcome:
         arrivals, strays = _read(records)

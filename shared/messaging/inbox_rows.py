@@ -37,6 +37,39 @@ WHERE (p.topic, p.subject, p.sequence) > ($2, $3, $4) AND (p.replay OR p.reason 
         ELSE false END))
 ORDER BY p.topic, p.subject, p.sequence LIMIT $5
 """
+_LOCK_OFFSETS = """
+WITH named AS (SELECT topic, partition FROM unnest($1::text[], $2::int[]) AS n(topic, partition) ORDER BY 1, 2),
+made AS (
+    INSERT INTO inbox_offset (topic, partition, next_offset) SELECT topic, partition, 0 FROM named
+    ON CONFLICT DO NOTHING RETURNING topic, partition, next_offset)
+SELECT * FROM made UNION ALL SELECT * FROM (
+    SELECT o.topic, o.partition, o.next_offset FROM inbox_offset o JOIN named USING (topic, partition)
+    ORDER BY 1, 2 FOR UPDATE OF o) AS locked
+"""
+_LOCK_HEADS = """
+WITH named AS (SELECT topic, subject FROM unnest($1::text[], $2::text[]) AS n(topic, subject) ORDER BY 1, 2),
+made AS (
+    INSERT INTO inbox_head (topic, subject, sequence) SELECT topic, subject, 0 FROM named
+    ON CONFLICT DO NOTHING RETURNING topic, subject, sequence, event_id)
+SELECT * FROM made UNION ALL SELECT * FROM (
+    SELECT h.topic, h.subject, h.sequence, h.event_id FROM inbox_head h JOIN named USING (topic, subject)
+    ORDER BY 1, 2 FOR UPDATE OF h) AS locked
+"""
+# Whether anything is parked is asked under the heads' locks: who waits for one of them was parked before, and is seen,
+# or will find it moved.
+_SAVE_OFFSETS = """
+WITH following AS (
+    SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[]) AS n(topic, partition, next_offset)),
+saved AS (
+    UPDATE inbox_offset o SET next_offset = n.next_offset FROM following n
+    WHERE (o.topic, o.partition) = (n.topic, n.partition)),
+counted AS (
+    INSERT INTO inbox_stats AS s (topic, partition, consumed, duplicates)
+    SELECT topic, partition, $4, $5 FROM following ORDER BY topic, partition LIMIT 1
+    ON CONFLICT (topic, partition) DO UPDATE SET consumed = s.consumed + excluded.consumed,
+        duplicates = s.duplicates + excluded.duplicates)
+SELECT EXISTS (SELECT FROM inbox_parked)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,66 +125,42 @@ async def offsets(tx: Transaction) -> dict[TopicPartition, int]:
 async def lock_offsets(tx: Transaction, *, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """Lock where we are in these partitions, and return it: another member may have moved it meanwhile."""
     names = sorted(partitions)
-    topics, numbers = [each.topic for each in names], [each.partition for each in names]
-    await tx.pg.execute(
-        """INSERT INTO inbox_offset (topic, partition, next_offset) SELECT topic, partition, 0
-        FROM unnest($1::text[], $2::int[]) AS n(topic, partition) ORDER BY 1, 2 ON CONFLICT DO NOTHING""",
-        topics,
-        numbers,
-    )
-    rows = await tx.pg.fetch(
-        """SELECT o.topic, o.partition, o.next_offset FROM inbox_offset o
-        JOIN unnest($1::text[], $2::int[]) AS n(topic, partition) USING (topic, partition)
-        ORDER BY 1, 2 FOR UPDATE OF o""",
-        topics,
-        numbers,
-    )
+    columns = [each.topic for each in names], [each.partition for each in names]
+    rows = await _made_and_locked(tx, _LOCK_OFFSETS, *columns)
     return {TopicPartition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
-async def save_offsets(tx: Transaction, *, following: Mapping[TopicPartition, int]) -> None:
-    """Keep the next offset of each partition."""
-    await tx.pg.execute(
-        """UPDATE inbox_offset o SET next_offset = n.next_offset
-        FROM unnest($1::text[], $2::int[], $3::bigint[]) AS n(topic, partition, next_offset)
-        WHERE (o.topic, o.partition) = (n.topic, n.partition)""",
-        [each.topic for each in following],
-        [each.partition for each in following],
-        list(following.values()),
-    )
-
-
-async def count(tx: Transaction, *, partition: TopicPartition, applied: int, duplicates: int) -> None:
-    """Add to what was consumed, under one of the batch's partitions."""
-    await tx.pg.execute(
-        """INSERT INTO inbox_stats AS s (topic, partition, consumed, duplicates) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (topic, partition) DO UPDATE SET consumed = s.consumed + excluded.consumed,
-            duplicates = s.duplicates + excluded.duplicates""",
-        partition.topic,
-        partition.partition,
+async def save_offsets(
+    tx: Transaction, *, following: Mapping[TopicPartition, int], applied: int, duplicates: int
+) -> bool:
+    """Keep the next offset of each partition, count what was consumed; return whether any event is parked."""
+    names = sorted(following)
+    is_any_parked: bool = await tx.pg.fetchval(
+        _SAVE_OFFSETS,
+        [each.topic for each in names],
+        [each.partition for each in names],
+        [following[each] for each in names],
         applied,
         duplicates,
     )
+    return is_any_parked
 
 
 async def lock_heads(tx: Transaction, *, aggregates: Iterable[Aggregate]) -> dict[Aggregate, Head]:
     """Create the heads that are missing and lock all, sorted; return where each stands."""
     names = sorted(set(aggregates))
-    topics, subjects = [topic for topic, _ in names], [subject for _, subject in names]
-    await tx.pg.execute(
-        """INSERT INTO inbox_head (topic, subject, sequence) SELECT topic, subject, 0
-        FROM unnest($1::text[], $2::text[]) AS n(topic, subject) ORDER BY 1, 2 ON CONFLICT DO NOTHING""",
-        topics,
-        subjects,
-    )
-    rows = await tx.pg.fetch(
-        """SELECT h.topic, h.subject, h.sequence, h.event_id FROM inbox_head h
-        JOIN unnest($1::text[], $2::text[]) AS n(topic, subject) USING (topic, subject)
-        ORDER BY h.topic, h.subject FOR UPDATE OF h""",
-        topics,
-        subjects,
-    )
+    columns = [topic for topic, _ in names], [subject for _, subject in names]
+    rows = await _made_and_locked(tx, _LOCK_HEADS, *columns)
     return {(row["topic"], row["subject"]): Head(row["sequence"], row["event_id"]) for row in rows}
+
+
+async def _made_and_locked(tx: Transaction, statement: str, *columns: Sequence[Any]) -> list[Any]:
+    """Insert the rows that are missing, sorted, then lock those that are there, sorted; return all."""
+    rows: list[Any] = []
+    while len(rows) < len(columns[0]):
+        # What somebody else inserted meanwhile is neither made nor seen by the statement; the next one sees it.
+        rows = await tx.pg.fetch(statement, *columns)
+    return rows
 
 
 async def save_heads(tx: Transaction, *, heads: Mapping[Aggregate, Head]) -> None:

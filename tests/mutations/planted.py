@@ -48,7 +48,8 @@ PLANTED: tuple[Planted, ...] = (
         "        async with self._database.transaction() as early:\n"
         "            where = await inbox_rows.lock_offsets(early, partitions=records)\n"
         "            ours = {p: b for p, b in records.items() if b[0].offset == where[p]}\n"
-        "            await inbox_rows.save_offsets(early, following={p: b[-1].offset + 1 for p, b in ours.items()})\n"
+        "            after = {p: b[-1].offset + 1 for p, b in ours.items()}\n"
+        "            await inbox_rows.save_offsets(early, following=after, applied=0, duplicates=0)\n"
         "            records = {p: [r for r in b] for p, b in ours.items()}\n"
         "            before = {p: b[0].offset for p, b in records.items()}\n",
         f"{_TRAPS}::test_a_batch_that_fails_leaves_neither_effects_nor_offsets",

@@ -21,6 +21,7 @@ from shared.events.topics import partition_of
 from shared.messaging.kafka import Kafka, ensure_topics
 from shared.storage.database import Database, Transaction, ensure_database
 from shared.values.ids import new_id
+from shared.web.serving import tune_gc
 from tributary.bench.backlog import drain_backlog
 from tributary.bench.machine import machine
 from tributary.bench.pipe import (
@@ -38,7 +39,7 @@ from tributary.bench.takeover import measure_takeovers
 from tributary.embedded.servers import EmbeddedServers
 
 _BARE = "scf.bare.thing.v1"
-_ROUNDS, _EVENTS, _A_COMMIT = 3, 30_000, 500
+_ROUNDS, _EVENTS, _A_COMMIT = 3, 100_000, 500
 _STEADY_S, _STEADY_RATE, _STEADY_COMMIT = 10, 1_000, 10
 
 
@@ -51,6 +52,8 @@ async def measure(home: Path) -> dict[str, Any]:
         try:
             await prepare(database)
             await ensure_topics(kafka, topics=topics)
+            # As every process that serves or works does.
+            tune_gc()
             rates, bare = [], []
             for _ in range(_ROUNDS):
                 rates.append(await _drained(database, kafka))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -19,6 +19,7 @@ class Load:
     statuses: Counter[int] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    waiting: deque[_Client] = field(default_factory=deque)
 
     @property
     def per_second(self) -> float:
@@ -46,11 +47,16 @@ async def drive(*, host: str, port: int, clients: int, seconds: float, next_requ
     connections = [
         (await loop.create_connection(lambda: _Client(load, next_request), host, port))[1] for _ in range(clients)
     ]
-    for client in connections:
-        client.begin()
-    await asyncio.sleep(seconds)
+    load.waiting.extend(connections)
+    while time.perf_counter() < started + seconds:
+        await asyncio.sleep(_LOOK_AGAIN_S)
+        # Whoever has waited longest comes first: a connection that nobody uses is closed by the server.
+        while load.waiting and load.waiting[0].begin():
+            load.waiting.popleft()
     for client in connections:
         client.last = True
+    for client in load.waiting:
+        client.begin()
     await asyncio.gather(*(client.ended for client in connections))
     load.seconds = time.perf_counter() - started
     return load
@@ -65,15 +71,16 @@ class _Client(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._sent_at = 0.0
 
-    def begin(self) -> None:
-        request = None if self.last else self._next_request()
+    def begin(self) -> bool:
+        """Send the next request, or close after the last; return False when there is none just now."""
+        if self.last:
+            self._transport.close()
+            return True
+        request = self._next_request()
         if request is not None:
             self._sent_at = time.perf_counter()
             self._transport.write(request)
-        elif self.last:
-            self._transport.close()
-        else:
-            asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self.begin)
+        return request is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -84,7 +91,8 @@ class _Client(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._load.statuses[self._parser.get_status_code()] += 1
         self._load.latencies_s.append(time.perf_counter() - self._sent_at)
-        self.begin()
+        if not self.begin():
+            self._load.waiting.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.ended.done():

@@ -22,9 +22,9 @@ _CLEAN_STOP_S = 2.0
 _PASSING = ("Address already in use", "pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 _SETTINGS = {
     "max_connections": "150",
-    "shared_buffers": "128MB",
+    "shared_buffers": "256MB",
     "shared_preload_libraries": "pg_stat_statements",
-    "max_wal_size": "1GB",
+    "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "timezone": "UTC",
     "unix_socket_directories": "",

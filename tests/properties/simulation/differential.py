@@ -34,7 +34,7 @@ REAL = SimpleNamespace(
     **{
         name: getattr(inbox_rows, name)
         for name in (
-            "offsets", "lock_offsets", "save_offsets", "count", "lock_heads", "save_heads", "park", "due", "forget",
+            "offsets", "lock_offsets", "save_offsets", "lock_heads", "save_heads", "park", "due", "forget",
         )
     },
     **{name: getattr(idempotency, name) for name in ("claim", "complete", "give_back")},
@@ -278,11 +278,8 @@ class Calls:
 
     def _save_offsets(self) -> Call:
         following = {partition: self.random.randint(1, 9) for partition in sorted(self._some(self._partitions()))}
-        return lambda tx: self.rows.save_offsets(tx, following=following)
-
-    def _count(self) -> Call:
-        partition, applied = self.random.choice(self._partitions()), self.random.randint(0, 3)
-        return lambda tx: self.rows.count(tx, partition=partition, applied=applied, duplicates=1)
+        applied = self.random.randint(0, 3)
+        return lambda tx: self.rows.save_offsets(tx, following=following, applied=applied, duplicates=1)
 
     def _lock_heads(self) -> Call:
         aggregates = self._some(_AGGREGATES)

@@ -27,7 +27,7 @@ async def _offsets_first(self: Any, records: Mapping[TopicPartition, Sequence[An
     async with self._database.transaction() as tx:
         current_offsets = await inbox_rows.lock_offsets(tx, partitions=records)
         mine = {name: batch for name, batch in records.items() if batch[0].offset == current_offsets[name]}
-        await inbox_rows.save_offsets(tx, following={name: following[name] for name in mine})
+        await inbox_rows.save_offsets(tx, following={n: following[n] for n in mine}, applied=0, duplicates=0)
     async with self._database.transaction() as tx:
         outcome = await self._apply(tx, [record for batch in mine.values() for record in batch])
     await self.seek([name for name in records if name not in mine and name in self._consumer.assignment()])
@@ -39,7 +39,7 @@ async def _whatever_was_fetched(self: Any, records: Mapping[TopicPartition, Sequ
         await inbox_rows.lock_offsets(tx, partitions=records)
         outcome = await self._apply(tx, [record for batch in records.values() for record in batch])
         following = {partition: batch[-1].offset + 1 for partition, batch in records.items()}
-        await inbox_rows.save_offsets(tx, following=following)
+        await inbox_rows.save_offsets(tx, following=following, applied=outcome.applied, duplicates=0)
     return bool(outcome.advanced)
 
 

@@ -20,7 +20,7 @@ from tests.properties.simulation.loop import current
 Patch = tuple[object, str, Any]
 _RELAY_ROWS = ("keep_leases", "last_acks", "first_unknown", "pending", "mark")
 _INBOX_ROWS = (
-    "offsets", "lock_offsets", "save_offsets", "count", "lock_heads", "save_heads", "park", "due", "forget",
+    "offsets", "lock_offsets", "save_offsets", "lock_heads", "save_heads", "park", "due", "forget",
 )  # fmt: skip
 # Small pages, so that few events need several; longer idle waits, because nobody is impatient here.
 _SMALL: tuple[Patch, ...] = (

@@ -196,36 +196,38 @@ async def offsets(tx: Any) -> dict[TopicPartition, int]:
 
 async def lock_offsets(tx: Any, *, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     names = sorted(tuple(each) for each in partitions)
-    await tx.pg.statement()
-    for name in names:
-        await tx.pg.insert("inbox_offset", name, 0)
-    await tx.pg.statement()
     tx.pg.fetched_of = len(names)
-    return {TopicPartition(*name): at for name, at in (await tx.pg.lock_seen("inbox_offset", names)).items()}
+    found = await _made_and_locked(tx, "inbox_offset", names, 0)
+    return {TopicPartition(*name): at for name, at in found.items()}
 
 
-async def save_offsets(tx: Any, *, following: Mapping[TopicPartition, int]) -> None:
+async def save_offsets(tx: Any, *, following: Mapping[TopicPartition, int], applied: int, duplicates: int) -> bool:
     await tx.pg.statement()
-    new = {tuple(partition): offset for partition, offset in following.items()}
+    is_any_parked = any(True for _ in tx.pg.see("inbox_parked"))
+    new = {tuple(partition): offset for partition, offset in sorted(following.items())}
     if len(new) < tx.pg.fetched_of:
         tx.pg.server.hits["fetched what another member has applied"] += 1
     for name in await tx.pg.lock_seen("inbox_offset", new):
         tx.pg.write("inbox_offset", name, new[name])
-
-
-async def count(tx: Any, *, partition: TopicPartition, applied: int, duplicates: int) -> None:
-    await tx.pg.statement()
-    before = await tx.pg.lock("inbox_stats", tuple(partition)) or (0, 0)
-    tx.pg.write("inbox_stats", tuple(partition), (before[0] + applied, before[1] + duplicates))
+    for name in list(new)[:1]:
+        before = await tx.pg.lock("inbox_stats", name) or (0, 0)
+        tx.pg.write("inbox_stats", name, (before[0] + applied, before[1] + duplicates))
+    return is_any_parked
 
 
 async def lock_heads(tx: Any, *, aggregates: Iterable[Aggregate]) -> dict[Aggregate, Head]:
-    names = sorted(set(aggregates))
-    await tx.pg.statement()
-    for name in names:
-        await tx.pg.insert("inbox_head", name, (0, None))
-    await tx.pg.statement()
-    return {name: Head(*head) for name, head in (await tx.pg.lock_seen("inbox_head", names)).items()}
+    found = await _made_and_locked(tx, "inbox_head", sorted(set(aggregates)), (0, None))
+    return {name: Head(*head) for name, head in found.items()}
+
+
+async def _made_and_locked(tx: Any, table: str, names: Sequence[Any], new: Any) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    while len(found) < len(names):
+        await tx.pg.statement()
+        seen = [name for name in names if tx.pg.seen(table, name) is not None]
+        found = {name: new for name in names if await tx.pg.insert(table, name, new) is None}
+        found |= await tx.pg.lock_seen(table, seen)
+    return found
 
 
 async def save_heads(tx: Any, *, heads: Mapping[Aggregate, Head]) -> None:
