@@ -15,7 +15,8 @@ from tributary.platform import Platform
 
 SUPPLIERS = 10
 _A_FILE = 1_000
-_PRINCIPAL, _PAYABLE, _LARGE = "800.00", "1000.00", "900000000.00"
+PRINCIPAL_MINOR = 800_00
+_PRINCIPAL, _PAYABLE, _LARGE = f"{PRINCIPAL_MINOR / 100:.2f}", "1000.00", "900000000.00"
 _TENOR_DAYS, _TERM = 60, timedelta(days=730)
 _HEADER = "seller_id,obligor_id,number,document_type,issue_date,due_date,amount,currency,order_reference\n"
 
