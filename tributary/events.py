@@ -181,15 +181,7 @@ def _line(record: Any) -> str:
 
 
 def _document(row: asyncpg.Record, *, pending: bool) -> dict[str, Any]:
-    sent = Sent(
-        id=row["id"],
-        type=row["type"],
-        source=row["source"],
-        subject=row["subject"],
-        sequence=row["sequence"],
-        time=row["time"],
-        traceparent=row["traceparent"],
-    )
+    sent = Sent.of(row)
     return {
         "topic": row["topic"],
         "key": row["subject"],

@@ -76,6 +76,19 @@ class Sent:
     time: datetime
     traceparent: str | None
 
+    @classmethod
+    def of(cls, row: Any) -> Sent:
+        """Return an outbox row as it goes on the wire."""
+        return cls(
+            row["id"],
+            row["type"],
+            row["source"],
+            row["subject"],
+            row["sequence"],
+            row["time"],
+            row["traceparent"],
+        )
+
     def headers(self) -> list[tuple[str, bytes]]:
         """Return the CloudEvents headers of binary mode; no personal data may be among them."""
         headers = [

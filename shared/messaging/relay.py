@@ -276,15 +276,7 @@ def _by_shard(rows: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 def _record(row: Any) -> dict[str, Any]:
-    sent = Sent(
-        id=row["id"],
-        type=row["type"],
-        source=row["source"],
-        subject=row["subject"],
-        sequence=row["sequence"],
-        time=row["time"],
-        traceparent=row["traceparent"],
-    )
+    sent = Sent.of(row)
     return {
         "key": sent.subject.encode(),
         "value": row["body"].encode(),
