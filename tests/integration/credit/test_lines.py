@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.credit.operations import propagate_limits
+from services.credit.operations import programme_facts
 from shared.events.envelope import Event
 from shared.events.onboarding import ProgrammeLimitChanged
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened
@@ -114,7 +114,7 @@ async def test_a_distributor_draws_on_what_it_owes_and_the_group_carries_the_sup
 async def test_many_lines_are_propagated_off_the_loop_to_the_same_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propagate_limits, "_INLINE_LINES", 1)
+    monkeypatch.setattr(programme_facts, "_INLINE_LINES", 1)
     try:
         await world.begin(limit=cny("1000.00"), upstream_limit=cny("1000.00"))
         first, second = await world.supplier(traded="300.00"), await world.supplier(traded="100.00")
