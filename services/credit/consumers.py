@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.credit.operations import advance_drawdowns, documents, freeze_lines, parties
 from services.credit.operations.business_days import keep_business_date
+from services.credit.operations.limit_increases import keep_increases
 from shared.events import onboarding, receivables, risk, settlement
 from shared.messaging.applying import Handlers
 
@@ -27,6 +28,7 @@ HANDLERS: Handlers = {
     onboarding.LinkRecorded: parties.keep_links,
     onboarding.ProgrammeActivated: parties.keep_programmes,
     onboarding.ProgrammeLimitChanged: parties.keep_programmes,
+    onboarding.ProgrammeLimitIncreased: keep_increases,
     onboarding.ProgrammeSuspended: parties.keep_programmes,
     onboarding.MemberAdmitted: parties.keep_members,
     risk.RatingRecorded: parties.keep_ratings,

@@ -10,6 +10,7 @@ from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Level
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.line_terms import UnknownLine, read_terms
+from services.credit.operations.programme_terms import terms_in_force
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Database, Transaction
 from shared.storage.paging import page
@@ -124,13 +125,15 @@ async def programme(database: Database, *, programme_id: str) -> dict[str, Any]:
         reserved = await tx.pg.fetchval(
             "SELECT coalesce(sum(reserved_minor), 0)::bigint FROM line WHERE programme_id = $1", programme_id
         )
-    terms, currency = ProgrammeTerms.model_validate(row["terms"]), row["currency"]
+        terms = (await terms_in_force(tx, [row]))[programme_id]
+    agreed, currency = ProgrammeTerms.model_validate(row["terms"]), row["currency"]
     return {
         "programme_id": programme_id,
         "name": row["name"],
         "anchor_id": row["anchor_id"],
         "currency": currency,
         "limit": terms.limit.model_dump(),
+        "agreed_limit": agreed.limit.model_dump(),
         "pool": Money(row["pool_minor"], currency).wire(),
         "reserved": Money(reserved, currency).wire(),
         "shortfall": Money(row["shortfall_minor"], currency).wire(),

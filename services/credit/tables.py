@@ -91,4 +91,9 @@ CREDIT_1: tuple[str, ...] = (
     """CREATE TABLE overdue_loan (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, since timestamptz NOT NULL DEFAULT clock_timestamp())""",
     "CREATE INDEX overdue_loan_line ON overdue_loan (line_id)",
+    """CREATE TABLE limit_increase (
+        increase_id text PRIMARY KEY, programme_id text NOT NULL, limit_minor bigint NOT NULL,
+        upstream_minor bigint NOT NULL, downstream_minor bigint NOT NULL, valid_from date NOT NULL,
+        valid_until date NOT NULL)""",
+    "CREATE INDEX limit_increase_of ON limit_increase (programme_id, valid_until)",
 )

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from services.onboarding import queries
-from services.onboarding.operations import enterprises, identities, programmes
+from services.onboarding.operations import enterprises, identities, increases, programmes
 from services.onboarding.schemas import (
     EnterpriseIn,
     IdentityIn,
     LimitChangeIn,
+    LimitIncreaseIn,
     LineAgreementIn,
     LinkIn,
     MemberIn,
@@ -206,6 +207,25 @@ async def propose_limit_change(
     return proposal.wire()
 
 
+@router.post("/programmes/{programme_id}/limit-increases", status_code=201)
+async def propose_limit_increase(
+    programme_id: str, body: LimitIncreaseIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Propose to raise the limits for some days."""
+    proposal = await increases.propose_increase(
+        database,
+        programme_id=parse_id(programme_id),
+        limit=body.limit,
+        upstream_limit=body.upstream_limit,
+        downstream_limit=body.downstream_limit,
+        valid_from=body.valid_from,
+        valid_until=body.valid_until,
+        reason=body.reason,
+        actor=caller.subject,
+    )
+    return proposal.wire()
+
+
 @router.post("/programmes/{programme_id}/suspensions", status_code=201)
 async def suspend_programme(
     programme_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
@@ -239,6 +259,7 @@ router.include_router(
         approved={
             "programme": programmes.activate,
             "programme.limit": programmes.change_limit,
+            "programme.increase": increases.increase,
             "programme.suspension": programmes.suspend,
             "enterprise.suspension": enterprises.suspend,
             "enterprise.reinstatement": enterprises.reinstate,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.onboarding.operations.enterprises import UnknownEnterprise
 from services.onboarding.operations.programmes import UnknownProgramme
 from shared.storage.database import Database
 from shared.storage.paging import page
+from shared.values.money import Money
 
 _ENTERPRISE = """
 SELECT e.*, coalesce((SELECT jsonb_object_agg(l.scheme, l.identifier) FROM legal_identifier l
@@ -44,6 +46,27 @@ async def programme(database: Database, *, programme_id: str) -> dict[str, Any]:
             WHERE m.programme_id = $1 ORDER BY m.enterprise_id""",
             programme_id,
         )
+        increases = await tx.pg.fetch(
+            """SELECT increase_id, limit_minor, upstream_minor, downstream_minor, valid_from, valid_until
+            FROM limit_increase WHERE programme_id = $1 ORDER BY valid_from, increase_id""",
+            programme_id,
+        )
     if row is None:
         raise UnknownProgramme(programme_id=programme_id)
-    return {**dict(row), "members": [dict(member) for member in members]}
+    currency = row["terms"]["currency"]
+    return {
+        **dict(row),
+        "members": [dict(member) for member in members],
+        "limit_increases": [_increase(each, currency) for each in increases],
+    }
+
+
+def _increase(row: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    return {
+        "increase_id": row["increase_id"],
+        "limit": Money(row["limit_minor"], currency).wire(),
+        "upstream_limit": Money(row["upstream_minor"], currency).wire(),
+        "downstream_limit": Money(row["downstream_minor"], currency).wire(),
+        "valid_from": row["valid_from"],
+        "valid_until": row["valid_until"],
+    }

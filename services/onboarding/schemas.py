@@ -82,6 +82,17 @@ class LimitChangeIn(Body):
     reason: _Text = Field(min_length=3, max_length=1000)
 
 
+class LimitIncreaseIn(Body):
+    """What a programme's limits are raised by, on which business dates (both included), and why."""
+
+    limit: Amount
+    upstream_limit: Amount
+    downstream_limit: Amount
+    valid_from: date
+    valid_until: date
+    reason: _Text = Field(min_length=3, max_length=1000)
+
+
 class MemberIn(Body):
     """The 1+N admission of a firm; `anchor_support` is the share that the anchor buys back, guarantees or refunds."""
 

@@ -31,4 +31,9 @@ ONBOARDING_1: tuple[str, ...] = (
         programme_id text NOT NULL REFERENCES programme, enterprise_id text NOT NULL REFERENCES enterprise,
         signed_date date NOT NULL, expiry_date date NOT NULL, committed_minor bigint NOT NULL, currency text NOT NULL,
         PRIMARY KEY (programme_id, enterprise_id))""",
+    """CREATE TABLE limit_increase (
+        increase_id text PRIMARY KEY, programme_id text NOT NULL REFERENCES programme, limit_minor bigint NOT NULL,
+        upstream_minor bigint NOT NULL, downstream_minor bigint NOT NULL, valid_from date NOT NULL,
+        valid_until date NOT NULL)""",
+    "CREATE INDEX limit_increase_of ON limit_increase (programme_id, valid_from)",
 )

@@ -134,6 +134,22 @@ class ProgrammeLimitChanged(ProgrammeEvent):
     reason: str
 
 
+class ProgrammeLimitIncreased(ProgrammeEvent):
+    """Trigger: a second person approves a temporary increase (R22). Consumers: credit. Contents: by what, from when.
+
+    It counts on the business dates from `valid_from` to `valid_until`, both included; then limits are as before (R12).
+    """
+
+    type: ClassVar[str] = "programme.limit_increased.v1"
+    increase_id: str
+    limit: Amount
+    upstream_limit: Amount
+    downstream_limit: Amount
+    valid_from: date
+    valid_until: date
+    reason: str
+
+
 class ProgrammeSuspended(ProgrammeEvent):
     """Trigger: a second person approves a suspension. Consumers: credit freezes draws."""
 

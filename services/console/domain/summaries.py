@@ -14,6 +14,7 @@ SUMMARIES: dict[str, str] = {
     "link.recorded.v1": "{supplier_id} supplies {buyer_id}: {traded} in twelve months",
     "programme.activated.v1": "{name} of {anchor_id} is active with a limit of {terms_limit}",
     "programme.limit_changed.v1": "The limit of {programme_id} is now {limit}: {reason}",
+    "programme.limit_increased.v1": "{programme_id} has {limit} more from {valid_from} to {valid_until}: {reason}",
     "programme.suspended.v1": "{programme_id} is suspended: {reason}",
     "programme.member_admitted.v1": "{enterprise_id} joins {programme_id} ({direction})",
     "receivable.registered.v1": "Invoice {number} of {seller_id} on {obligor_id}: {payable} due {due_date} ({state})",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.credit.operations.limit_increases import increased_between
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened
@@ -29,6 +30,6 @@ async def keep_business_date(tx: Transaction, events: Sequence[Received]) -> Non
         dates[-1],
     )
     rows = await tx.pg.fetch(_CHANGED, before, dates[-1])
-    await propagate_limits(
-        tx, programme_ids=[row["programme_id"] for row in rows], cause=events[-1].type.removesuffix(".v1")
-    )
+    changed = {row["programme_id"] for row in rows}
+    changed.update(await increased_between(tx, before=before, today=dates[-1]))
+    await propagate_limits(tx, programme_ids=sorted(changed), cause=events[-1].type.removesuffix(".v1"))

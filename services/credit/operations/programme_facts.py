@@ -28,6 +28,7 @@ from services.credit.domain.propagation import (
     propagate,
 )
 from services.credit.domain.trade import Reach, Trade, reach
+from services.credit.operations.programme_terms import terms_in_force
 from shared.events.onboarding import ProgrammeTerms
 from shared.runtime.offload import offload
 from shared.storage.database import Transaction
@@ -130,7 +131,7 @@ class Computed:
 
 async def read_facts(tx: Transaction, programme: Mapping[str, Any]) -> Facts:
     """Return what a programme's propagation stands on; its row comes with the business date, `today`."""
-    terms = ProgrammeTerms.model_validate(programme["terms"])
+    terms = (await terms_in_force(tx, [programme]))[programme["programme_id"]]
     caps = await tx.pg.fetch(
         "SELECT enterprise_id, cap_minor FROM rating WHERE currency = $1 AND enterprise_id = ANY($2)",
         *(terms.currency, [programme["group_head_id"], programme["anchor_id"]]),

@@ -15,6 +15,7 @@ LONGEST_TENOR_DAYS = 365
 DEEPEST_TIER = 10
 LONGEST_BUFFER_DAYS = 90
 LONGEST_ACCOUNT = 40
+LONGEST_INCREASE_DAYS = 366
 LONGEST_AGREEMENT_YEARS = 5
 _POLICY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 
@@ -42,6 +43,26 @@ def check_limits(*, currency: str, limit: Money, upstream: Money, downstream: Mo
     for name, amount in subs.items():
         if amount.amount_minor > limit.amount_minor:
             raise InvalidTerms(term=name, reason="a sub-limit is at most the programme's limit")
+
+
+def check_increase(
+    *, currency: str, limit: Money, upstream: Money, downstream: Money, valid_from: date, valid_until: date
+) -> None:
+    """Refuse an increase of nothing, in another currency, that ends before it begins or lasts too long; InvalidTerms.
+
+    A sub-limit may be raised alone: it then has more of what the programme has.
+    """
+    for name, amount in {"limit": limit, "upstream_limit": upstream, "downstream_limit": downstream}.items():
+        if amount.currency != currency:
+            raise CurrencyMismatch(expected=currency, found=amount.currency)
+        if amount.amount_minor < 0:
+            raise InvalidTerms(term=name, reason="an increase is not below zero; a cut is a limit change")
+    if not any(amount.amount_minor for amount in (limit, upstream, downstream)):
+        raise InvalidTerms(term="limit", reason="nothing is increased")
+    if valid_until < valid_from:
+        raise InvalidTerms(term="valid_until", reason="the increase ends before it begins")
+    if (valid_until - valid_from).days >= LONGEST_INCREASE_DAYS:
+        raise InvalidTerms(term="valid_until", reason=f"an increase lasts at most {LONGEST_INCREASE_DAYS} days")
 
 
 def check_days(*, max_tenor_days: int, buffer_days: int, grace_days: int) -> None:

@@ -134,7 +134,7 @@ async def propose_limit_change(
 ) -> Approval:
     """Propose new limits, below use too (R12); a second person decides (R22)."""
     async with database.transaction() as tx:
-        terms = await _active_terms(tx, programme_id)
+        terms = await active_terms(tx, programme_id)
         check_limits(
             currency=terms.currency,
             limit=limit.money(),
@@ -155,7 +155,7 @@ async def propose_limit_change(
 
 async def change_limit(tx: Transaction, approval: Approval) -> None:
     """Put an approved limit change into force."""
-    terms = await _active_terms(tx, approval.subject)
+    terms = await active_terms(tx, approval.subject)
     event = ProgrammeLimitChanged(programme_id=approval.subject, **approval.content)
     changed = terms.model_copy(
         update={
@@ -173,7 +173,7 @@ async def change_limit(tx: Transaction, approval: Approval) -> None:
 async def propose_suspension(database: Database, *, programme_id: str, reason: str, actor: str) -> Approval:
     """Propose that a programme be suspended; a second person decides."""
     async with database.transaction() as tx:
-        await _active_terms(tx, programme_id)
+        await active_terms(tx, programme_id)
         content = {"programme_id": programme_id, "reason": reason}
         proposal = await propose(tx, kind="programme.suspension", subject=programme_id, content=content, proposer=actor)
         await record(tx, [Entry(actor, "suspension.proposed", programme_id, content)])
@@ -182,7 +182,7 @@ async def propose_suspension(database: Database, *, programme_id: str, reason: s
 
 async def suspend(tx: Transaction, approval: Approval) -> None:
     """Suspend a programme whose suspension a second person approved."""
-    await _active_terms(tx, approval.subject)
+    await active_terms(tx, approval.subject)
     await tx.pg.execute("UPDATE programme SET state = 'suspended' WHERE programme_id = $1", approval.subject)
     event = ProgrammeSuspended(programme_id=approval.subject, reason=approval.content["reason"])
     await append(tx, [event], source=SOURCE)
@@ -195,7 +195,7 @@ async def admit_member(
     support = parse_rate(anchor_support)
     check_support(direction=direction, anchor_support=support)
     async with database.transaction() as tx:
-        await _active_terms(tx, programme_id)
+        await active_terms(tx, programme_id)
         anchor_id = await tx.pg.fetchval("SELECT anchor_id FROM programme WHERE programme_id = $1", programme_id)
         check_member(enterprise_id=enterprise_id, anchor_id=anchor_id)
         await lock_enterprises(tx, enterprise_ids=[enterprise_id])
@@ -243,7 +243,7 @@ async def sign_line_agreement(
         committed=committed,
     )
     async with database.transaction() as tx:
-        terms = await _active_terms(tx, programme_id)
+        terms = await active_terms(tx, programme_id)
         if committed.currency != terms.currency:
             raise CurrencyMismatch(expected=terms.currency, found=committed.currency)
         await lock_enterprises(tx, enterprise_ids=[enterprise_id])
@@ -263,7 +263,7 @@ async def sign_line_agreement(
 async def countersign(tx: Transaction, approval: Approval) -> None:
     """Put an agreement that commits the bank into force: the bank signed it too."""
     event = LineAgreementSigned.model_validate(approval.content)
-    await _active_terms(tx, event.programme_id)
+    await active_terms(tx, event.programme_id)
     await lock_enterprises(tx, enterprise_ids=[event.enterprise_id])
     await _keep_agreement(tx, event, actor=approval.proposer)
 
@@ -290,7 +290,8 @@ async def _direction(tx: Transaction, programme_id: str, enterprise_id: str) -> 
     return found
 
 
-async def _active_terms(tx: Transaction, programme_id: str) -> ProgrammeTerms:
+async def active_terms(tx: Transaction, programme_id: str) -> ProgrammeTerms:
+    """Lock a programme and return its terms; UnknownProgramme or ProgrammeNotActive."""
     row = await tx.pg.fetchrow("SELECT state, terms FROM programme WHERE programme_id = $1 FOR UPDATE", programme_id)
     if row is None:
         raise UnknownProgramme(programme_id=programme_id)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
 from services.onboarding.main import build
@@ -49,6 +50,13 @@ async def onboarding(fresh_database: str, tmp_path: Path) -> AsyncIterator[Bench
 async def _events(onboarding: Bench) -> list[str]:
     async with onboarding.database.reader() as tx:
         return [row["type"] for row in await tx.pg.fetch("SELECT type FROM outbox ORDER BY position")]
+
+
+async def _active_programme(maker: httpx.AsyncClient, checker: httpx.AsyncClient) -> str:
+    anchor = (await maker.post("/enterprises", json=FIRM)).json()["enterprise_id"]
+    proposed = (await maker.post("/programmes", json={"name": "P", "anchor_id": anchor, "terms": TERMS})).json()
+    assert (await checker.post(f"/approvals/{proposed['approval_id']}/approve")).status_code == 200
+    return str(proposed["programme_id"])
 
 
 def _member(firm: str, **changes: str) -> dict[str, str]:
@@ -215,3 +223,30 @@ async def test_trade_in_two_currencies_is_two_links_and_a_second_record_of_one_u
             body = {"supplier_id": seller, "buyer_id": buyer, "traded": traded, "contract": "C-1"}
             found[currency, amount] = (await maker.post("/links", json=body)).json()["link_id"]
     assert found["EUR", "100.00"] == found["EUR", "300.00"] != found["USD", "200.00"]
+
+
+async def test_r22_a_temporary_increase_takes_two_persons_and_is_shown_with_its_dates(onboarding: Bench) -> None:
+    more = {"amount": "500.00", "currency": "CNY"}
+    none = {"amount": "0.00", "currency": "CNY"}
+    body: dict[str, Any] = {"limit": more, "upstream_limit": more, "downstream_limit": none, "reason": "the season"}
+    body |= {"valid_from": "2026-03-02", "valid_until": "2026-03-31"}
+    async with onboarding.caller("bank_maker") as maker, onboarding.caller("bank_checker") as checker:
+        programme = await _active_programme(maker, checker)
+        path = f"/programmes/{programme}/limit-increases"
+        proposed = (await maker.post(path, json=body)).json()
+        assert (await maker.post(f"/approvals/{proposed['approval_id']}/approve")).json()["code"] == "own_proposal"
+        assert (await maker.get(f"/programmes/{programme}")).json()["limit_increases"] == []
+        assert (await checker.post(f"/approvals/{proposed['approval_id']}/approve")).status_code == 200
+        (shown,) = (await maker.get(f"/programmes/{programme}")).json()["limit_increases"]
+        refused = {
+            "never ends": {**body, "valid_until": "2028-03-31"},
+            "ends before it begins": {**body, "valid_until": "2026-03-01"},
+            "is a cut": {**body, "limit": {"amount": "-1.00", "currency": "CNY"}},
+            "is nothing": {**body, "limit": none, "upstream_limit": none},
+        }
+        for name, wrong in refused.items():
+            answer = await maker.post(path, json=wrong)
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_terms"), name
+    del body["reason"], shown["increase_id"]
+    assert shown == body
+    assert (await _events(onboarding))[-1] == "programme.limit_increased.v1"
