@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.credit.api import HOT_ROUTES, document_hot_routes, router
+from services.credit.api import HOT_ROUTES, TooManyItems, document_hot_routes, router
 from services.credit.domain.drawdowns import NotPossible
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible
 from services.credit.domain.limits import LimitExceeded
@@ -36,6 +36,7 @@ STATUSES: ErrorStatuses = {
     QuoteMismatch: 409,
     NotPossible: 409,
     QuoteExpired: 410,
+    TooManyItems: 413,
     NotEligible: 422,
     BaseExceeded: 422,
     NothingToLend: 422,

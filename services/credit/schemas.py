@@ -61,6 +61,12 @@ class DrawIn(Body):
     quote_id: str | None = Field(default=None, pattern=_ID)
 
 
+class DrawItemIn(DrawIn):
+    """One line of a batch of drawdowns: the same as a single one, with its own idempotency key."""
+
+    idempotency_key: str = Field(pattern=r"^[ -~]{1,200}$")
+
+
 class HeldOut(BaseModel):
     """A held drawdown; receivables assigns its documents next."""
 
@@ -77,6 +83,21 @@ class HeldOut(BaseModel):
     maturity_date: str
     documents: list[dict[str, object]]
     expires_at: str
+
+
+class DrawItemHeldOut(HeldOut):
+    """The answer to an item of a batch that is held."""
+
+    status: Literal[201]
+
+
+class DrawItemRefusedOut(BaseModel):
+    """The answer to an item of a batch that is refused; its neighbours have their own."""
+
+    status: int
+    code: str
+    detail: str
+    facts: dict[str, object]
 
 
 class ReasonIn(Body):

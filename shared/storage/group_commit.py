@@ -78,16 +78,39 @@ class GroupCommit(Generic[T, R]):
 
     async def submit(self, item: T, *, root: str) -> R:
         """Put the item into the root's next batch; return its result or raise its own error; QueueFull when full."""
+        (waiting,) = self._enqueue([item], root=root)
+        return await waiting.future
+
+    async def submit_together(self, items: Sequence[T], *, root: str) -> list[R | Exception]:
+        """Put items one behind the other into the root's next batches; return each one's result or error, in order.
+
+        QueueFull when they do not all fit: then none of them was taken.
+        """
+        waiting = self._enqueue(items, root=root)
+        answers: list[R | Exception] = []
+        try:
+            for each in waiting:
+                try:
+                    answers.append(await each.future)
+                except Exception as error:  # noqa: BLE001 - each item has its own answer, whatever it is
+                    answers.append(error)
+        finally:
+            # Whoever waited went away: what is not gathered yet is not done any more.
+            for each in waiting[len(answers) :]:
+                if not each.future.cancel() and not each.future.cancelled():
+                    each.future.exception()
+        return answers
+
+    def _enqueue(self, items: Sequence[T], *, root: str) -> list[_Waiting[T, R]]:
         queue = self._queues.setdefault(root, deque())
-        if len(queue) >= self._max_queue:
+        if len(queue) + len(items) > self._max_queue:
             raise QueueFull
-        waiting: _Waiting[T, R] = _Waiting(
-            item, asyncio.get_running_loop().create_future(), current_traceparent(), time.perf_counter()
-        )
-        queue.append(waiting)
+        loop, traceparent, now = asyncio.get_running_loop(), current_traceparent(), time.perf_counter()
+        waiting: list[_Waiting[T, R]] = [_Waiting(item, loop.create_future(), traceparent, now) for item in items]
+        queue.extend(waiting)
         if root not in self._tasks:
             self._tasks[root] = asyncio.create_task(self._drain(root, queue))
-        return await waiting.future
+        return waiting
 
     async def aclose(self) -> None:
         """Wait until every gathered command is answered."""

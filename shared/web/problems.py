@@ -104,22 +104,34 @@ def problem_response(*, status: int, code: str, detail: str, facts: Mapping[str,
     return Response(body, status_code=status, media_type="application/problem+json", headers=headers)
 
 
-def error_response(error: Exception, *, statuses: ErrorStatuses) -> Response:
-    """Return the problem of an error: a domain error by its class' status, anything else as internal_error."""
+def problem_of(error: Exception, *, statuses: ErrorStatuses) -> Problem:
+    """Return what an error is to a client: a domain error by its class' status, anything else internal_error."""
     if isinstance(error, Problem):
-        return problem_response(status=error.status, code=error.code, detail=error.detail, facts=error.facts)
+        return error
     for kind in type(error).__mro__:
         status = statuses.get(kind) or SHARED_ERRORS.get(kind)
         if status is not None:
-            facts = {name: value for name, value in vars(error).items() if not name.startswith("_")}
-            code = str(getattr(error, "code", "refused"))
-            return problem_response(status=status, code=code, detail=str(error), facts=facts)
+            found = Problem(status=status, code=str(getattr(error, "code", "refused")), detail=str(error))
+            found.facts = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+            return found
     if isinstance(error, _AWAY) and not isinstance(error, _STATEMENT_ERRORS):
         _log.error("the database is away", error=type(error).__name__)
         detail = "The database does not answer just now; nothing was done, or ask again with the same idempotency key."
-        return problem_response(status=503, code="unavailable", detail=detail)
+        return Problem(status=503, code="unavailable", detail=detail)
     _log.error("request failed", exc_info=error)
-    return problem_response(status=500, code="internal_error", detail="Something failed here; it is logged.")
+    return Problem(status=500, code="internal_error", detail="Something failed here; it is logged.")
+
+
+def problem_line(problem: Problem) -> bytes:
+    """Return a problem as one item's answer in a batch: status, code, detail and facts on one line."""
+    said = {"status": problem.status, "code": problem.code, "detail": problem.detail, "facts": problem.facts}
+    return json.dumps(said, ensure_ascii=False, default=_plain).encode(errors="backslashreplace")
+
+
+def error_response(error: Exception, *, statuses: ErrorStatuses) -> Response:
+    """Return the response to an error: its problem."""
+    found = problem_of(error, statuses=statuses)
+    return problem_response(status=found.status, code=found.code, detail=found.detail, facts=found.facts)
 
 
 def install_problems(app: FastAPI, *, statuses: ErrorStatuses) -> None:

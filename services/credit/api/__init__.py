@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.credit.api.hot import HOT_ROUTES, document_hot_routes
+from services.credit.api.hot import HOT_ROUTES, TooManyItems, document_hot_routes
 from services.credit.api.routes import router
 
-__all__ = ["HOT_ROUTES", "document_hot_routes", "router"]
+__all__ = ["HOT_ROUTES", "TooManyItems", "document_hot_routes", "router"]

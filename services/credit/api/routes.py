@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.credit import queries
+from services.credit.api.explanations import router as explanations
 from services.credit.operations.close_drawdowns import cancel_drawdown
 from services.credit.operations.decide_referrals import KIND, carry_out, propose_decision
 from services.credit.operations.give_quotes import give_quote
@@ -60,14 +61,6 @@ async def read_line(line_id: str, database: Db, caller: _Reader) -> dict[str, An
     """Read a line."""
     found = await queries.line(database, line_id=parse_id(line_id))
     own_party(caller, found["enterprise_id"])
-    return found
-
-
-@router.get("/lines/{line_id}/explanation")
-async def explain_line(line_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
-    """Explain a line's available amount; what others use of shared limits only the bank sees (R23)."""
-    found = await queries.explanation(database, line_id=parse_id(line_id), whole=caller.party is None)
-    own_party(caller, found["line"]["enterprise_id"])
     return found
 
 
@@ -176,6 +169,7 @@ async def post_decision(
     return proposal.wire()
 
 
+router.include_router(explanations)
 router.include_router(
     approvals_router(deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out, **DECISIONS})
 )

@@ -5,22 +5,25 @@ Decisions are pure and one by one; a refused or repeated command never touches i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Literal
 
 import asyncpg
 
 from services.credit.domain.eligibility import Financeable, NotEligible
+from services.credit.domain.instructions import NO_INSTRUCTION, Instruction
 from services.credit.domain.limits import hold
 from services.credit.domain.offers import DocumentInUse, Offer, Quoted, Terms, offer
 from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
 from services.credit.operations.hold_texts import path_text, texts_of
-from services.credit.operations.line_terms import UnknownLine, read_terms
+from services.credit.operations.line_terms import LineTerms, UnknownLine, read_lines
 from services.credit.operations.price_policies import price_policy
 from shared.storage.database import Database, Transaction
-from shared.storage.group_commit import GroupCommit
+from shared.storage.group_commit import GroupCommit, QueueFull
 from shared.storage.idempotency import IdempotencyConflict, Key
 from shared.values.ids import new_id
 from shared.values.money import Money
@@ -80,14 +83,21 @@ class Draw:
     purpose: str
     quote_id: str | None = None
     traceparent: str | None = None
+    instruction: Instruction = NO_INSTRUCTION
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line as it is remembered: its terms, its path as text."""
+    """A line as it is remembered: what it offers, each product's path as text, every node of its paths."""
 
-    terms: Terms
-    path: str
+    offers: LineTerms
+    paths: dict[str, str]
+    node_ids: frozenset[str]
+
+    @classmethod
+    def of(cls, offers: LineTerms) -> _Line:
+        paths = {terms.product.name: path_text(terms.path) for terms in offers.terms}
+        return cls(offers, paths, frozenset(step.node_id for terms in offers.terms for step in terms.path))
 
 
 class HoldDrawdowns:
@@ -100,26 +110,53 @@ class HoldDrawdowns:
         self._group: GroupCommit[Draw, str] = GroupCommit(self._commit, service="credit", command="hold_drawdowns")
         self._programme_of: dict[str, str] = {}
         self._lines: dict[str, dict[str, _Line]] = {}
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, tuple[int, date]] = {}
 
     async def submit(self, draw: Draw) -> str:
         """Hold a drawdown and return the answer as JSON text, or raise why not."""
+        if draw.line_id not in self._programme_of:
+            await self._find_programmes([draw.line_id])
         root = self._programme_of.get(draw.line_id)
         if root is None:
-            root = await self._find_programme(draw.line_id)
+            raise UnknownLine(line_id=draw.line_id)
         return await self._group.submit(draw, root=root)
+
+    async def submit_together(self, draws: Sequence[Draw]) -> list[str | Exception]:
+        """Hold drawdowns by the same path, programme by programme; return each one's answer or why not, in order."""
+        unknown = {draw.line_id for draw in draws} - self._programme_of.keys()
+        if unknown:
+            await self._find_programmes(unknown)
+        answers: list[str | Exception] = [""] * len(draws)
+        together: dict[str, list[int]] = defaultdict(list)
+        for nth, draw in enumerate(draws):
+            root = self._programme_of.get(draw.line_id)
+            if root is None:
+                answers[nth] = UnknownLine(line_id=draw.line_id)
+            else:
+                together[root].append(nth)
+        async with asyncio.TaskGroup() as group:
+            for root, numbers in together.items():
+                group.create_task(self._submit_some(draws, numbers, answers, root=root))
+        return answers
+
+    async def _submit_some(
+        self, draws: Sequence[Draw], numbers: Sequence[int], answers: list[str | Exception], *, root: str
+    ) -> None:
+        try:
+            found = await self._group.submit_together([draws[nth] for nth in numbers], root=root)
+        except QueueFull as full:
+            found = [full] * len(numbers)
+        for nth, answer in zip(numbers, found, strict=True):
+            answers[nth] = answer
 
     async def aclose(self) -> None:
         """Wait for what is gathered."""
         await self._group.aclose()
 
-    async def _find_programme(self, line_id: str) -> str:
+    async def _find_programmes(self, line_ids: Iterable[str]) -> None:
         async with self._database.reader() as tx:
-            found: str | None = await tx.pg.fetchval("SELECT programme_id FROM line WHERE line_id = $1", line_id)
-        if found is None:
-            raise UnknownLine(line_id=line_id)
-        self._programme_of[line_id] = found
-        return found
+            rows = await tx.pg.fetch("SELECT line_id, programme_id FROM line WHERE line_id = ANY($1)", list(line_ids))
+        self._programme_of.update((row["line_id"], row["programme_id"]) for row in rows)
 
     async def _commit(self, batch: list[Draw]) -> list[str | Exception]:
         """Hold a batch of one programme; what came between reading and locking or writing is read again."""
@@ -139,12 +176,13 @@ class HoldDrawdowns:
         lines = await self._lines_of(tx, programme_id, {draw.line_id for draw in batch})
         situation = await lock_and_read(
             tx,
-            node_ids=list({step.node_id for draw in batch for step in lines[draw.line_id].terms.path}),
+            node_ids=list(frozenset().union(*(lines[draw.line_id].node_ids for draw in batch))),
             keys=[draw.key for draw in batch],
             document_ids=sorted({document_id for draw in batch for _, document_id in draw.documents}),
             quote_ids=sorted({draw.quote_id for draw in batch if draw.quote_id}),
         )
-        if situation.versions.get(f"programme/{programme_id}") != self._versions[programme_id]:
+        version = situation.versions.get(f"programme/{programme_id}")
+        if (version, situation.today) != self._versions[programme_id]:
             raise _TermsMoved
         held_before = {node.node_id: node.held for node in situation.nodes.values()}
         decisions = _decide_all(batch, lines, situation, hold_seconds=self._hold_seconds)
@@ -166,8 +204,8 @@ class HoldDrawdowns:
     async def _lines_of(self, tx: Transaction, programme_id: str, line_ids: set[str]) -> dict[str, _Line]:
         known = self._lines.setdefault(programme_id, {})
         if not line_ids <= known.keys():
-            found, versions = await read_terms(tx, line_ids=line_ids | known.keys())
-            known.update({line_id: _Line(terms, path_text(terms.path)) for line_id, terms in found.items()})
+            found, versions = await read_lines(tx, line_ids=line_ids | known.keys())
+            known.update({line_id: _Line.of(offers) for line_id, offers in found.items()})
             self._versions[programme_id] = versions[programme_id]
         return known
 
@@ -198,14 +236,23 @@ def _decide_all(
 
 
 def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: datetime) -> Hold:
-    terms = line.terms
-    if draw.party != terms.drawer.enterprise_id:
+    if draw.party != line.offers.usual.drawer.enterprise_id:
         raise ForeignParty
+    asked = draw.instruction
+    terms = line.offers.choose(named=asked.product, kinds=[kind for kind, _ in draw.documents])
     documents = _documents(draw, situation)
     policy = price_policy(name=terms.pricing_policy, on=situation.today)
     quoted, version = _quoted(draw, situation, policy.version)
-    offered = offer(terms, documents, principal=draw.principal, policy=policy, on=situation.today, quoted=quoted)
-    row = _row(draw, line, documents, offered, version, expires_at)
+    offered = offer(
+        terms,
+        documents,
+        principal=draw.principal,
+        policy=policy,
+        on=situation.today,
+        quoted=quoted,
+        tenor_days=asked.tenor_days,
+    )
+    row = _row(draw, terms, line.paths[terms.product.name], documents, offered, version, expires_at)
     # Last, because it changes the nodes: whatever fails before leaves no trace in the batch.
     hold(situation.nodes, terms.path, exposure=offered.exposure)
     return row
@@ -243,7 +290,8 @@ def _quoted(draw: Draw, situation: Situation, version: str) -> tuple[Quoted | No
 
 def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     draw: Draw,
-    line: _Line,
+    terms: Terms,
+    path: str,
     documents: Sequence[Financeable],
     offered: Offer,
     version: str,
@@ -252,7 +300,7 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     drawdown_id = new_id()
     texts = texts_of(
         drawdown_id=drawdown_id,
-        terms=line.terms,
+        terms=terms,
         documents=documents,
         offered=offered,
         purpose=draw.purpose,
@@ -261,11 +309,11 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     return Hold(
         drawdown_id=drawdown_id,
         key=draw.key,
-        terms=line.terms,
+        terms=terms,
         offered=offered,
         document_ids=tuple([document.document_id for document in documents]),
         documents=texts.documents,
-        path=line.path,
+        path=path,
         purpose=draw.purpose,
         policy_version=version,
         event=texts.event,
