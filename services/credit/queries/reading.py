@@ -15,7 +15,7 @@ from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Database, Transaction
 from shared.storage.paging import page
 from shared.values.money import Amount, Money
-from shared.values.rates import MILLION, rate_text
+from shared.values.rates import rate_text
 
 _LINES = """
 SELECT l.*, p.currency, p.name AS programme_name, coalesce(e.name, '') AS enterprise_name
@@ -78,42 +78,16 @@ async def lines(
     """Return a page of lines with what each can draw: the minimum over its path."""
     async with database.snapshot() as tx:
         rows = await tx.pg.fetch(_LINES, after, enterprise_id, programme_id, None, limit + 1)
-        terms, nodes = await _paths(tx, rows)
-    found = [_line(row, terms[row["line_id"]], nodes) for row in rows]
+        terms, nodes = await read_paths(tx, rows)
+    found = [line_out(row, terms[row["line_id"]], nodes) for row in rows]
     return page(found, limit=limit, key=lambda each: str(each["line_id"]))
 
 
 async def line(database: Database, *, line_id: str) -> dict[str, Any]:
     """Return one line; UnknownLine when there is none."""
-    row, terms, nodes = await _one_line(database, line_id)
-    return _line(row, terms, nodes)
-
-
-async def explanation(database: Database, *, line_id: str, whole: bool) -> dict[str, Any]:
-    """Return the derivation of a line's available amount, node by node, as data and as text.
-
-    Unless it is shown whole, a node that others share tells only what it leaves available (R23).
-    """
-    row, terms, nodes = await _one_line(database, line_id)
-    shown, currency = _line(row, terms, nodes), row["currency"]
-    path = []
-    for step in terms.path:
-        told = {**_node(nodes[step.node_id], step.level, currency), "share": rate_text(step.share)}
-        own = whole or step.level in {Level.LINE, Level.SME}
-        path.append(told if own else {name: told[name] for name in ("node_id", "level", "share", "available")})
-    bounds = {name: Money(minor, currency).wire() for name, minor in row["bounds"].items()}
-    propagation = {
-        "volume": Money(row["volume_minor"], currency).wire(),
-        "weight": row["weight"],
-        "floor": Money(row["floor_minor"], currency).wire(),
-        "ceiling": Money(row["ceiling_minor"], currency).wire(),
-        "bounds": bounds,
-        "reserved": shown["reserved"],
-        "cap": shown["cap"],
-        "policy_version": row["policy_version"],
-    }
-    text = _explain(shown, path, propagation)
-    return {"line_id": line_id, "text": text, "line": shown, "nodes": path, "propagation": propagation}
+    async with database.snapshot() as tx:
+        row, terms, nodes = await read_line(tx, line_id=line_id)
+    return line_out(row, terms, nodes)
 
 
 async def programme(database: Database, *, programme_id: str) -> dict[str, Any]:
@@ -146,7 +120,7 @@ async def nodes(database: Database, *, programme_id: str, after: str, limit: int
     level, _, node_id = after.partition(":")
     async with database.reader() as tx:
         rows = await tx.pg.fetch(_NODES, programme_id, int(level) if level.isdigit() else -1, node_id, limit + 1)
-    found = [_node(_read_node(row), Level(row["level"]), row["currency"]) for row in rows]
+    found = [node_out(node_of(row), Level(row["level"]), row["currency"]) for row in rows]
     return page(found, limit=limit, key=lambda each: f"{int(Level[each['level'].upper()])}:{each['node_id']}")
 
 
@@ -185,27 +159,30 @@ async def documents(database: Database, *, enterprise_id: str, after: str, limit
     return page(found, limit=limit, key=lambda each: str(each["document_id"]))
 
 
-async def _one_line(database: Database, line_id: str) -> tuple[Mapping[str, Any], Terms, dict[str, Node]]:
-    async with database.snapshot() as tx:
-        row = await tx.pg.fetchrow(_LINES, "", None, None, line_id, 1)
-        if row is None:
-            raise UnknownLine(line_id=line_id)
-        terms, found = await _paths(tx, [row])
+async def read_line(tx: Transaction, *, line_id: str) -> tuple[Mapping[str, Any], Terms, dict[str, Node]]:
+    """Return a line, its terms and the nodes of its path; UnknownLine when there is none."""
+    row = await tx.pg.fetchrow(_LINES, "", None, None, line_id, 1)
+    if row is None:
+        raise UnknownLine(line_id=line_id)
+    terms, found = await read_paths(tx, [row])
     return row, terms[line_id], found
 
 
-async def _paths(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Terms], dict[str, Node]]:
+async def read_paths(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Terms], dict[str, Node]]:
+    """Return the terms of lines, and the nodes of their paths as they stand."""
     terms, _ = await read_terms(tx, line_ids=[row["line_id"] for row in rows])
     wanted = sorted({step.node_id for each in terms.values() for step in each.path})
     found = await tx.pg.fetch("SELECT * FROM limit_node WHERE node_id = ANY($1)", wanted)
-    return terms, {row["node_id"]: _read_node(row) for row in found}
+    return terms, {row["node_id"]: node_of(row) for row in found}
 
 
-def _read_node(row: Mapping[str, Any]) -> Node:
+def node_of(row: Mapping[str, Any]) -> Node:
+    """Return a limit node of its row."""
     return Node(row["node_id"], row["sanctioned_minor"], row["held_minor"], row["utilised_minor"])
 
 
-def _line(row: Mapping[str, Any], terms: Terms, found: Mapping[str, Node]) -> dict[str, Any]:
+def line_out(row: Mapping[str, Any], terms: Terms, found: Mapping[str, Node]) -> dict[str, Any]:
+    """Return a line with what it can draw, and which node binds."""
     currency = row["currency"]
     own, bind = found[f"line/{row['line_id']}"], binding(found, terms.path)
     return {
@@ -229,7 +206,8 @@ def _line(row: Mapping[str, Any], terms: Terms, found: Mapping[str, Node]) -> di
     }
 
 
-def _node(node: Node, level: Level, currency: str) -> dict[str, Any]:
+def node_out(node: Node, level: Level, currency: str) -> dict[str, Any]:
+    """Return a limit node with everything about it."""
     return {
         "node_id": node.node_id,
         "level": level.name.lower(),
@@ -277,31 +255,3 @@ def _eligible(row: Mapping[str, Any]) -> dict[str, str] | None:
     if row["currency"] is None:
         return None
     return Amount.of(amount_minor=row["eligible_minor"] or 0, currency=row["currency"]).model_dump()
-
-
-def _explain(shown: Mapping[str, Any], path: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> str:
-    bounds = ", ".join(f"{name.replace('_', ' ')} {_text(amount)}" for name, amount in given["bounds"].items())
-    told = [f"{shown['enterprise_name']} can draw {_text(shown['available'])}; {shown['binding_node']} binds."]
-    told.append(
-        f"Trade of {_text(given['volume'])} reaches it on tier {shown['tier']} ({shown['direction']}), weight "
-        f"{given['weight']}; propagation reserves {_text(shown['reserved'])} between floor {_text(given['floor'])} and "
-        f"ceiling {_text(given['ceiling'])} (least of {bounds or 'nothing'}): cap {_text(shown['cap'])}."
-    )
-    told += [_explain_node(each) for each in path]
-    if shown["reasons"]:
-        told.append(f"It cannot be drawn now: {', '.join(shown['reasons'])}.")
-    return "\n".join(told)
-
-
-def _explain_node(node: Mapping[str, Any]) -> str:
-    share = "" if node["share"] == rate_text(MILLION) else f" (carries {node['share']} of each drawdown)"
-    if "sanctioned" not in node:
-        return f"{node['node_id']}{share}: available {_text(node['available'])}."
-    return (
-        f"{node['node_id']}{share}: sanctioned {_text(node['sanctioned'])} − held {_text(node['held'])} − utilised "
-        f"{_text(node['utilised'])} = available {_text(node['available'])}, short by {_text(node['shortfall'])}."
-    )
-
-
-def _text(amount: Mapping[str, str]) -> str:
-    return f"{amount['currency']} {amount['amount']}"

@@ -1,0 +1,29 @@
+"""What credit's API reads: lists and single things, and why a line can draw what it can."""
+
+from __future__ import annotations
+
+from services.credit.queries.explaining import explanation
+from services.credit.queries.reading import (
+    UnknownProgramme,
+    documents,
+    drawdown,
+    drawdowns,
+    line,
+    lines,
+    nodes,
+    programme,
+    referrals,
+)
+
+__all__ = [
+    "UnknownProgramme",
+    "documents",
+    "drawdown",
+    "drawdowns",
+    "explanation",
+    "line",
+    "lines",
+    "nodes",
+    "programme",
+    "referrals",
+]

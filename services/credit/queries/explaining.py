@@ -1,0 +1,124 @@
+"""Why a line can draw what it can: the whole derivation, node by node, as data and as text (DOMAIN §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.credit.domain.explaining import Base, Derivation, Language, explain
+from services.credit.domain.limits import Node, binding
+from services.credit.domain.offers import Terms
+from services.credit.domain.paths import Level
+from services.credit.queries.reading import line_out, node_out, read_line
+from shared.storage.database import Database, Transaction
+from shared.values.money import Money
+from shared.values.rates import rate_text
+
+# What the firm's free documents carry: each document carries one financing, so what is in use carries nothing more.
+_BASE = """
+SELECT count(*)::int AS documents, coalesce(sum(d.eligible_minor), 0)::bigint AS eligible,
+    coalesce(sum(d.eligible_minor * $5 / 1000000), 0)::bigint AS carries
+FROM document d
+WHERE d.owner_id = $1 AND d.obligor_id = $2 AND d.currency = $3 AND d.due_date > $4
+    AND document_state(d) = 'free' AND NOT EXISTS (SELECT FROM document_use u WHERE u.document_id = d.document_id)
+"""
+_TODAY = "SELECT coalesce((SELECT open_date FROM book), current_date)"
+
+
+async def explanation(database: Database, *, line_id: str, whole: bool, language: Language) -> dict[str, Any]:
+    """Return the derivation of a line's available amount, node by node, as data and as text.
+
+    Unless it is shown whole, a node that others share tells only what it leaves available (R23).
+    """
+    async with database.snapshot() as tx:
+        row, terms, nodes = await read_line(tx, line_id=line_id)
+        base = await _read_base(tx, terms)
+    return told(row, terms, nodes, base, whole=whole, language=language)
+
+
+def told(
+    row: Mapping[str, Any],
+    terms: Terms,
+    nodes: Mapping[str, Node],
+    base: Base | None,
+    *,
+    whole: bool,
+    language: Language,
+) -> dict[str, Any]:
+    """Return a derivation as data and as text."""
+    currency = row["currency"]
+    derived = Derivation(
+        name=row["enterprise_name"],
+        currency=currency,
+        direction=row["direction"],
+        tier=row["tier"] or 0,
+        volume=row["volume_minor"],
+        weight=row["weight"],
+        floor=row["floor_minor"],
+        ceiling=row["ceiling_minor"],
+        bounds=row["bounds"],
+        reserved=row["reserved_minor"],
+        cap=row["cap_minor"],
+        available=binding(nodes, terms.path).available,
+        binding=binding(nodes, terms.path).node_id,
+        path=terms.path,
+        nodes=nodes,
+        own=frozenset(Level) if whole else frozenset({Level.LINE, Level.SME}),
+        reasons=terms.not_drawable,
+        base=base,
+    )
+    return {
+        "line_id": row["line_id"],
+        "language": language,
+        "text": "\n".join(explain(derived, language=language)),
+        "line": line_out(row, terms, nodes),
+        "nodes": _nodes_out(derived),
+        "propagation": _propagation_out(derived, row["policy_version"]),
+        "base": None if base is None else _base_out(base, currency),
+    }
+
+
+def _nodes_out(derived: Derivation) -> list[dict[str, Any]]:
+    found = []
+    for step in derived.path:
+        shown = {**node_out(derived.nodes[step.node_id], step.level, derived.currency), "share": rate_text(step.share)}
+        seen = shown if step.level in derived.own else {name: shown[name] for name in _SHARED}
+        found.append(seen)
+    return found
+
+
+_SHARED = ("node_id", "level", "share", "available")
+
+
+def _propagation_out(derived: Derivation, policy_version: str) -> dict[str, Any]:
+    def amount(minor: int) -> dict[str, str]:
+        return Money(minor, derived.currency).wire()
+
+    return {
+        "volume": amount(derived.volume),
+        "weight": derived.weight,
+        "floor": amount(derived.floor),
+        "ceiling": amount(derived.ceiling),
+        "bounds": {name: amount(minor) for name, minor in derived.bounds.items()},
+        "reserved": amount(derived.reserved),
+        "cap": amount(derived.cap),
+        "policy_version": policy_version,
+    }
+
+
+def _base_out(base: Base, currency: str) -> dict[str, Any]:
+    return {
+        "documents": base.documents,
+        "eligible": Money(base.eligible, currency).wire(),
+        "advance_rate": rate_text(base.advance_rate),
+        "carries": Money(base.carries, currency).wire(),
+    }
+
+
+async def _read_base(tx: Transaction, terms: Terms) -> Base:
+    drawer = terms.drawer
+    upstream = drawer.direction == "upstream"
+    owner, obligor = (drawer.enterprise_id, drawer.anchor_id) if upstream else (drawer.anchor_id, drawer.enterprise_id)
+    today = await tx.pg.fetchval(_TODAY)
+    (row,) = await tx.pg.fetch(_BASE, owner, obligor, drawer.currency, today, terms.advance_rate)
+    return Base(row["documents"], row["eligible"], row["carries"], terms.advance_rate)
