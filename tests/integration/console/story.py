@@ -103,6 +103,16 @@ def _programme() -> list[Event]:
             downstream_limit=cny("400.00"),
             reason="annual review",
         ),
+        onboarding.ProgrammeLimitIncreased(
+            programme_id=PROGRAMME,
+            increase_id="increase-1",
+            limit=cny("100.00"),
+            upstream_limit=cny("100.00"),
+            downstream_limit=cny("0.00"),
+            valid_from=DAY,
+            valid_until=DAY + timedelta(days=30),
+            reason="the season",
+        ),
         risk.RatingRecorded(
             enterprise_id=SUPPLIER,
             grade="A",
