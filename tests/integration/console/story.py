@@ -61,9 +61,7 @@ def _firms() -> list[Event]:
         onboarding.EnterpriseSuspended(enterprise_id=DEALER, reason="court enforcement"),
         onboarding.EnterpriseReinstated(enterprise_id=DEALER),
         agreement,
-        onboarding.LinkRecorded(
-            link_id=LINK, supplier_id=SUPPLIER, buyer_id=ANCHOR, traded=cny("600.00"), contract="C-1"
-        ),
+        onboarding.LinkRecorded(link_id=LINK, supplier_id=SUPPLIER, buyer_id=ANCHOR, traded=cny("6.00"), contract="C"),
     ]
 
 
@@ -110,7 +108,7 @@ def _programme() -> list[Event]:
             upstream_limit=cny("100.00"),
             downstream_limit=cny("0.00"),
             valid_from=DAY,
-            valid_until=DAY + timedelta(days=30),
+            valid_until=DAY,
             reason="the season",
         ),
         risk.RatingRecorded(
