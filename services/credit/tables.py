@@ -52,8 +52,7 @@ CREDIT_1: tuple[str, ...] = (
         weight bigint NOT NULL DEFAULT 0, floor_minor bigint NOT NULL DEFAULT 0,
         ceiling_minor bigint NOT NULL DEFAULT 0, reserved_minor bigint NOT NULL DEFAULT 0,
         cap_minor bigint NOT NULL DEFAULT 0, bounds jsonb NOT NULL DEFAULT '{}',
-        is_new boolean NOT NULL DEFAULT true, drawable boolean NOT NULL DEFAULT false,
-        reasons text[] NOT NULL DEFAULT '{}',
+        drawable boolean NOT NULL DEFAULT false, reasons text[] NOT NULL DEFAULT '{}',
         policy_version text NOT NULL DEFAULT '', UNIQUE (programme_id, enterprise_id))""",
     "CREATE INDEX line_enterprise ON line (enterprise_id)",
     """CREATE TABLE quote (
@@ -96,4 +95,10 @@ CREDIT_1: tuple[str, ...] = (
         upstream_minor bigint NOT NULL, downstream_minor bigint NOT NULL, valid_from date NOT NULL,
         valid_until date NOT NULL)""",
     "CREATE INDEX limit_increase_of ON limit_increase (programme_id, valid_until)",
+    # What was repaid on the last date is told apart: it counts in the price from the day after.
+    """CREATE TABLE track_record (
+        enterprise_id text PRIMARY KEY, first_drawn_date date NOT NULL, repaid int NOT NULL DEFAULT 0,
+        last_repaid_date date, repaid_that_day int NOT NULL DEFAULT 0)""",
+    # What is open of a programme: only its closing writes here again.
+    "CREATE INDEX drawdown_open ON drawdown (programme_id, drawdown_id) WHERE state = 'utilised'",
 )

@@ -22,6 +22,7 @@ from services.credit.domain.pricing import (
     Borrower,
     Price,
     PricePolicy,
+    TrackRecord,
     all_in_rate,
     discount,
     fee,
@@ -56,7 +57,8 @@ class Terms:
     advance_rate: int
     borrower_spread: int
     obligor_spread: int
-    is_new: bool
+    anchor_spread: int
+    record: TrackRecord
     size_class: str
     interest_payer: str
     pricing_policy: str
@@ -109,7 +111,7 @@ def offer(
     due = max(document.due_date for document in documents)
     maturity = maturity_of(documents, buffer_days=drawer.buffer_days)
     if quoted is None:
-        priced = price(policy, _borrower(terms, documents[0].kind), tenor_days=(maturity - on).days)
+        priced = price(policy, _borrower(terms, documents[0].kind), on=on, tenor_days=(maturity - on).days)
     else:
         priced = Price((), quoted.rate, quoted.penalty_rate)
     face_minor = sum(document.eligible_minor for document in documents)
@@ -183,6 +185,6 @@ def _borrower(terms: Terms, kind: str) -> Borrower:
         risk_spread=terms.obligor_spread if on_obligor else terms.borrower_spread,
         product=kind,
         tier=terms.drawer.tier,
-        is_new=terms.is_new,
+        record=terms.record,
         size_class=terms.size_class,
     )

@@ -14,6 +14,9 @@ from shared.values.periods import DayCount, interest, year_fraction
 from shared.values.rates import MILLION, share_of
 
 LONGEST_SHORT_TENOR_DAYS = 365
+_MONTHS = 12
+# A table of steps: (from how much on, the rate there), rising; below the first step the rate is 0.
+Steps = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class PricePolicy:
     lpr_5y: int
     product: Mapping[str, int]
     tier: Sequence[int]
-    life_cycle: int
-    repeat_concession: int
+    life_cycle: Steps
+    repeat_concession: Steps
     inclusive_concession: Mapping[str, int]
     floor: int
     fee_rate: int
@@ -37,13 +40,39 @@ class PricePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackRecord:
+    """How a firm has drawn from the bank so far: on which date first, and how many drawdowns it repaid.
+
+    What was repaid on the last date is told apart, because it counts from the day after: within a business day a
+    firm's price does not hang on which of its payments came first.
+    """
+
+    first_drawn: date | None = None
+    repaid: int = 0
+    last_repaid: date | None = None
+    repaid_that_day: int = 0
+
+    def months(self, *, on: date) -> int:
+        """Return the completed months since the first drawdown; 0 for who never drew."""
+        first = self.first_drawn
+        if first is None or first > on:
+            return 0
+        return (on.year - first.year) * _MONTHS + on.month - first.month - (on.day < first.day)
+
+    def repaid_before(self, on: date) -> int:
+        """Return how many drawdowns were repaid before a business date."""
+        today = self.last_repaid is not None and self.last_repaid >= on
+        return self.repaid - (self.repaid_that_day if today else 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Borrower:
-    """What the price needs to know of who draws, and on what."""
+    """What the price needs to know of who draws, and on what; tier 0 stands in no chain."""
 
     risk_spread: int
     product: str
     tier: int
-    is_new: bool
+    record: TrackRecord
     size_class: str
 
 
@@ -66,16 +95,21 @@ class Price:
     penalty_rate: int
 
 
-def price(policy: PricePolicy, borrower: Borrower, *, tenor_days: int) -> Price:
+def step_at(steps: Steps, reached: int) -> int:
+    """Return the rate of the last step that was reached."""
+    return next((rate for since, rate in reversed(steps) if since <= reached), 0)
+
+
+def price(policy: PricePolicy, borrower: Borrower, *, on: date, tenor_days: int) -> Price:
     """Return LPR + risk + product + tier + life-cycle − repeat − inclusive concession, not below the floor."""
     lpr = ("lpr_1y", policy.lpr_1y) if tenor_days <= LONGEST_SHORT_TENOR_DAYS else ("lpr_5y", policy.lpr_5y)
     components = [
         lpr,
         ("risk", borrower.risk_spread),
         ("product", policy.product[borrower.product]),
-        ("tier", policy.tier[min(borrower.tier, len(policy.tier)) - 1]),
-        ("life_cycle", policy.life_cycle if borrower.is_new else 0),
-        ("repeat_concession", 0 if borrower.is_new else policy.repeat_concession),
+        ("tier", policy.tier[min(borrower.tier, len(policy.tier)) - 1] if borrower.tier else 0),
+        ("life_cycle", step_at(policy.life_cycle, borrower.record.months(on=on))),
+        ("repeat_concession", step_at(policy.repeat_concession, borrower.record.repaid_before(on))),
         ("inclusive_concession", policy.inclusive_concession.get(borrower.size_class, 0)),
     ]
     summed = sum(rate for _, rate in components)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from services.credit.domain.drawdowns import AlreadyApplied, Input, NotPossible, State, after_repayment, repay
+from services.credit.domain.drawdowns import AlreadyApplied, Executed, Input, NotPossible, State, after_repayment, repay
 from services.credit.operations.approve_drawdowns import WITHDRAWN, review, settle_reviews
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.freeze_lines import end_overdue
-from services.credit.operations.nodes import renew_version
 from services.credit.operations.note_deficiencies import end_deficiencies, note_deficiencies
+from services.credit.operations.track_records import (
+    borrowers_nodes,
+    count_repaid,
+    newcomers_nodes,
+    note_drawn,
+    reopened_nodes,
+)
 from shared.events.credit import DrawdownReinstated
 from shared.events.envelope import Received
 from shared.events.receivables import AssignmentRefused, DocumentsAssigned, DocumentsWithdrawn
@@ -57,7 +63,8 @@ async def stop_withdrawn(tx: Transaction, events: Sequence[Received]) -> None:
 async def utilise_disbursed(tx: Transaction, events: Sequence[Received]) -> None:
     """Turn holds into use; money that went out after a release is used too, with a shortfall and an incident."""
     kept = [event.event for event in events if isinstance(event.event, LoanDisbursed)]
-    locked = await lock_drawdowns(tx, drawdown_ids=[each.loan_id for each in kept])
+    ids = [each.loan_id for each in kept]
+    locked = await lock_drawdowns(tx, drawdown_ids=ids, node_ids=await newcomers_nodes(tx, drawdown_ids=ids))
     used, late = [], []
     for each in kept:
         drawdown = locked.find(each.loan_id)
@@ -69,12 +76,12 @@ async def utilise_disbursed(tx: Transaction, events: Sequence[Received]) -> None
         done = locked.advance(drawdown, Input.DISBURSED)
         if isinstance(done, AlreadyApplied):
             continue
-        used.append(drawdown)
+        used.append((drawdown.enterprise_id, each.disbursed_date))
         if done.incident == "disbursed_after_release":
             late.append(drawdown)
     await _take_again(tx, late)
     await locked.save(tx, cause="loan.disbursed")
-    await _no_longer_new(tx, used)
+    await note_drawn(tx, used)
     await note_deficiencies(tx, drawdown_ids=[each.drawdown_id for each in late])
 
 
@@ -90,14 +97,17 @@ async def release_failed(tx: Transaction, events: Sequence[Received]) -> None:
 async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
     """Lower use on every node of the path by the principal repaid, once an event; a reversal raises it (R11)."""
     kept = [(event.id, event.event) for event in events if isinstance(event.event, LoanRepaid)]
-    locked = await lock_drawdowns(tx, drawdown_ids=[each.loan_id for _, each in kept])
-    rows = []
+    ids = [each.loan_id for _, each in kept]
+    locked = await lock_drawdowns(tx, drawdown_ids=ids, node_ids=await reopened_nodes(tx, drawdown_ids=ids))
+    rows, reopened = [], []
     for event_id, each in kept:
         drawdown, principal = locked.find(each.loan_id), each.principal.minor
         if drawdown.state not in {State.UTILISED, State.REPAID}:
             raise NotPossible(drawdown_id=each.loan_id, state=drawdown.state, asked="be repaid")
-        before = drawdown.used_minor
+        before, was = drawdown.used_minor, drawdown.state
         _repay(locked, drawdown, each)
+        if drawdown.state is not was:
+            reopened.append((drawdown.enterprise_id, each.value_date, -1))
         rows.append((event_id, drawdown.drawdown_id, principal, before - drawdown.used_minor))
     await tx.pg.execute(
         """INSERT INTO reinstatement (event_id, drawdown_id, principal_minor, exposure_minor)
@@ -105,20 +115,25 @@ async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
         *by_column(rows, width=4),
     )
     await locked.save(tx, cause="loan.repaid")
+    await count_repaid(tx, reopened)
 
 
 async def close_repaid(tx: Transaction, events: Sequence[Received]) -> None:
     """End drawdowns whose loan is closed, and its delay; principal still open is an incident for a person."""
     kept = [event.event for event in events if isinstance(event.event, LoanClosed)]
-    locked = await lock_drawdowns(tx, drawdown_ids=[each.loan_id for each in kept])
+    ids = [each.loan_id for each in kept]
+    locked = await lock_drawdowns(tx, drawdown_ids=ids, node_ids=await borrowers_nodes(tx, drawdown_ids=ids))
+    repaid = []
     for each in kept:
         drawdown = locked.find(each.loan_id)
         if drawdown.outstanding_minor == 0:
-            locked.advance(drawdown, Input.CLOSED)
+            if isinstance(locked.advance(drawdown, Input.CLOSED), Executed):
+                repaid.append((drawdown.enterprise_id, each.closed_date, 1))
         else:
             locked.report(drawdown, "closed_with_principal_open")
     await save_with_ends(tx, locked, cause="loan.closed")
     await end_overdue(tx, drawdown_ids=list(locked.drawdowns), cause="loan.closed")
+    await count_repaid(tx, repaid)
 
 
 async def block(
@@ -181,13 +196,3 @@ async def _take_again(tx: Transaction, drawdowns: Sequence[Drawdown]) -> None:
         "INSERT INTO document_use (document_id, drawdown_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         [(document_id, each.drawdown_id) for each in drawdowns for document_id in each.document_ids],
     )
-
-
-async def _no_longer_new(tx: Transaction, drawdowns: Sequence[Drawdown]) -> None:
-    """A line that drew once is no newcomer: its price loses the life-cycle part."""
-    rows = await tx.pg.fetch(
-        "UPDATE line SET is_new = false WHERE line_id = ANY($1) AND is_new RETURNING programme_id",
-        sorted({each.line_id for each in drawdowns}),
-    )
-    for programme_id in sorted({row["programme_id"] for row in rows}):
-        await renew_version(tx, programme_id=programme_id)

@@ -181,13 +181,16 @@ ORDER BY p.programme_id FOR UPDATE OF p
 """
 
 
-async def lock_drawdowns(tx: Transaction, *, drawdown_ids: Collection[str]) -> Locked:
-    """Lock the nodes of the drawdowns' paths, root first, then the drawdowns by id, and read them under the locks."""
+async def lock_drawdowns(tx: Transaction, *, drawdown_ids: Collection[str], node_ids: Collection[str] = ()) -> Locked:
+    """Lock the nodes of the drawdowns' paths, root first, then the drawdowns by id, and read them under the locks.
+
+    Whatever other nodes the caller writes are locked with them, in the one order.
+    """
     names = sorted(set(drawdown_ids))
     await tx.pg.execute(_PROGRAMMES, names)
     rows = await tx.pg.fetch("SELECT path FROM drawdown WHERE drawdown_id = ANY($1)", names)
-    node_ids = sorted({node_id for row in rows for _, node_id, _ in row["path"]})
-    nodes = await lock_nodes(tx, node_ids=node_ids)
+    wanted = {node_id for row in rows for _, node_id, _ in row["path"]} | set(node_ids)
+    nodes = await lock_nodes(tx, node_ids=sorted(wanted))
     rows = await tx.pg.fetch(
         "SELECT * FROM drawdown WHERE drawdown_id = ANY($1) ORDER BY drawdown_id FOR NO KEY UPDATE", names
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 from services.credit.domain.eligibility import Financeable, NotEligible
 from services.credit.domain.offers import Cost, DocumentInUse, Offer, Terms, cost_of, offer
-from services.credit.domain.pricing import PricePolicy
+from services.credit.domain.pass_through import PassThrough, anchor_rate, stand_alone
+from services.credit.domain.pricing import Price, PricePolicy
 from services.credit.operations.line_terms import line_terms
 from services.credit.operations.price_policies import price_policy
 from shared.storage.database import Database, Transaction
@@ -68,6 +69,37 @@ async def _documents(tx: Transaction, named: Sequence[tuple[str, str]]) -> list[
     return found
 
 
+def _meter(terms: Terms, offered: Offer, policy: PricePolicy) -> dict[str, Any]:
+    """Return what the firm would pay alone, and how much of the anchor's advantage reaches it."""
+    days = (offered.maturity_date - offered.start_date).days
+    alone = stand_alone(
+        policy,
+        own_spread=terms.borrower_spread,
+        record=terms.record,
+        size_class=terms.size_class,
+        on=offered.start_date,
+        tenor_days=days,
+    )
+    measured = PassThrough(
+        # Where the anchor bears the interest, the firm itself pays none.
+        offered=offered.price.rate if terms.interest_payer == "seller" else 0,
+        stand_alone=alone.rate,
+        anchor=anchor_rate(policy, anchor_spread=terms.anchor_spread, on=offered.start_date, tenor_days=days),
+    )
+    return {
+        "stand_alone_rate": rate_text(measured.stand_alone),
+        "stand_alone_components": _components(alone),
+        "passed_through": rate_text(measured.passed_through),
+        "passed_through_share": None if measured.share is None else rate_text(measured.share),
+    }
+
+
+def _components(priced: Price) -> list[dict[str, str]]:
+    return [
+        {"name": name, "rate": rate_text(rate), "basis_points": basis_points(rate)} for name, rate in priced.components
+    ]
+
+
 def _wire(terms: Terms, offered: Offer, cost: Cost, policy: PricePolicy) -> dict[str, Any]:
     currency = terms.drawer.currency
     return {
@@ -75,10 +107,7 @@ def _wire(terms: Terms, offered: Offer, cost: Cost, policy: PricePolicy) -> dict
         "form": terms.form,
         "principal": offered.principal.wire(),
         "face": offered.face.wire(),
-        "components": [
-            {"name": name, "rate": rate_text(rate), "basis_points": basis_points(rate)}
-            for name, rate in offered.price.components
-        ],
+        "components": _components(offered.price),
         "rate": rate_text(offered.price.rate),
         "penalty_rate": rate_text(offered.price.penalty_rate),
         "all_in_rate": rate_text(cost.all_in_rate),
@@ -90,4 +119,5 @@ def _wire(terms: Terms, offered: Offer, cost: Cost, policy: PricePolicy) -> dict
         "tenor_days": (offered.maturity_date - offered.start_date).days,
         "policy_version": policy.version,
         "lpr_version": policy.lpr_version,
+        **_meter(terms, offered, policy),
     }

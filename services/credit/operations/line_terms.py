@@ -8,21 +8,24 @@ from typing import Any, ClassVar
 from services.credit.domain.eligibility import Drawer
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Place, path_of
+from services.credit.domain.pricing import TrackRecord
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
 from shared.values.rates import parse_rate
 
 _READ = """
-SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reasons, l.drawable, l.is_new,
+SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reasons, l.drawable,
     p.programme_id, p.anchor_id, p.group_head_id, p.currency, p.terms, n.version,
     coalesce(e.size_class, '') AS size_class, r.risk_spread AS own_spread, a.risk_spread AS anchor_spread,
-    f.name IS NOT NULL AS anchor_known
+    f.name IS NOT NULL AS anchor_known,
+    t.first_drawn_date, coalesce(t.repaid, 0) AS repaid, t.last_repaid_date, coalesce(t.repaid_that_day, 0) AS that_day
 FROM line l JOIN programme p USING (programme_id)
 JOIN limit_node n ON n.node_id = 'programme/' || p.programme_id
 LEFT JOIN enterprise e ON e.enterprise_id = l.enterprise_id
 LEFT JOIN enterprise f ON f.enterprise_id = p.anchor_id
 LEFT JOIN rating r ON (r.enterprise_id, r.currency) = (l.enterprise_id, p.currency)
 LEFT JOIN rating a ON (a.enterprise_id, a.currency) = (p.anchor_id, p.currency)
+LEFT JOIN track_record t ON t.enterprise_id = l.enterprise_id
 WHERE l.line_id = ANY($1)
 """
 
@@ -91,7 +94,8 @@ def _terms(row: Mapping[str, Any], programme: ProgrammeTerms) -> Terms:
         advance_rate=parse_rate(programme.advance_rate),
         borrower_spread=row["own_spread"] or 0,
         obligor_spread=(row["anchor_spread"] if upstream else row["own_spread"]) or 0,
-        is_new=row["is_new"],
+        anchor_spread=row["anchor_spread"] or 0,
+        record=TrackRecord(row["first_drawn_date"], row["repaid"], row["last_repaid_date"], row["that_day"]),
         size_class=row["size_class"],
         interest_payer=programme.interest_payer,
         pricing_policy=programme.pricing_policy,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
-from services.credit.domain.pricing import PricePolicy
+from services.credit.domain.pricing import PricePolicy, Steps
 from shared.values.periods import DayCount
 from shared.values.policies import policy_on
 from shared.values.rates import parse_rate
@@ -24,8 +26,8 @@ def price_policy(*, name: str, on: date) -> PricePolicy:
         lpr_5y=parse_rate(lpr.values["5Y"]),
         product=MappingProxyType({name: parse_rate(text) for name, text in values["product"].items()}),
         tier=tuple(parse_rate(text) for text in values["tier"]),
-        life_cycle=parse_rate(values["life_cycle"]),
-        repeat_concession=parse_rate(values["repeat_concession"]),
+        life_cycle=_steps(values["life_cycle"], since="from_months"),
+        repeat_concession=_steps(values["repeat_concession"], since="from_repaid"),
         inclusive_concession=MappingProxyType(
             {size: parse_rate(text) for size, text in values["inclusive_concession"].items()}
         ),
@@ -35,3 +37,7 @@ def price_policy(*, name: str, on: date) -> PricePolicy:
         day_count=DayCount(values["day_count"]),
         quote_minutes=values["quote_minutes"],
     )
+
+
+def _steps(table: Sequence[dict[str, Any]], *, since: str) -> Steps:
+    return tuple(sorted((step[since], parse_rate(step["rate"])) for step in table))

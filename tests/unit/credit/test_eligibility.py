@@ -24,6 +24,7 @@ from services.credit.domain.eligibility import (
 )
 from services.credit.domain.offers import Quoted, Terms, cost_of, offer
 from services.credit.domain.paths import Place, path_of
+from services.credit.domain.pricing import TrackRecord
 from services.credit.operations.price_policies import price_policy
 from shared.values.money import CurrencyMismatch, InvalidAmount, Money
 
@@ -44,7 +45,8 @@ TERMS = Terms(
     advance_rate=800_000,
     borrower_spread=20_000,
     obligor_spread=5_000,
-    is_new=True,
+    anchor_spread=5_000,
+    record=TrackRecord(),
     size_class="small",
     interest_payer="seller",
     pricing_policy="pricing",

@@ -10,6 +10,7 @@ from services.credit.domain.eligibility import Drawer, Financeable
 from services.credit.domain.limits import LimitExceeded, Node
 from services.credit.domain.offers import DocumentInUse, Terms
 from services.credit.domain.paths import Place, path_of
+from services.credit.domain.pricing import TrackRecord
 from services.credit.operations.hold_drawdowns import Draw, _decide_all, _Line
 from services.credit.operations.hold_rows import ROUTE, Hold, Situation
 from services.credit.operations.hold_texts import path_text
@@ -29,7 +30,8 @@ TERMS = Terms(
     advance_rate=800_000,
     borrower_spread=20_000,
     obligor_spread=5_000,
-    is_new=True,
+    anchor_spread=5_000,
+    record=TrackRecord(),
     size_class="small",
     interest_payer="seller",
     pricing_policy="pricing",

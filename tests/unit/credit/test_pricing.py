@@ -9,6 +9,7 @@ import pytest
 from services.credit.domain.pricing import (
     Borrower,
     NothingToLend,
+    TrackRecord,
     all_in_rate,
     discount,
     fee,
@@ -23,12 +24,16 @@ DAY = date(2026, 3, 2)
 POLICY = price_policy(name="pricing", on=DAY)
 
 
-def _borrower(*, risk: int = 10_000, tier: int = 1, is_new: bool = True, size: str = "medium") -> Borrower:
-    return Borrower(risk_spread=risk, product="receivable", tier=tier, is_new=is_new, size_class=size)
+NEWCOMER = TrackRecord()
+SETTLED = TrackRecord(date(2020, 1, 1), 3, date(2026, 2, 1), 1)
+
+
+def _borrower(*, risk: int = 10_000, tier: int = 1, record: TrackRecord = NEWCOMER, size: str = "medium") -> Borrower:
+    return Borrower(risk_spread=risk, product="receivable", tier=tier, record=record, size_class=size)
 
 
 def test_the_rate_is_the_sum_of_its_named_components() -> None:
-    found = price(POLICY, _borrower(tier=2, is_new=False, size="micro"), tenor_days=90)
+    found = price(POLICY, _borrower(tier=2, record=SETTLED, size="micro"), on=DAY, tenor_days=90)
     assert dict(found.components) == {
         "lpr_1y": 30_000,
         "risk": 10_000,
@@ -43,7 +48,7 @@ def test_the_rate_is_the_sum_of_its_named_components() -> None:
 
 
 def test_the_rate_never_falls_below_the_floor_and_the_floor_is_a_component() -> None:
-    found = price(POLICY, _borrower(risk=-20_000), tenor_days=90)
+    found = price(POLICY, _borrower(risk=-20_000), on=DAY, tenor_days=90)
     assert found.rate == POLICY.floor == 30_000
     assert dict(found.components)["floor"] == 30_000 - 17_000
     assert sum(rate for _, rate in found.components) == found.rate
@@ -51,11 +56,44 @@ def test_the_rate_never_falls_below_the_floor_and_the_floor_is_a_component() -> 
 
 @pytest.mark.parametrize(("tenor", "name"), [(365, "lpr_1y"), (366, "lpr_5y")])
 def test_lpr_is_that_of_the_tenor(tenor: int, name: str) -> None:
-    assert price(POLICY, _borrower(), tenor_days=tenor).components[0][0] == name
+    assert price(POLICY, _borrower(), on=DAY, tenor_days=tenor).components[0][0] == name
 
 
 def test_tiers_beyond_the_table_pay_its_last_entry() -> None:
-    assert dict(price(POLICY, _borrower(tier=9), tenor_days=9).components)["tier"] == POLICY.tier[-1]
+    assert dict(price(POLICY, _borrower(tier=9), on=DAY, tenor_days=9).components)["tier"] == POLICY.tier[-1]
+
+
+@pytest.mark.parametrize(
+    ("first_drawn", "component"),
+    [
+        (None, 1_000),
+        (DAY, 1_000),
+        (date(2025, 3, 3), 1_000),
+        (date(2025, 3, 2), 500),
+        (date(2023, 3, 3), 500),
+        (date(2023, 3, 2), 0),
+        (DAY + timedelta(days=1), 1_000),
+    ],
+)
+def test_the_life_cycle_component_falls_with_the_months_since_the_first_drawdown(
+    first_drawn: date | None, component: int
+) -> None:
+    found = price(POLICY, _borrower(record=TrackRecord(first_drawn)), on=DAY, tenor_days=90)
+    assert dict(found.components)["life_cycle"] == component
+
+
+@pytest.mark.parametrize(
+    ("repaid", "concession"), [(0, 0), (1, -500), (2, -500), (3, -1_000), (10, -1_500), (99, -1_500)]
+)
+def test_the_repeat_concession_grows_with_the_drawdowns_repaid(repaid: int, concession: int) -> None:
+    record = TrackRecord(DAY - timedelta(days=9), repaid, DAY - timedelta(days=1), repaid)
+    found = price(POLICY, _borrower(record=record), on=DAY, tenor_days=90)
+    assert dict(found.components)["repeat_concession"] == concession
+
+
+def test_what_is_repaid_today_counts_from_tomorrow() -> None:
+    record = TrackRecord(DAY, 3, DAY, 2)
+    assert [record.repaid_before(DAY + timedelta(days=n)) for n in (-1, 0, 1)] == [1, 1, 3]
 
 
 @pytest.mark.parametrize(
