@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.credit.domain.wide_integers import Ints, check, pass_on, totals
+
+Numbers = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,44 +33,58 @@ class Reach:
     volume_minor: int
 
 
-def tiers(*, anchor_id: str, trades: Iterable[Trade]) -> dict[str, int]:
-    """Return each firm's shortest distance from the anchor; links may form cycles."""
-    towards: dict[str, set[str]] = defaultdict(set)
-    for trade in trades:
-        towards[trade.neighbour_id].add(trade.firm_id)
-    found = {anchor_id: 0}
-    ring = {anchor_id}
-    while ring:
-        ring = {firm for neighbour in ring for firm in towards[neighbour]} - found.keys()
-        distance = max(found.values()) + 1
-        found.update(dict.fromkeys(ring, distance))
-    return found
+@dataclass(frozen=True, slots=True)
+class Trades:
+    """Many trades, link by link: firms by number, amounts in minor units."""
+
+    firm: Numbers
+    neighbour: Numbers
+    traded: Ints
 
 
 def reach(*, anchor_id: str, trades: Iterable[Trade], max_tier: int) -> dict[str, Reach]:
-    """Return tier and volume of every firm within max_tier; only links from tier k to tier k+1 count.
+    """Return tier and volume of every firm within max_tier; `reach_each` with names."""
+    given = list(trades)
+    number = {anchor_id: 0}
+    for trade in given:
+        number.setdefault(trade.firm_id, len(number))
+        number.setdefault(trade.neighbour_id, len(number))
+    links = Trades(
+        np.array([number[trade.firm_id] for trade in given], dtype=np.int32),
+        np.array([number[trade.neighbour_id] for trade in given], dtype=np.int32),
+        np.array([trade.traded_minor for trade in given], dtype=np.int64),
+    )
+    tier, volume = reach_each(anchor=0, firms=len(number), trades=links, max_tier=max_tier)
+    each = zip(number, tier.tolist(), volume.tolist(), strict=True)
+    return {firm_id: Reach(tier, volume) for firm_id, tier, volume in each if tier > 0}
 
-    A firm passes on no more than reached it: v(t) = Σ traded(t, s) × min(1, v(s) / Σ traded(·, s)), rounded down,
-    where Σ traded(·, s) runs over all of the neighbour's partners, admitted or not.
+
+def reach_each(*, anchor: int, firms: int, trades: Trades, max_tier: int) -> tuple[Numbers, Ints]:
+    """Return each firm's tier, its shortest distance from the anchor, and its volume; 0 and 0 where none reaches.
+
+    Only links from tier k to tier k+1 count, whatever cycles there are. A firm passes on no more than reached it:
+    v(t) = Σ traded(t, s) × min(1, v(s) / Σ traded(·, s)), rounded down, where Σ traded(·, s) runs over all of the
+    neighbour's partners, admitted or not.
     """
-    trades = sorted(trades, key=lambda trade: (trade.firm_id, trade.neighbour_id))
-    distance = tiers(anchor_id=anchor_id, trades=trades)
-    total: dict[str, int] = defaultdict(int)
-    for trade in trades:
-        total[trade.neighbour_id] += trade.traded_minor
-    volume: dict[str, int] = defaultdict(int)
-    outward = sorted(trades, key=lambda trade: distance.get(trade.firm_id, 0))
-    for trade in outward:
-        tier = distance.get(trade.firm_id, 0)
-        if tier < 1 or tier > max_tier or distance.get(trade.neighbour_id, tier) != tier - 1:
-            continue
-        volume[trade.firm_id] += _passed_on(trade, volume, total, tier)
-    return {firm: Reach(distance[firm], volume[firm]) for firm in volume}
-
-
-def _passed_on(trade: Trade, volume: Mapping[str, int], total: Mapping[str, int], tier: int) -> int:
-    if tier == 1:
-        return trade.traded_minor
-    all_traded = total[trade.neighbour_id]
-    reached = min(volume[trade.neighbour_id], all_traded)
-    return trade.traded_minor * reached // all_traded if all_traded else 0
+    traded = check(trades.traded, name="traded")
+    tier, volume = np.full(firms, -1, dtype=np.int32), np.zeros(firms, dtype=np.int64)
+    tier[anchor] = 0
+    for distance in range(1, max_tier + 1):
+        near = np.flatnonzero(tier[trades.neighbour] == distance - 1)
+        firm = trades.firm[near]
+        tier[firm[tier[firm] < 0]] = distance
+        is_outward = tier[firm] == distance
+        if not is_outward.any():
+            break
+        passed = traded[near]
+        if distance > 1:
+            neighbour = trades.neighbour[near]
+            all_traded = totals(passed, of=neighbour, count=firms)
+            share = np.minimum(volume, all_traded)
+            neighbour = neighbour[is_outward]
+            passed = pass_on(passed[is_outward], reached=share[neighbour], of=all_traded[neighbour])
+        else:
+            passed = passed[is_outward]
+        volume += totals(passed, of=firm[is_outward], count=firms)
+    tier[tier < 0] = 0
+    return tier, volume

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.credit.domain.propagation import LineInput, line_weight, propagate
-from services.credit.domain.trade import Reach, Trade, reach, tiers
+from services.credit.domain.trade import Reach, Trade, reach
 
 UNBOUNDED = 10**12
 TRADES = [
@@ -64,7 +64,7 @@ def test_a_firm_passes_on_no_more_than_reached_it() -> None:
 
 def test_cycles_and_links_within_a_tier_do_not_count() -> None:
     looped = [*TRADES, Trade("anchor", "C", 50), Trade("B", "A", 70), Trade("A", "C", 10)]
-    assert tiers(anchor_id="anchor", trades=looped)["C"] == 2
+    assert reach(anchor_id="anchor", trades=looped, max_tier=2)["C"].tier == 2
     assert reach(anchor_id="anchor", trades=looped, max_tier=2)["B"].volume_minor == 300
 
 
