@@ -1,6 +1,7 @@
 """Holds a second on one hot anchor over HTTP, beside a row-lock transaction a hold on the same database.
 
-Both run in turn, several times; the figure is the median of the rounds.
+Then batches over HTTP beside 100 holds a transaction in bare SQL. What is compared runs in turn, several times; a
+figure is the median of the rounds.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from services.credit.main import NAME
 from shared.messaging.kafka import Kafka, ensure_topics
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, ensure_database, migrate
-from tributary.bench import row_lock
+from tributary.bench import row_lock, set_wise
+from tributary.bench.batches import BatchLoad, drive_batches
 from tributary.bench.load import Load, drive
 from tributary.bench.machine import machine
-from tributary.bench.market import Market, open_market
+from tributary.bench.market import BATCH_ITEMS, Market, open_market
 from tributary.embedded.servers import EmbeddedServers
 
 CLIENTS = 64
@@ -29,6 +31,8 @@ _ROUNDS, _ROUND_S, _WARM_UP_S, _TRIAL_S = 5, 4.0, 3.0, 1.0
 _CLIENT_COUNTS = (1, 2, 4, 8, 16, 32)
 _DOCUMENTS = 400_000
 _CAUGHT_UP_WITHIN_S = 60
+_BATCH_CONNECTIONS, _BATCHES_A_ROUND = 4, 24
+_SET_WISE_CLIENT_COUNTS = (1, 2, 4)
 
 
 async def measure(home: Path) -> dict[str, Any]:
@@ -41,7 +45,9 @@ async def measure(home: Path) -> dict[str, Any]:
         await ensure_topics(Kafka.of(settings))
         database = Database(url, pool_size=2)
         try:
-            market = await open_market(database, settings=settings, documents=_DOCUMENTS)
+            market = await open_market(
+                database, settings=settings, documents=_DOCUMENTS, batches=(_ROUNDS + 1) * _BATCHES_A_ROUND
+            )
             async with _server(settings) as port:
                 return await _measure(database, market, port=port)
         finally:
@@ -61,6 +67,8 @@ async def _measure(database: Database, market: Market, *, port: int) -> dict[str
         loads.append(await _round(market, port, _ROUND_S))
         rate, _latencies = await row_lock.holds_per_second(url=database.url, path=path, clients=best, seconds=_ROUND_S)
         baselines.append(rate)
+    relay_behind_s = await _relay_behind(database)
+    batches = await _measure_batches(database, market, path, port=port)
     held = await _check(database)
     value, baseline = median(load.per_second for load in loads), median(baselines)
     return {
@@ -77,9 +85,51 @@ async def _measure(database: Database, market: Market, *, port: int) -> dict[str
         "rounds": [round(load.per_second) for load in loads],
         "baseline_rounds": [round(rate) for rate in baselines],
         "baseline_by_clients": {clients: round(rate) for clients, rate in trials.items()},
+        "relay_behind_s": relay_behind_s,
+        **batches,
         "held": held,
-        "relay_behind_s": await _relay_behind(database),
     }
+
+
+async def _measure_batches(database: Database, market: Market, path: row_lock.Path, *, port: int) -> dict[str, Any]:
+    await _batch_round(market, port)
+    await _relay_behind(database)
+    trials = {
+        clients: await set_wise.holds_per_second(url=database.url, path=path, clients=clients, seconds=_TRIAL_S)
+        for clients in _SET_WISE_CLIENT_COUNTS
+    }
+    best = max(trials, key=lambda clients: trials[clients])
+    loads, baselines, behind = [], [], []
+    for _ in range(_ROUNDS):
+        loads.append(await _batch_round(market, port))
+        # What the relay has not sent yet must not slow the baseline.
+        behind.append(await _relay_behind(database))
+        rate = await set_wise.holds_per_second(url=database.url, path=path, clients=best, seconds=_TRIAL_S)
+        baselines.append(rate)
+    value, baseline = median(load.per_second for load in loads), median(baselines)
+    latencies = sorted(latency for load in loads for latency in load.latencies_s)
+    return {
+        "batch_per_second": round(value),
+        "batch_baseline": round(baseline),
+        "batch_baseline_name": f"{set_wise.HOLDS} holds a transaction in bare SQL, without HTTP, at {best} clients",
+        "batch_ratio": round(value / baseline, 2),
+        "batch_items": BATCH_ITEMS,
+        "batch_connections": _BATCH_CONNECTIONS,
+        "batch_p50_ms": round(1000 * median(latencies), 2),
+        "batch_rounds": [round(load.per_second) for load in loads],
+        "batch_baseline_rounds": [round(rate) for rate in baselines],
+        "batch_baseline_by_clients": {clients: round(rate) for clients, rate in trials.items()},
+        "batch_relay_behind_s": median(behind),
+    }
+
+
+async def _batch_round(market: Market, port: int) -> BatchLoad:
+    batches = [market.next_batch() for _ in range(_BATCHES_A_ROUND)]
+    load = await drive_batches(host="127.0.0.1", port=port, connections=_BATCH_CONNECTIONS, batches=batches)
+    if load.refused or load.held != BATCH_ITEMS * _BATCHES_A_ROUND:
+        message = f"{load.held} items were held, others answered {load.refused.most_common(3)}"
+        raise RuntimeError(message)
+    return load
 
 
 async def _round(market: Market, port: int, seconds: float) -> Load:

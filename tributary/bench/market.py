@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -24,6 +24,7 @@ from shared.values.money import Amount
 from shared.web.issuer import Issuer
 
 SUPPLIERS = 20
+BATCH_ITEMS = 1_000
 _CURRENCY = "CNY"
 _PRINCIPAL, _ELIGIBLE_MINOR = "10.00", 10_000
 _TENOR_DAYS = 60
@@ -46,14 +47,23 @@ class Market:
     programme_id: str
     suppliers: list[Supplier]
     documents: Iterator[tuple[Supplier, str]]
+    batches: Iterator[tuple[Supplier, list[str]]]
+
+    def next_batch(self) -> bytes:
+        """Return the next batch of drawdowns of one supplier, as it goes over a connection."""
+        supplier, documents = next(self.batches)
+        body = "".join(
+            f'{{"idempotency_key":"{document_id}",{_draw(supplier, document_id)}}}\n' for document_id in documents
+        )
+        return (
+            f"POST /credit/v1/drawdowns/batch HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {supplier.token}\r\n"
+            f"content-type: application/x-ndjson\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        ).encode()
 
     def next_request(self) -> bytes:
         """Return one drawdown over the next free document, as it goes over a connection."""
         supplier, document_id = next(self.documents)
-        body = (
-            f'{{"line_id":"{supplier.line_id}","documents":[{{"kind":"receivable","document_id":"{document_id}"}}],'
-            f'"principal":{{"amount":"{_PRINCIPAL}","currency":"{_CURRENCY}"}},"purpose":"wages"}}'
-        )
+        body = f"{{{_draw(supplier, document_id)}}}"
         return (
             f"POST /credit/v1/drawdowns HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {supplier.token}\r\n"
             f"idempotency-key: {document_id}\r\ncontent-type: application/json\r\n"
@@ -61,8 +71,18 @@ class Market:
         ).encode()
 
 
-async def open_market(database: Database, *, settings: Settings, documents: int) -> Market:
-    """Feed credit's own handlers with an anchor, its programme and its suppliers; copy in free documents."""
+def _draw(supplier: Supplier, document_id: str) -> str:
+    return (
+        f'"line_id":"{supplier.line_id}","documents":[{{"kind":"receivable","document_id":"{document_id}"}}],'
+        f'"principal":{{"amount":"{_PRINCIPAL}","currency":"{_CURRENCY}"}},"purpose":"wages"'
+    )
+
+
+async def open_market(database: Database, *, settings: Settings, documents: int, batches: int = 0) -> Market:
+    """Feed credit's own handlers with an anchor, its programme and its suppliers; copy in free documents.
+
+    So many documents are to be drawn on one by one, and so many batches of them together.
+    """
     anchor, programme_id = new_id(), new_id()
     firms = [new_id() for _ in range(SUPPLIERS)]
     await _hear(database, _facts(anchor, programme_id, firms))
@@ -73,36 +93,26 @@ async def open_market(database: Database, *, settings: Settings, documents: int)
         Supplier(firm, lines[firm], issuer.issue(subject=new_id(), roles=["sme"], party=firm, client_id=f"erp-{firm}"))
         for firm in firms
     ]
-    named = [(suppliers[n % SUPPLIERS], f"{n:08x}-0000-7000-8000-000000000000") for n in range(documents)]
+    owners = [suppliers[n % SUPPLIERS] for n in range(documents)]
+    owners += [suppliers[n % SUPPLIERS] for n in range(batches) for _ in range(BATCH_ITEMS)]
+    named = [(owner, f"{n:08x}-0000-7000-8000-000000000000") for n, owner in enumerate(owners)]
     due = datetime.now(UTC).date() + timedelta(days=_TENOR_DAYS)
     async with database.transaction() as tx:
         await tx.pg.copy_records_to_table(
             "document",
             records=[
-                (
-                    document_id,
-                    "receivable",
-                    supplier.enterprise_id,
-                    anchor,
-                    _ELIGIBLE_MINOR,
-                    _CURRENCY,
-                    due,
-                    "confirmed",
-                )
-                for supplier, document_id in named
+                (document_id, "receivable", owner.enterprise_id, anchor, _ELIGIBLE_MINOR, _CURRENCY, due, "confirmed")
+                for owner, document_id in named
             ],
-            columns=[
-                "document_id",
-                "kind",
-                "owner_id",
-                "obligor_id",
-                "eligible_minor",
-                "currency",
-                "due_date",
-                "state",
-            ],
+            columns=_COLUMNS,
         )
-    return Market(programme_id, suppliers, iter(named))
+    return Market(programme_id, suppliers, iter(named[:documents]), _batches(named[documents:]))
+
+
+def _batches(named: Sequence[tuple[Supplier, str]]) -> Iterator[tuple[Supplier, list[str]]]:
+    for first in range(0, len(named), BATCH_ITEMS):
+        batch = named[first : first + BATCH_ITEMS]
+        yield batch[0][0], [document_id for _, document_id in batch]
 
 
 async def _hear(database: Database, facts: list[Event]) -> None:

@@ -38,7 +38,7 @@ told AS (
     VALUES ($4, 'bench', $4, 1, 'drawdown.held.v1', 'bench', $6) RETURNING position)
 INSERT INTO outbox_pending (shard, position) SELECT 'bench-0', position FROM told
 """
-_PRINCIPAL_MINOR = 1_000
+PRINCIPAL_MINOR = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ async def _client(connection: asyncpg.Connection[Any], path: Path, until: float,
             nodes = await connection.fetch(_LOCK, path.node_ids)
             document = await connection.fetchrow(_DOCUMENT, path.document_id)
             room = min(node["sanctioned_minor"] - node["held_minor"] - node["utilised_minor"] for node in nodes)
-            if document is None or room < _PRINCIPAL_MINOR:
+            if document is None or room < PRINCIPAL_MINOR:
                 raise RuntimeError
             await connection.execute(
                 _WRITE,
-                _PRINCIPAL_MINOR,
+                PRINCIPAL_MINOR,
                 path.node_ids,
                 path.enterprise_id,
                 new_id(),
