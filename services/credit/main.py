@@ -13,6 +13,8 @@ from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEli
 from services.credit.domain.limits import LimitExceeded
 from services.credit.domain.offers import DocumentInUse
 from services.credit.domain.pricing import NothingToLend
+from services.credit.domain.products import ProductNotOffered, TenorNotOffered
+from services.credit.domain.what_if import NotSupposable
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
 from services.credit.operations.line_terms import UnknownLine
@@ -40,6 +42,9 @@ STATUSES: ErrorStatuses = {
     NotEligible: 422,
     BaseExceeded: 422,
     NothingToLend: 422,
+    ProductNotOffered: 422,
+    TenorNotOffered: 422,
+    NotSupposable: 422,
 }
 
 

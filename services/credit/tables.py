@@ -101,4 +101,9 @@ CREDIT_1: tuple[str, ...] = (
         last_repaid_date date, repaid_that_day int NOT NULL DEFAULT 0)""",
     # What is open of a programme: only its closing writes here again.
     "CREATE INDEX drawdown_open ON drawdown (programme_id, drawdown_id) WHERE state = 'utilised'",
+    # Products: which one a drawdown is of and in which version; quotas go by industry too.
+    """ALTER TABLE drawdown ADD COLUMN product text NOT NULL DEFAULT '',
+        ADD COLUMN product_version text NOT NULL DEFAULT ''""",
+    "ALTER TABLE quote ADD COLUMN product text NOT NULL DEFAULT '', ADD COLUMN tenor_days int",
+    "ALTER TABLE enterprise ADD COLUMN industry text NOT NULL DEFAULT ''",
 )

@@ -82,7 +82,10 @@ class LinkRecorded(LinkEvent):
 
 
 class ProgrammeTerms(BaseModel):
-    """What bank and anchor agreed; rates are decimal fractions a year, shares decimal fractions."""
+    """What bank and anchor agreed; rates are decimal fractions a year, shares decimal fractions.
+
+    `products` are offered in this order; a programme that names none offers those that follow from its recourse.
+    """
 
     currency: str
     limit: Amount
@@ -103,6 +106,7 @@ class ProgrammeTerms(BaseModel):
     cut_off: LocalTime
     zone: str
     collection_account: str
+    products: list[str] = []
 
 
 class ProgrammeEvent(Event):

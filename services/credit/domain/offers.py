@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import ClassVar, Literal
 
 from services.credit.domain.eligibility import (
@@ -29,6 +29,7 @@ from services.credit.domain.pricing import (
     largest_principal,
     price,
 )
+from services.credit.domain.products import Form, Product, ProductNotOffered, check_tenor
 from shared.values.money import CurrencyMismatch, InvalidAmount, Money, minor_text
 
 
@@ -45,7 +46,10 @@ class DocumentInUse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What line, programme and ratings say of any drawdown on a line."""
+    """What line, programme, ratings and a product say of any drawdown of that product on a line.
+
+    Rate, tenor, recourse and who pays the interest are the product's, as far as the programme does not bind them more.
+    """
 
     line_id: str
     programme_id: str
@@ -53,15 +57,22 @@ class Terms:
     drawer: Drawer
     path: tuple[Step, ...]
     not_drawable: tuple[str, ...]
-    form: Literal["loan", "purchase"]
+    product: Product
+    recourse: bool
+    form: Form
     advance_rate: int
     borrower_spread: int
     obligor_spread: int
     anchor_spread: int
     record: TrackRecord
     size_class: str
-    interest_payer: str
+    interest_payer: Literal["seller", "anchor"]
     pricing_policy: str
+
+    @property
+    def payee_id(self) -> str:
+        """Return whom the product pays: who draws, or the anchor whose goods a distributor buys."""
+        return self.drawer.anchor_id if self.product.payee == "anchor" else self.drawer.enterprise_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,35 +106,34 @@ def offer(
     policy: PricePolicy,
     on: date,
     quoted: Quoted | None = None,
+    tenor_days: int | None = None,
 ) -> Offer:
     """Return what a drawdown of this principal over these documents would be, at the quoted price if there is one.
 
-    NotDrawable, NotEligible, BaseExceeded, CurrencyMismatch or InvalidAmount say why there is none.
+    Without documents it lasts as long as it says. NotDrawable, NotEligible, BaseExceeded, TenorNotOffered,
+    ProductNotOffered, CurrencyMismatch or InvalidAmount say why there is none.
     """
-    drawer = terms.drawer
+    drawer, product = terms.drawer, terms.product
     _check_principal(principal, currency=drawer.currency)
     if terms.not_drawable:
         raise NotDrawable(reasons=terms.not_drawable)
-    for document in documents:
-        check_document(drawer, document, on=on)
-        if document.kind != documents[0].kind:
-            raise NotEligible(document_id=document.document_id, reason="kinds_do_not_mix")
-    due = max(document.due_date for document in documents)
-    maturity = maturity_of(documents, buffer_days=drawer.buffer_days)
-    if quoted is None:
-        priced = price(policy, _borrower(terms, documents[0].kind), on=on, tenor_days=(maturity - on).days)
+    if documents:
+        due, maturity = _dates(terms, documents, on=on)
     else:
+        due = on + timedelta(days=check_tenor(product, tenor_days=tenor_days, longest_days=drawer.max_tenor_days))
+        maturity = due
+    if quoted is not None:
         priced = Price((), quoted.rate, quoted.penalty_rate)
-    face_minor = sum(document.eligible_minor for document in documents)
-    base_minor = borrowing_base(documents, advance_rate=terms.advance_rate)
-    largest = base_minor
-    # Without other cover the payable alone bears principal and interest; downstream the anchor's support is cover.
-    if terms.form == "loan" and drawer.direction == "upstream":
-        largest = largest_principal(
-            payable_minor=face_minor, rate=priced.rate, start=on, end=maturity, day_count=policy.day_count
+    elif product.price in policy.product:
+        priced = price(policy, _borrower(terms), on=on, tenor_days=(maturity - on).days)
+    else:
+        raise ProductNotOffered(product=product.name, reason="no_price")
+    face = principal
+    if documents:
+        face = Money(sum(document.eligible_minor for document in documents), drawer.currency)
+        _check_cover(
+            terms, documents, principal=principal, face=face, rate=priced.rate, dates=(on, maturity), of=policy
         )
-    check_base(principal=principal, base_minor=base_minor, largest_minor=largest)
-    face = Money(face_minor, drawer.currency)
     return Offer(
         principal=principal,
         face=face,
@@ -134,6 +144,42 @@ def offer(
         maturity_date=maturity,
         start_date=on,
     )
+
+
+def _dates(terms: Terms, documents: Sequence[Financeable], *, on: date) -> tuple[date, date]:
+    """Return the latest due date and the maturity; NotEligible names the document that cannot be financed."""
+    for document in documents:
+        check_document(terms.drawer, document, on=on)
+        if document.kind != documents[0].kind:
+            raise NotEligible(document_id=document.document_id, reason="kinds_do_not_mix")
+    maturity = maturity_of(documents, buffer_days=terms.drawer.buffer_days)
+    if (maturity - on).days < terms.product.shortest_days:
+        raise NotEligible(document_id=documents[0].document_id, reason="due_before_the_shortest_tenor")
+    return max(document.due_date for document in documents), maturity
+
+
+def _check_cover(
+    terms: Terms,
+    documents: Sequence[Financeable],
+    *,
+    principal: Money,
+    face: Money,
+    rate: int,
+    dates: tuple[date, date],
+    of: PricePolicy,
+) -> None:
+    """Refuse a principal above the borrowing base, or one that the payable does not bear with its interest.
+
+    Without other cover the payable alone bears both; the anchor's support, a pledge or the line is other cover.
+    """
+    base_minor = borrowing_base(documents, advance_rate=terms.advance_rate)
+    largest = base_minor
+    if terms.form == "loan" and terms.product.cover == "payable":
+        start, end = dates
+        largest = largest_principal(
+            payable_minor=face.amount_minor, rate=rate, start=start, end=end, day_count=of.day_count
+        )
+    check_base(principal=principal, base_minor=base_minor, largest_minor=largest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +224,12 @@ def _check_principal(principal: Money, *, currency: str) -> None:
         raise InvalidAmount(amount=text, reason="is not above zero")
 
 
-def _borrower(terms: Terms, kind: str) -> Borrower:
+def _borrower(terms: Terms) -> Borrower:
     """Whoever the bank looks to: the obligor of what it buys and of a voucher, else the borrower."""
-    on_obligor = terms.form == "purchase" or kind == "slice"
+    on_obligor = terms.product.use(recourse=terms.recourse).risk == "obligor"
     return Borrower(
         risk_spread=terms.obligor_spread if on_obligor else terms.borrower_spread,
-        product=kind,
+        product=terms.product.price,
         tier=terms.drawer.tier,
         record=terms.record,
         size_class=terms.size_class,

@@ -18,6 +18,7 @@ class Level(IntEnum):
     TIER = 4
     SME = 5
     LINE = 6
+    PRODUCT = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,18 @@ def line_node(*, line_id: str) -> str:
     return f"line/{line_id}"
 
 
+def product_node(*, line_id: str, product: str) -> str:
+    """Return the id of what a product with a quota of its own may be of a line."""
+    return f"product/{line_id}/{product}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a line stands in its programme."""
+    """Where a line stands in its programme.
+
+    `alone` is a drawdown on the rating, without a document: nobody but the borrower owes. `product` names one with a
+    quota of its own.
+    """
 
     line_id: str
     programme_id: str
@@ -83,26 +93,32 @@ class Place:
     currency: str
     recourse: bool
     anchor_support: int
+    alone: bool = False
+    product: str | None = None
 
 
 def path_of(place: Place, *, obligor_id: str) -> tuple[Step, ...]:
     """Return every node that a drawdown on this line over this obligor's debt holds, root first.
 
     Financing a tier-N document consumes tier N's line, never the lines between. Downstream the anchor's group
-    carries only the share that the anchor supports.
+    carries only the share that the anchor supports. Without a document the anchor owes nothing upstream: neither it
+    nor its group carries any of it, the firm's own cap all; programme and line do, because they share the pool.
     """
     upstream = place.direction == "upstream"
     steps = [
-        Step(Level.OBLIGOR, obligor_node(enterprise_id=obligor_id, currency=place.currency)),
         Step(Level.PROGRAMME, programme_node(programme_id=place.programme_id)),
         Step(Level.DIRECTION, direction_node(programme_id=place.programme_id, direction=place.direction)),
         Step(Level.TIER, tier_node(programme_id=place.programme_id, direction=place.direction, tier=place.tier)),
         Step(Level.LINE, line_node(line_id=place.line_id)),
     ]
-    group_share = MILLION if upstream else place.anchor_support
+    if not (upstream and place.alone):
+        steps.append(Step(Level.OBLIGOR, obligor_node(enterprise_id=obligor_id, currency=place.currency)))
+    group_share = (0 if place.alone else MILLION) if upstream else place.anchor_support
     if group_share:
         group = group_node(enterprise_id=place.group_head_id, currency=place.currency)
         steps.append(Step(Level.GROUP, group, group_share))
-    if upstream and place.recourse:
+    if place.product:
+        steps.append(Step(Level.PRODUCT, product_node(line_id=place.line_id, product=place.product)))
+    if upstream and (place.recourse or place.alone):
         steps.append(Step(Level.SME, sme_node(enterprise_id=place.enterprise_id, currency=place.currency)))
     return tuple(sorted(steps, key=lambda step: (step.level, step.node_id)))

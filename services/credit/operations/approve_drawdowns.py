@@ -11,7 +11,7 @@ from services.credit.domain.drawdowns import Input, outside_policy
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible, check_approval
 from services.credit.domain.offers import Terms
 from services.credit.operations.drawdown_rows import Drawdown, Locked
-from services.credit.operations.line_terms import read_terms
+from services.credit.operations.line_terms import LineTerms, read_lines
 from shared.events.credit import DrawdownApproved, DrawdownReferred
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
@@ -44,9 +44,8 @@ class Review:
 
     @property
     def payee_id(self) -> str:
-        """Return who gets the money: the seller, or for a distributor the anchor whose goods it buys."""
-        drawer = self.terms.drawer
-        return drawer.enterprise_id if drawer.direction == "upstream" else drawer.anchor_id
+        """Return who gets the money: whom the product pays."""
+        return self.terms.payee_id
 
     def check(self) -> None:
         """Refuse what neither the policy nor a person may approve; NotDrawable, NotEligible, BaseExceeded."""
@@ -62,7 +61,7 @@ async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown])
     """Read again what each locked drawdown stands on."""
     if not drawdowns:
         return []
-    terms, _ = await read_terms(tx, line_ids={each.line_id for each in drawdowns})
+    lines, _ = await read_lines(tx, line_ids={each.line_id for each in drawdowns})
     rows = await tx.pg.fetch(_PROGRAMMES, sorted({each.programme_id for each in drawdowns}))
     programmes = {row["programme_id"]: (row, ProgrammeTerms.model_validate(row["terms"])) for row in rows}
     rows = await tx.pg.fetch(
@@ -71,15 +70,19 @@ async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown])
         sorted({document_id for each in drawdowns for document_id in each.document_ids}),
     )
     documents = {row["document_id"]: row for row in rows}
-    payees = {part for each in terms.values() for part in (each.drawer.enterprise_id, each.drawer.anchor_id)}
+    payees = {party for line in lines.values() for party in line.parties}
     rows = await tx.pg.fetch(
         "SELECT enterprise_id, account FROM enterprise WHERE enterprise_id = ANY($1)", sorted(payees)
     )
     accounts = {row["enterprise_id"]: row["account"] for row in rows}
     return [
-        _review(each, terms[each.line_id], *programmes[each.programme_id], documents, accounts, locked)
+        _review(each, _terms_of(each, lines), *programmes[each.programme_id], documents, accounts, locked)
         for each in drawdowns
     ]
+
+
+def _terms_of(drawdown: Drawdown, lines: Mapping[str, LineTerms]) -> Terms:
+    return lines[drawdown.line_id].of(drawdown.product)
 
 
 def _review(  # noqa: PLR0917 - private, and called once
@@ -96,13 +99,11 @@ def _review(  # noqa: PLR0917 - private, and called once
     warnings = [reason for reason in terms.not_drawable if reason not in FREEZES]
     if any(locked.nodes[step.node_id].shortfall for step in drawdown.path):
         warnings.append("limit_cut_below_use")
-    upstream = terms.drawer.direction == "upstream"
-    payee_id = terms.drawer.enterprise_id if upstream else terms.drawer.anchor_id
     return Review(
         drawdown=drawdown,
         terms=terms,
         programme=programme,
-        payee_account=accounts[payee_id],
+        payee_account=accounts[terms.payee_id],
         freezes=tuple(sorted(FREEZES.intersection(terms.not_drawable))),
         lost_documents=tuple(each["document_id"] for each in mine if each["state"] != "free"),
         base_minor=sum(share_of(amount=each["eligible_minor"], millionths=terms.advance_rate) for each in mine),
@@ -158,11 +159,11 @@ def approval_of(reviewed: Review) -> DrawdownApproved:
         rate=rate_text(drawdown.rate),
         penalty_rate=rate_text(drawdown.penalty_rate),
         day_count=drawdown.day_count,
-        interest_payer=programme.interest_payer,
+        interest_payer=reviewed.terms.interest_payer,
         document_due_date=drawdown.due_date,
         maturity_date=drawdown.maturity_date,
         grace_days=programme.grace_days,
-        recourse=programme.recourse,
+        recourse=reviewed.terms.recourse,
         purpose=drawdown.purpose,
         policy_version=drawdown.policy_version,
     )

@@ -70,6 +70,7 @@ class Drawdown:
     path: tuple[Step, ...]
     purpose: str
     policy_version: str
+    product: str
     expires_at: datetime | None
     reason: str | None
     incident: str | None

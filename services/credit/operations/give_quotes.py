@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from services.credit.domain.eligibility import Financeable, NotEligible
+from services.credit.domain.instructions import NO_INSTRUCTION, Instruction
 from services.credit.domain.offers import Cost, DocumentInUse, Offer, Terms, cost_of, offer
 from services.credit.domain.pass_through import PassThrough, anchor_rate, stand_alone
 from services.credit.domain.pricing import Price, PricePolicy
@@ -27,25 +28,33 @@ FROM document d LEFT JOIN document_use u USING (document_id) WHERE d.document_id
 
 
 async def give_quote(
-    database: Database, *, line_id: str, documents: Sequence[tuple[str, str]], principal: Money, caller: Caller
+    database: Database,
+    *,
+    line_id: str,
+    documents: Sequence[tuple[str, str]],
+    principal: Money,
+    caller: Caller,
+    asked: Instruction = NO_INSTRUCTION,
 ) -> dict[str, Any]:
     """Price a drawdown and keep the price until the quote expires; nothing is held."""
     async with database.transaction() as tx:
-        terms = await line_terms(tx, line_id=line_id)
-        own_party(caller, terms.drawer.enterprise_id)
+        line = await line_terms(tx, line_id=line_id)
+        own_party(caller, line.usual.drawer.enterprise_id)
+        terms = line.choose(named=asked.product, kinds=[kind for kind, _ in documents])
         now, today = await _now_and_today(tx)
         policy = price_policy(name=terms.pricing_policy, on=today)
         found = await _documents(tx, documents)
-        offered = offer(terms, found, principal=principal, policy=policy, on=today)
+        offered = offer(terms, found, principal=principal, policy=policy, on=today, tenor_days=asked.tenor_days)
         cost = cost_of(terms, offered, policy)
         valid_until = now + timedelta(minutes=policy.quote_minutes)
         quote = {"quote_id": new_id(), **_wire(terms, offered, cost, policy), "valid_until": valid_until.isoformat()}
         await tx.pg.execute(
             """INSERT INTO quote (quote_id, line_id, documents, principal_minor, rate, penalty_rate, fee_minor,
-                policy_version, body, valid_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+                policy_version, body, valid_until, product, tenor_days)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
             *(quote["quote_id"], line_id, sorted(document_id for _, document_id in documents)),
             *(principal.amount_minor, offered.price.rate, offered.price.penalty_rate, offered.fee_minor),
-            *(policy.version, json.dumps(quote), valid_until),
+            *(policy.version, json.dumps(quote), valid_until, terms.product.name, asked.tenor_days),
         )
     return quote
 
@@ -104,6 +113,7 @@ def _wire(terms: Terms, offered: Offer, cost: Cost, policy: PricePolicy) -> dict
     currency = terms.drawer.currency
     return {
         "line_id": terms.line_id,
+        "product": terms.product.name,
         "form": terms.form,
         "principal": offered.principal.wire(),
         "face": offered.face.wire(),

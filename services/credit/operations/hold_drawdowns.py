@@ -9,17 +9,18 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Literal
 
 import asyncpg
 
 from services.credit.domain.eligibility import Financeable, NotEligible
+from services.credit.domain.instructions import NO_INSTRUCTION, Instruction
 from services.credit.domain.limits import hold
 from services.credit.domain.offers import DocumentInUse, Offer, Quoted, Terms, offer
 from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
 from services.credit.operations.hold_texts import path_text, texts_of
-from services.credit.operations.line_terms import UnknownLine, read_terms
+from services.credit.operations.line_terms import LineTerms, UnknownLine, read_lines
 from services.credit.operations.price_policies import price_policy
 from shared.storage.database import Database, Transaction
 from shared.storage.group_commit import GroupCommit, QueueFull
@@ -63,7 +64,7 @@ class QuoteMismatch(Exception):
     def __init__(self, *, quote_id: str) -> None:
         """Keep the quote."""
         self.quote_id = quote_id
-        super().__init__("Line, documents and principal must be those of the quote.")
+        super().__init__("Line, product, documents, tenor and principal must be those of the quote.")
 
 
 class _TermsMoved(Exception):
@@ -82,14 +83,21 @@ class Draw:
     purpose: str
     quote_id: str | None = None
     traceparent: str | None = None
+    instruction: Instruction = NO_INSTRUCTION
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line as it is remembered: its terms, its path as text."""
+    """A line as it is remembered: what it offers, each product's path as text, every node of its paths."""
 
-    terms: Terms
-    path: str
+    offers: LineTerms
+    paths: dict[str, str]
+    node_ids: frozenset[str]
+
+    @classmethod
+    def of(cls, offers: LineTerms) -> _Line:
+        paths = {terms.product.name: path_text(terms.path) for terms in offers.terms}
+        return cls(offers, paths, frozenset(step.node_id for terms in offers.terms for step in terms.path))
 
 
 class HoldDrawdowns:
@@ -102,7 +110,7 @@ class HoldDrawdowns:
         self._group: GroupCommit[Draw, str] = GroupCommit(self._commit, service="credit", command="hold_drawdowns")
         self._programme_of: dict[str, str] = {}
         self._lines: dict[str, dict[str, _Line]] = {}
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, tuple[int, date]] = {}
 
     async def submit(self, draw: Draw) -> str:
         """Hold a drawdown and return the answer as JSON text, or raise why not."""
@@ -168,12 +176,13 @@ class HoldDrawdowns:
         lines = await self._lines_of(tx, programme_id, {draw.line_id for draw in batch})
         situation = await lock_and_read(
             tx,
-            node_ids=list({step.node_id for draw in batch for step in lines[draw.line_id].terms.path}),
+            node_ids=list(frozenset().union(*(lines[draw.line_id].node_ids for draw in batch))),
             keys=[draw.key for draw in batch],
             document_ids=sorted({document_id for draw in batch for _, document_id in draw.documents}),
             quote_ids=sorted({draw.quote_id for draw in batch if draw.quote_id}),
         )
-        if situation.versions.get(f"programme/{programme_id}") != self._versions[programme_id]:
+        version = situation.versions.get(f"programme/{programme_id}")
+        if (version, situation.today) != self._versions[programme_id]:
             raise _TermsMoved
         held_before = {node.node_id: node.held for node in situation.nodes.values()}
         decisions = _decide_all(batch, lines, situation, hold_seconds=self._hold_seconds)
@@ -195,8 +204,8 @@ class HoldDrawdowns:
     async def _lines_of(self, tx: Transaction, programme_id: str, line_ids: set[str]) -> dict[str, _Line]:
         known = self._lines.setdefault(programme_id, {})
         if not line_ids <= known.keys():
-            found, versions = await read_terms(tx, line_ids=line_ids | known.keys())
-            known.update({line_id: _Line(terms, path_text(terms.path)) for line_id, terms in found.items()})
+            found, versions = await read_lines(tx, line_ids=line_ids | known.keys())
+            known.update({line_id: _Line.of(offers) for line_id, offers in found.items()})
             self._versions[programme_id] = versions[programme_id]
         return known
 
@@ -227,14 +236,23 @@ def _decide_all(
 
 
 def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: datetime) -> Hold:
-    terms = line.terms
-    if draw.party != terms.drawer.enterprise_id:
+    if draw.party != line.offers.usual.drawer.enterprise_id:
         raise ForeignParty
+    asked = draw.instruction
+    terms = line.offers.choose(named=asked.product, kinds=[kind for kind, _ in draw.documents])
     documents = _documents(draw, situation)
     policy = price_policy(name=terms.pricing_policy, on=situation.today)
-    quoted, version = _quoted(draw, situation, policy.version)
-    offered = offer(terms, documents, principal=draw.principal, policy=policy, on=situation.today, quoted=quoted)
-    row = _row(draw, line, documents, offered, version, expires_at)
+    quoted, version = _quoted(draw, terms, situation, policy.version)
+    offered = offer(
+        terms,
+        documents,
+        principal=draw.principal,
+        policy=policy,
+        on=situation.today,
+        quoted=quoted,
+        tenor_days=asked.tenor_days,
+    )
+    row = _row(draw, terms, line.paths[terms.product.name], documents, offered, version, expires_at)
     # Last, because it changes the nodes: whatever fails before leaves no trace in the batch.
     hold(situation.nodes, terms.path, exposure=offered.exposure)
     return row
@@ -252,7 +270,7 @@ def _documents(draw: Draw, situation: Situation) -> list[Financeable]:
     return found
 
 
-def _quoted(draw: Draw, situation: Situation, version: str) -> tuple[Quoted | None, str]:
+def _quoted(draw: Draw, terms: Terms, situation: Situation, version: str) -> tuple[Quoted | None, str]:
     if draw.quote_id is None:
         return None, version
     quote = situation.quotes.get(draw.quote_id)
@@ -261,10 +279,12 @@ def _quoted(draw: Draw, situation: Situation, version: str) -> tuple[Quoted | No
     if quote.valid_until <= situation.now:
         raise QuoteExpired(quote_id=draw.quote_id)
     documents = tuple(sorted(document_id for _, document_id in draw.documents))
-    if (quote.line_id, quote.documents, quote.principal_minor) != (
+    if (quote.line_id, quote.documents, quote.principal_minor, quote.product, quote.tenor_days) != (
         draw.line_id,
         documents,
         draw.principal.amount_minor,
+        terms.product.name,
+        draw.instruction.tenor_days,
     ):
         raise QuoteMismatch(quote_id=draw.quote_id)
     return quote.quoted, quote.policy_version
@@ -272,7 +292,8 @@ def _quoted(draw: Draw, situation: Situation, version: str) -> tuple[Quoted | No
 
 def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     draw: Draw,
-    line: _Line,
+    terms: Terms,
+    path: str,
     documents: Sequence[Financeable],
     offered: Offer,
     version: str,
@@ -281,7 +302,7 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     drawdown_id = new_id()
     texts = texts_of(
         drawdown_id=drawdown_id,
-        terms=line.terms,
+        terms=terms,
         documents=documents,
         offered=offered,
         purpose=draw.purpose,
@@ -290,11 +311,11 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     return Hold(
         drawdown_id=drawdown_id,
         key=draw.key,
-        terms=line.terms,
+        terms=terms,
         offered=offered,
         document_ids=tuple([document.document_id for document in documents]),
         documents=texts.documents,
-        path=line.path,
+        path=path,
         purpose=draw.purpose,
         policy_version=version,
         event=texts.event,

@@ -39,20 +39,20 @@ SELECT clock_timestamp() AS now, coalesce((SELECT open_date FROM book), current_
         LEFT JOIN LATERAL (SELECT drawdown_id FROM document_use
             WHERE document_id = w.document_id LIMIT 1) AS u ON true) AS documents,
     ARRAY(SELECT ROW(q.quote_id, q.line_id, q.documents, q.principal_minor, q.rate, q.penalty_rate, q.fee_minor,
-            q.policy_version, q.valid_until)
+            q.policy_version, q.valid_until, q.product, q.tenor_days)
         FROM unnest($6::text[]) AS w(quote_id)
         CROSS JOIN LATERAL (SELECT * FROM quote WHERE quote_id = w.quote_id LIMIT 1) AS q) AS quotes
 """
-# What is the same for every hold on a line is sent once a line.
+# What is the same for every hold of a product on a line is sent once: `offer` names both.
 _WRITE = """
 WITH lines AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-        AS l(line_id, enterprise_id, obligor_id, form, path)),
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $38::text[], $39::text[],
+        $40::text[]) AS l(offer, enterprise_id, obligor_id, form, path, line_id, product, product_version)),
 given AS MATERIALIZED (
     SELECT * FROM unnest($6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[], $12::int[],
         $13::date[], $14::date[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[],
         $21::text[], $22::text[], $23::text[], $24::text[], $25::text[])
-        WITH ORDINALITY AS g(drawdown_id, line_id, principal, face, fee, rate, penalty_rate, due_date, maturity_date,
+        WITH ORDINALITY AS g(drawdown_id, offer, principal, face, fee, rate, penalty_rate, due_date, maturity_date,
             documents, purpose, policy_version, client, key, body_hash, answer, event_id, event, shard, traceparent,
             nth)),
 moved AS (
@@ -64,11 +64,13 @@ claimed AS (
 drawn AS (
     INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form, currency,
         principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count, start_date, due_date,
-        maturity_date, documents, path, purpose, policy_version, expires_at, command_client, command_key)
+        maturity_date, documents, path, purpose, policy_version, expires_at, command_client, command_key, product,
+        product_version)
     SELECT drawdown_id, line_id, $29, enterprise_id, obligor_id, 'held', form, $30, principal, face,
         CASE form WHEN 'purchase' THEN face ELSE principal END, fee, rate, penalty_rate, $31, $32, due_date,
-        maturity_date, documents::jsonb, path::jsonb, purpose, policy_version, $33, client, key
-    FROM given JOIN lines USING (line_id)),
+        maturity_date, documents::jsonb, path::jsonb, purpose, policy_version, $33, client, key, product,
+        product_version
+    FROM given JOIN lines USING (offer)),
 taken AS (
     INSERT INTO document_use (document_id, drawdown_id)
     SELECT * FROM unnest($34::text[], $35::text[]) AS u(document_id, drawdown_id) ORDER BY 1),
@@ -93,6 +95,8 @@ class Quote:
     quoted: Quoted
     policy_version: str
     valid_until: datetime
+    product: str
+    tenor_days: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ async def lock_and_read(
 
 
 def _quote(row: Any) -> Quote:
-    return Quote(row[1], tuple(row[2]), row[3], Quoted(row[4], row[5], row[6]), row[7], row[8])
+    return Quote(row[1], tuple(row[2]), row[3], Quoted(row[4], row[5], row[6]), row[7], row[8], row[9], row[10])
 
 
 async def write(
@@ -167,16 +171,17 @@ async def write(
     """Write nodes, drawdowns, document uses, keys and events of a batch in one statement."""
     offers = [hold.offered for hold in holds]
     uses = sorted((document_id, hold.drawdown_id) for hold in holds for document_id in hold.document_ids)
-    lines = list({hold.terms.line_id: hold for hold in holds}.values())
+    offers_of = [f"{hold.terms.line_id}/{hold.terms.product.name}" for hold in holds]
+    lines = dict(zip(offers_of, holds, strict=True))
     await tx.pg.execute(
         _WRITE,
-        [line.terms.line_id for line in lines],
-        [line.terms.drawer.enterprise_id for line in lines],
-        [line.terms.obligor_id for line in lines],
-        [line.terms.form for line in lines],
-        [line.path for line in lines],
+        list(lines),
+        [line.terms.drawer.enterprise_id for line in lines.values()],
+        [line.terms.obligor_id for line in lines.values()],
+        [line.terms.form for line in lines.values()],
+        [line.path for line in lines.values()],
         [hold.drawdown_id for hold in holds],
-        [hold.terms.line_id for hold in holds],
+        offers_of,
         [offered.principal.amount_minor for offered in offers],
         [offered.face.amount_minor for offered in offers],
         [offered.fee_minor for offered in offers],
@@ -207,6 +212,9 @@ async def write(
         [drawdown_id for _, drawdown_id in uses],
         _TOPIC,
         _TYPE,
+        [line.terms.line_id for line in lines.values()],
+        [line.terms.product.name for line in lines.values()],
+        [line.terms.product.version for line in lines.values()],
     )
     wake_after_commit(tx)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from typing import Any, ClassVar
 
 from services.credit.domain.eligibility import Drawer
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Place, path_of
 from services.credit.domain.pricing import TrackRecord
+from services.credit.domain.products import Product, choose, derived, in_direction
+from services.credit.operations.product_policies import product, programme_products
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
 from shared.values.rates import parse_rate
@@ -18,7 +23,8 @@ SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reas
     p.programme_id, p.anchor_id, p.group_head_id, p.currency, p.terms, n.version,
     coalesce(e.size_class, '') AS size_class, r.risk_spread AS own_spread, a.risk_spread AS anchor_spread,
     f.name IS NOT NULL AS anchor_known,
-    t.first_drawn_date, coalesce(t.repaid, 0) AS repaid, t.last_repaid_date, coalesce(t.repaid_that_day, 0) AS that_day
+    t.first_drawn_date, coalesce(t.repaid, 0) AS repaid, t.last_repaid_date, coalesce(t.repaid_that_day, 0) AS that_day,
+    coalesce((SELECT open_date FROM book), current_date) AS today
 FROM line l JOIN programme p USING (programme_id)
 JOIN limit_node n ON n.node_id = 'programme/' || p.programme_id
 LEFT JOIN enterprise e ON e.enterprise_id = l.enterprise_id
@@ -41,29 +47,83 @@ class UnknownLine(LookupError):
         super().__init__(f"There is no line {line_id}.")
 
 
-async def read_terms(tx: Transaction, *, line_ids: Collection[str]) -> tuple[dict[str, Terms], dict[str, int]]:
-    """Return the terms of lines by id, and the version of each of their programmes at which they hold."""
+@dataclass(frozen=True)
+class LineTerms:
+    """What a line offers: the terms of each product of its programme that its direction has, in their order."""
+
+    products: tuple[Product, ...]
+    terms: tuple[Terms, ...]
+
+    def choose(self, *, named: str | None, kinds: Sequence[str]) -> Terms:
+        """Return the terms of a drawdown on documents of these kinds; ProductNotOffered when there are none."""
+        return self._by_name[choose(self.products, named=named, kinds=kinds).name]
+
+    def of(self, name: str) -> Terms:
+        """Return the terms of a product that was drawn."""
+        return self._by_name[name]
+
+    @property
+    def parties(self) -> tuple[str, str]:
+        """Return the firm that draws, and the anchor."""
+        return self.usual.drawer.enterprise_id, self.usual.drawer.anchor_id
+
+    @property
+    def usual(self) -> Terms:
+        """Return the terms of the line's first product: what is said of a line where no document is named yet."""
+        return self.terms[0]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Terms]:
+        return {each.product.name: each for each in self.terms}
+
+
+async def read_lines(
+    tx: Transaction, *, line_ids: Collection[str]
+) -> tuple[dict[str, LineTerms], dict[str, tuple[int, date]]]:
+    """Return what lines offer, by id, and until when that holds: the version of each programme, and the day."""
     rows = await tx.pg.fetch(_READ, list(line_ids))
     programmes: dict[str, ProgrammeTerms] = {}
     found = {}
     for row in rows:
         known = programmes.get(row["programme_id"]) or ProgrammeTerms.model_validate(row["terms"])
         programmes[row["programme_id"]] = known
-        found[row["line_id"]] = _terms(row, known)
-    return found, {row["programme_id"]: row["version"] for row in rows}
+        found[row["line_id"]] = _line(row, known)
+    return found, {row["programme_id"]: (row["version"], row["today"]) for row in rows}
 
 
-async def line_terms(tx: Transaction, *, line_id: str) -> Terms:
-    """Return the terms of one line; UnknownLine when there is none."""
-    found, _ = await read_terms(tx, line_ids=[line_id])
+async def read_terms(
+    tx: Transaction, *, line_ids: Collection[str]
+) -> tuple[dict[str, Terms], dict[str, tuple[int, date]]]:
+    """Return the terms of the lines' first products, by id, and until when they hold."""
+    found, holds = await read_lines(tx, line_ids=line_ids)
+    return {line_id: line.usual for line_id, line in found.items()}, holds
+
+
+async def line_terms(tx: Transaction, *, line_id: str) -> LineTerms:
+    """Return what one line offers; UnknownLine when there is none."""
+    found, _ = await read_lines(tx, line_ids=[line_id])
     if line_id not in found:
         raise UnknownLine(line_id=line_id)
     return found[line_id]
 
 
-def _terms(row: Mapping[str, Any], programme: ProgrammeTerms) -> Terms:
-    upstream = row["direction"] == "upstream"
-    obligor_id = row["anchor_id"] if upstream else row["enterprise_id"]
+def _line(row: Mapping[str, Any], programme: ProgrammeTerms) -> LineTerms:
+    offered = programme_products(names=tuple(programme.products), recourse=programme.recourse, on=row["today"])
+    products = in_direction(offered, row["direction"])
+    if products:
+        return LineTerms(products, tuple(_terms(row, programme, each) for each in products))
+    # A line that its programme has no product for is shown, with that reason; nothing is drawn on it.
+    usual = in_direction([product(name=name, on=row["today"]) for name in derived(recourse=False)], row["direction"])
+    return LineTerms((), tuple(_terms(row, programme, each, lacking=("no_product",)) for each in usual))
+
+
+def _terms(
+    row: Mapping[str, Any], programme: ProgrammeTerms, offered: Product, *, lacking: tuple[str, ...] = ()
+) -> Terms:
+    upstream, alone = row["direction"] == "upstream", not offered.documents
+    # Without a document nobody but the borrower owes.
+    obligor_id = row["anchor_id"] if upstream and not alone else row["enterprise_id"]
+    recourse = offered.recourse(agreed=programme.recourse)
     place = Place(
         line_id=row["line_id"],
         programme_id=row["programme_id"],
@@ -72,8 +132,10 @@ def _terms(row: Mapping[str, Any], programme: ProgrammeTerms) -> Terms:
         direction=row["direction"],
         tier=row["tier"] or 1,
         currency=row["currency"],
-        recourse=programme.recourse,
+        recourse=recourse,
         anchor_support=row["anchor_support"],
+        alone=alone,
+        product=offered.name if offered.quotas else None,
     )
     return Terms(
         line_id=row["line_id"],
@@ -85,19 +147,21 @@ def _terms(row: Mapping[str, Any], programme: ProgrammeTerms) -> Terms:
             direction=row["direction"],
             tier=place.tier,
             currency=row["currency"],
-            max_tenor_days=programme.max_tenor_days,
+            max_tenor_days=min(programme.max_tenor_days, offered.longest_days),
             buffer_days=programme.buffer_days,
         ),
         path=path_of(place, obligor_id=obligor_id),
-        not_drawable=_reasons(row, upstream=upstream),
-        form="purchase" if upstream and not programme.recourse else "loan",
-        advance_rate=parse_rate(programme.advance_rate),
+        not_drawable=_reasons(row, upstream=upstream) + lacking,
+        product=offered,
+        recourse=recourse,
+        form=offered.use(recourse=recourse).form,
+        advance_rate=min(parse_rate(programme.advance_rate), offered.advance_rate),
         borrower_spread=row["own_spread"] or 0,
         obligor_spread=(row["anchor_spread"] if upstream else row["own_spread"]) or 0,
         anchor_spread=row["anchor_spread"] or 0,
         record=TrackRecord(row["first_drawn_date"], row["repaid"], row["last_repaid_date"], row["that_day"]),
         size_class=row["size_class"],
-        interest_payer=programme.interest_payer,
+        interest_payer=programme.interest_payer if offered.interest_payer == "programme" else offered.interest_payer,
         pricing_policy=programme.pricing_policy,
     )
 

@@ -26,6 +26,7 @@ from services.credit.domain.offers import Quoted, Terms, cost_of, offer
 from services.credit.domain.paths import Place, path_of
 from services.credit.domain.pricing import TrackRecord
 from services.credit.operations.price_policies import price_policy
+from services.credit.operations.product_policies import product
 from shared.values.money import CurrencyMismatch, InvalidAmount, Money
 
 DAY = date(2026, 3, 2)
@@ -41,6 +42,8 @@ TERMS = Terms(
         Place("l", "p", "sme", "anchor", "upstream", 1, "CNY", recourse=True, anchor_support=0), obligor_id="anchor"
     ),
     not_drawable=(),
+    product=product(name="receivables_discounting", on=DAY),
+    recourse=True,
     form="loan",
     advance_rate=800_000,
     borrower_spread=20_000,
@@ -158,11 +161,14 @@ def test_a_loan_without_other_cover_leaves_room_for_its_interest() -> None:
     # The anchor's support is other cover.
     drawer = replace(DRAWER, direction="downstream")
     owed = replace(DOCUMENT, owner_id="anchor", obligor_id="sme")
-    offer(replace(generous, drawer=drawer), [owed], principal=_cny(10_000_000), policy=POLICY, on=DAY)
+    supported = replace(generous, drawer=drawer, product=product(name="distributor_finance", on=DAY))
+    offer(supported, [owed], principal=_cny(10_000_000), policy=POLICY, on=DAY)
 
 
 def test_a_purchase_is_priced_on_the_obligor_and_holds_the_face() -> None:
-    bought = offer(replace(TERMS, form="purchase"), [DOCUMENT], principal=_cny(8_000_000), policy=POLICY, on=DAY)
+    bought = offer(
+        replace(TERMS, recourse=False, form="purchase"), [DOCUMENT], principal=_cny(8_000_000), policy=POLICY, on=DAY
+    )
     assert bought.exposure == bought.face == _cny(10_000_000)
     assert dict(bought.price.components)["risk"] == 5_000
     lent = offer(TERMS, [DOCUMENT], principal=_cny(8_000_000), policy=POLICY, on=DAY)

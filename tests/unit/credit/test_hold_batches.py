@@ -13,7 +13,8 @@ from services.credit.domain.paths import Place, path_of
 from services.credit.domain.pricing import TrackRecord
 from services.credit.operations.hold_drawdowns import Draw, _decide_all, _Line
 from services.credit.operations.hold_rows import ROUTE, Hold, Situation
-from services.credit.operations.hold_texts import path_text
+from services.credit.operations.line_terms import LineTerms
+from services.credit.operations.product_policies import product
 from shared.storage.idempotency import IdempotencyConflict, Key
 from shared.values.money import Money
 
@@ -26,6 +27,8 @@ TERMS = Terms(
     drawer=Drawer("sme", "anchor", "upstream", 1, "CNY", 180, 5),
     path=path_of(PLACE, obligor_id="anchor"),
     not_drawable=(),
+    product=product(name="receivables_discounting", on=DAY),
+    recourse=True,
     form="loan",
     advance_rate=800_000,
     borrower_spread=20_000,
@@ -68,7 +71,7 @@ def _draw(document: str, *, key: str, principal: int = 1_000, client: str = "erp
 
 
 def _decide(situation: Situation, *draws: Draw) -> list[Hold | str | Exception]:
-    return _decide_all(draws, {"l": _Line(TERMS, path_text(TERMS.path))}, situation, hold_seconds=600)
+    return _decide_all(draws, {"l": _Line.of(LineTerms((TERMS.product,), (TERMS,)))}, situation, hold_seconds=600)
 
 
 def _held(situation: Situation) -> set[int]:

@@ -1,0 +1,64 @@
+"""The products of a programme, read from dated policy files: adding one is a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from services.credit.domain.products import Product, Use, derived
+from shared.values.money import parse_minor
+from shared.values.policies import policy_on
+from shared.values.rates import parse_rate
+
+
+@lru_cache(maxsize=256)
+def product(*, name: str, on: date) -> Product:
+    """Return a product as it is offered on a date; NoPolicy when there is none."""
+    policy = policy_on(f"products/{name}", on=on)
+    values = policy.values
+    shortest, longest = values["tenor_days"]
+    return Product(
+        name=name,
+        version=policy.version.removeprefix("products/"),
+        documents=frozenset(values["documents"]),
+        directions=frozenset(values["directions"]),
+        with_recourse=_use(values["with_recourse"]),
+        without_recourse=_use(values["without_recourse"]),
+        advance_rate=parse_rate(values["advance_rate"]),
+        shortest_days=shortest,
+        longest_days=longest,
+        payee=values["payee"],
+        interest_payer=values["interest_payer"],
+        revolving=values["revolving"],
+        cover=values["cover"],
+        quotas=_quotas(values["quota"]),
+        price=values["price"],
+    )
+
+
+def programme_products(*, names: tuple[str, ...], recourse: bool, on: date) -> tuple[Product, ...]:
+    """Return what a programme offers on a date: the products it names, else those that follow from its recourse."""
+    return tuple(product(name=name, on=on) for name in names or derived(recourse=recourse))
+
+
+def _use(values: Mapping[str, Any] | None) -> Use | None:
+    return None if values is None else Use(form=values["form"], risk=values["risk"])
+
+
+def _quotas(values: Mapping[str, Any]) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+    return MappingProxyType(
+        {
+            currency: MappingProxyType(
+                {
+                    industry: MappingProxyType(
+                        {size: parse_minor(amount=text, currency=currency) for size, text in sizes.items()}
+                    )
+                    for industry, sizes in industries.items()
+                }
+            )
+            for currency, industries in values.items()
+        }
+    )
