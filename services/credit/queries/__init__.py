@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.credit.queries.explaining import explanation
+from services.credit.queries.metering import pass_through
 from services.credit.queries.reading import (
     UnknownProgramme,
     documents,
@@ -24,6 +25,7 @@ __all__ = [
     "line",
     "lines",
     "nodes",
+    "pass_through",
     "programme",
     "referrals",
 ]

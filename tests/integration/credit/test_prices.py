@@ -7,7 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from services.credit.operations import track_records
+from services.credit.queries import metering
 from shared.events.settlement import BusinessDayClosed, LoanClosed
+from shared.values.ids import new_id
 from shared.values.rates import parse_rate
 from tests.integration.credit.world import OPEN, World
 
@@ -213,3 +215,58 @@ async def test_whoever_never_drew_is_found_by_index(world: World) -> None:
             plan = "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN EXECUTE nodes{nth}(ARRAY['w'])"))
             assert "Seq Scan on line" not in plan, plan
             assert "Seq Scan on track_record" not in plan, plan
+
+
+async def test_a_programme_s_pass_through_is_weighted_by_what_is_open_tier_by_tier(world: World) -> None:
+    await world.begin()
+    near = await world.supplier()
+    far = await world.supplier(buyer_id=near)
+    weak = world.rating(far, cap="900000.00").model_copy(update={"risk_spread": "0.060000"})
+    await world.hear(weak)
+    for firm, principal in ((near, "3000.00"), (far, "1000.00")):
+        drawdown = await world.held(firm, principal)
+        await world.hear(world.assigned(drawdown), world.disbursed(drawdown, principal))
+    await world.held(near, "500.00")
+    async with world.bench.caller("risk_officer") as bank:
+        answer = await bank.get(f"/programmes/{world.programme}/pass-through")
+        missing = await bank.get(f"/programmes/{new_id()}/pass-through")
+    assert (missing.status_code, missing.json()["code"]) == (404, "unknown_programme")
+    found = answer.json()
+    assert (found["drawdowns"], found["outstanding"]["amount"]) == (2, "4000.00")
+    first, second = found["tiers"]
+    assert (first["tier"], first["rate"], first["stand_alone_rate"]) == (1, "0.045000", "0.059000")
+    assert (second["tier"], second["rate"], second["stand_alone_rate"]) == (2, "0.097500", "0.109000")
+    # The near supplier is of the anchor's grade and cheaper for its size: the anchor has nothing to pass on to it.
+    assert (first["anchor_rate"], first["passed_through_share"]) == ("0.060000", None)
+    assert second["passed_through_share"] == "0.234694"
+    assert found["rate"] == "0.058125"
+    assert found["passed_through"] == "0.013375"
+    async with world.bench.caller("sme", party=near) as sme:
+        assert (await sme.get(f"/programmes/{world.programme}/pass-through")).status_code == 403
+
+
+async def test_an_empty_programme_has_no_pass_through_yet(world: World) -> None:
+    await world.begin()
+    async with world.bench.caller("risk_officer") as bank:
+        found = (await bank.get(f"/programmes/{world.programme}/pass-through")).json()
+    assert (found["drawdowns"], found["rate"], found["passed_through_share"], found["tiers"]) == (0, None, None, [])
+
+
+async def test_what_is_open_of_a_programme_is_found_by_index_among_many_repaid(world: World) -> None:
+    async with world.database.transaction() as tx:
+        await tx.pg.execute("SET LOCAL session_replication_role = replica")
+        await tx.pg.execute(
+            """INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form,
+                currency, principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count,
+                start_date, due_date, maturity_date, documents, path, purpose, policy_version, command_client,
+                command_key)
+            SELECT 'w' || n, 'l', 'p' || n % 3, 'e', 'a', CASE WHEN n % 100 = 0 THEN 'utilised' ELSE 'repaid' END,
+                'loan', 'CNY', 1, 1, 1, 0, 1, 1, 'ACT/360', '2026-03-02', '2026-03-02', '2026-03-02', '[]', '[]', '',
+                '', 'c', n::text FROM generate_series(1, 20000) n"""
+        )
+        await tx.pg.execute("ANALYZE drawdown")
+        await tx.pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await tx.pg.execute(f"PREPARE open_ones AS {metering._OPEN}")
+        plan = "\n".join(row[0] for row in await tx.pg.fetch("EXPLAIN EXECUTE open_ones('p1', 365)"))
+    assert "drawdown_open" in plan, plan
+    assert "Seq Scan on drawdown" not in plan, plan
