@@ -10,6 +10,7 @@ from starlette.responses import Response
 from services.credit import queries
 from services.credit.api.explanations import router as explanations
 from services.credit.api.prices import router as prices
+from services.credit.api.what_if import router as what_if
 from services.credit.operations.close_drawdowns import cancel_drawdown
 from services.credit.operations.decide_referrals import KIND, carry_out, propose_decision
 from services.credit.operations.give_quotes import give_quote
@@ -174,4 +175,5 @@ router.include_router(explanations)
 router.include_router(prices)
 router.include_router(
     approvals_router(deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out, **DECISIONS})
+router.include_router(what_if)
 )

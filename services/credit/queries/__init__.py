@@ -15,6 +15,7 @@ from services.credit.queries.reading import (
     programme,
     referrals,
 )
+from services.credit.queries.what_if import what_if
 
 __all__ = [
     "UnknownProgramme",
@@ -28,4 +29,5 @@ __all__ = [
     "pass_through",
     "programme",
     "referrals",
+    "what_if",
 ]

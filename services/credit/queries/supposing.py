@@ -1,0 +1,219 @@
+"""Suppose changes of what propagation stands on: facts in, hypothetical facts out; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from services.credit.domain.what_if import (
+    IN_DEFAULT,
+    Change,
+    Deepened,
+    Failed,
+    Grade,
+    Joined,
+    Limited,
+    NotSupposable,
+    Rated,
+    RiskWeights,
+    Traded,
+    rescaled,
+)
+from services.credit.operations.programme_facts import Facts
+from shared.values.money import Amount, CurrencyMismatch, Money
+from shared.values.rates import MILLION, share_of
+
+
+@dataclass(frozen=True, slots=True)
+class Supposed:
+    """Hypothetical facts, with what propagation does not look at: grades, and who failed."""
+
+    facts: Facts
+    grades: Mapping[str, str]
+    failed: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Facts on their way to others."""
+
+    programme: dict[str, Any]
+    terms: Any
+    rows: dict[str, dict[str, Any]]
+    links: dict[tuple[str, str], dict[str, Any]]
+    caps: dict[str, int]
+    firms: Mapping[str, Mapping[str, Any]]
+    grades: dict[str, str]
+    weights: RiskWeights
+    nth: int = 0
+    failed: set[str] = field(default_factory=set)
+
+    def refuse(self, reason: str) -> NotSupposable:
+        return NotSupposable(nth=self.nth, reason=reason)
+
+    def minor(self, money: Money) -> int:
+        """Return minor units of the programme's currency."""
+        if money.currency != self.terms.currency:
+            raise CurrencyMismatch(expected=self.terms.currency, found=money.currency)
+        if money.amount_minor < 0:
+            raise self.refuse("an amount is below zero")
+        return money.amount_minor
+
+    def lines_of(self, firm_id: str) -> list[dict[str, Any]]:
+        """Return the firm's lines; refused when it has no part in the programme."""
+        found = [row for row in self.rows.values() if row["enterprise_id"] == firm_id]
+        if not found and firm_id not in {self.programme["anchor_id"], self.programme["group_head_id"]}:
+            raise self.refuse("the firm has no part in the programme")
+        return found
+
+
+def suppose(
+    facts: Facts, changes: Sequence[Change], *, firms: Mapping[str, Mapping[str, Any]], weights: RiskWeights
+) -> Supposed:
+    """Return the facts after changes, one after the other; NotSupposable names the one that cannot be."""
+    draft = _Draft(
+        programme=dict(facts.programme),
+        terms=facts.terms,
+        rows={row["line_id"]: dict(row) for row in facts.rows},
+        links={(link["supplier_id"], link["buyer_id"]): dict(link) for link in facts.links},
+        caps=dict(facts.caps),
+        firms=firms,
+        grades={firm_id: firm["grade"] for firm_id, firm in firms.items() if firm["grade"]},
+        weights=weights,
+    )
+    for draft.nth, change in enumerate(changes, start=1):
+        _APPLY[type(change)](draft, change)
+    after = Facts(draft.programme, draft.terms, list(draft.rows.values()), list(draft.links.values()), draft.caps)
+    return Supposed(after, draft.grades, frozenset(draft.failed))
+
+
+def _rate(draft: _Draft, change: Rated) -> None:
+    rows, firm = draft.lines_of(change.firm_id), change.firm_id
+    grade = _grade_after(draft, change)
+    known = draft.caps.get(firm, next((row["rating_cap"] for row in rows), None))
+    cap = _cap_after(draft, change, grade, known)
+    for row in rows:
+        multiplier = change.multiplier
+        if multiplier is None:
+            multiplier = _factor(draft, firm, grade, row["multiplier"] or MILLION, name="multiplier")
+        row |= {"rating_cap": cap, "multiplier": multiplier, "valid_until": date.max}
+    if firm in {draft.programme["anchor_id"], draft.programme["group_head_id"]}:
+        draft.caps[firm] = cap
+    if grade is not None:
+        draft.grades[firm] = grade.grade
+
+
+def _grade_after(draft: _Draft, change: Rated) -> Grade | None:
+    if change.grade is not None:
+        found = draft.weights.find(change.grade)
+        if found is None:
+            raise draft.refuse("the policy does not know the grade")
+        return found
+    if change.notches is None:
+        return None
+    now = draft.weights.find(draft.grades.get(change.firm_id))
+    if now is None:
+        raise draft.refuse("the firm has no grade to move from")
+    return draft.weights.moved(now, notches=change.notches)
+
+
+def _cap_after(draft: _Draft, change: Rated, grade: Grade | None, known: int | None) -> int:
+    if change.cap is not None:
+        return draft.minor(change.cap)
+    if known is None:
+        raise draft.refuse("the firm is unrated: say its cap")
+    return _factor(draft, change.firm_id, grade, known, name="cap")
+
+
+def _factor(draft: _Draft, firm_id: str, grade: Grade | None, amount: int, *, name: str) -> int:
+    now = draft.weights.find(draft.grades.get(firm_id))
+    if grade is None or now is None:
+        return amount
+    return rescaled(amount, before=getattr(now, name), after=getattr(grade, name))
+
+
+def _fail(draft: _Draft, change: Failed) -> None:
+    firm = change.firm_id
+    for row in draft.lines_of(firm):
+        row |= {"sme_active": False, "rating_cap": 0, "multiplier": 0}
+    for names in [each for each in draft.links if firm in each]:
+        del draft.links[names]
+    if firm in draft.caps:
+        draft.caps[firm] = 0
+    if firm == draft.programme["anchor_id"]:
+        draft.programme["active"] = False
+    draft.grades[firm] = IN_DEFAULT
+    draft.failed.add(firm)
+
+
+def _limit(draft: _Draft, change: Limited) -> None:
+    limits = {}
+    for name in ("limit", "upstream_limit", "downstream_limit"):
+        given: Money | None = getattr(change, name)
+        if given is not None:
+            limits[name] = draft.minor(given)
+        elif change.by is not None:
+            limits[name] = share_of(amount=getattr(draft.terms, name).minor, millionths=MILLION + change.by)
+    draft.terms = draft.terms.model_copy(
+        update={name: Amount.of(amount_minor=minor, currency=draft.terms.currency) for name, minor in limits.items()}
+    )
+
+
+def _trade(draft: _Draft, change: Traded) -> None:
+    names = (change.supplier_id, change.buyer_id)
+    known = draft.links.get(names)
+    if change.traded is not None:
+        traded = draft.minor(change.traded)
+    elif known is not None:
+        traded = share_of(amount=known["traded_minor"], millionths=MILLION + (change.by or 0))
+    else:
+        raise draft.refuse("the two firms do not trade: say how much they would")
+    draft.links[names] = {"supplier_id": names[0], "buyer_id": names[1], "traded_minor": traded}
+
+
+def _join(draft: _Draft, change: Joined) -> None:
+    firm, upstream = change.firm_id, change.direction == "upstream"
+    if any(row["enterprise_id"] == firm for row in draft.rows.values()):
+        raise draft.refuse("the firm has a line already")
+    known: Mapping[str, Any] = draft.firms.get(firm, {})
+    cap = known.get("cap_minor") if change.cap is None else draft.minor(change.cap)
+    multiplier = change.multiplier if change.multiplier is not None else known.get("multiplier") or MILLION
+    line_id = f"new/{firm}"
+    draft.rows[line_id] = {
+        "line_id": line_id,
+        "programme_id": draft.programme["programme_id"],
+        "enterprise_id": firm,
+        "direction": change.direction,
+        "anchor_support": change.anchor_support,
+        "sme_active": True,
+        "rating_cap": cap,
+        "multiplier": multiplier,
+        "valid_until": None if cap is None else date.max,
+        "expiry_date": date.max,
+        "committed": 0 if change.committed is None else draft.minor(change.committed),
+        "sme_used": known.get("used") or 0,
+        "deficient": False,
+        "overdue": False,
+    }
+    supplier, buyer = (firm, change.trades_with) if upstream else (change.trades_with, firm)
+    _trade(draft, Traded(supplier, buyer, traded=change.traded))
+    if change.grade is not None:
+        if draft.weights.find(change.grade) is None:
+            raise draft.refuse("the policy does not know the grade")
+        draft.grades[firm] = change.grade
+
+
+def _deepen(draft: _Draft, change: Deepened) -> None:
+    draft.terms = draft.terms.model_copy(update={"max_tier": change.max_tier})
+
+
+_APPLY: Mapping[type, Callable[[_Draft, Any], None]] = {
+    Rated: _rate,
+    Failed: _fail,
+    Limited: _limit,
+    Traded: _trade,
+    Joined: _join,
+    Deepened: _deepen,
+}
