@@ -173,7 +173,7 @@ async def post_decision(
 
 router.include_router(explanations)
 router.include_router(prices)
+router.include_router(what_if)
 router.include_router(
     approvals_router(deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out, **DECISIONS})
-router.include_router(what_if)
 )
