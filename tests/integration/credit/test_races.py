@@ -17,8 +17,10 @@ from tributary.verify import i01_limit_tree, i02_held_and_utilised
 from tributary.verify.snapshots import World as Verified
 
 DESKS = 3
+# Not pg_stat_activity: a transaction sees it as it was when it first looked.
 _WAITING = """
-SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid IN (
+    SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database()))
 """
 
 
