@@ -18,6 +18,7 @@ FIGURES = {
     "holds": "tributary.bench.holds",
     "events": "tributary.bench.events",
     "journey": "tributary.bench.journey",
+    "propagation": "tributary.bench.propagation",
 }
 
 

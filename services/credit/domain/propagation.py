@@ -115,7 +115,8 @@ def weigh(*, volume: Ints, multiplier: Ints, tier_decay: int, tier: Numbers) -> 
     """Return `line_weight` of each line."""
     weight = share_down(volume, millionths=multiplier)
     for step in range(1, int(tier.max(initial=0))):
-        weight = np.where(tier > step, share_down(weight, millionths=tier_decay), weight)
+        further = np.flatnonzero(tier > step)
+        weight[further] = share_down(weight[further], millionths=tier_decay)
     return weight
 
 

@@ -61,7 +61,7 @@ def totals(values: Ints, *, of: NDArray[np.integer], count: int) -> Ints:
 def share_down(amounts: Ints, *, millionths: Ints | int) -> Ints:
     """Return the share of each amount, rounded down; the shares themselves must have their room."""
     whole: Ints = amounts // MILLION
-    rest: Ints = amounts % MILLION * millionths // MILLION
+    rest: Ints = (amounts - whole * MILLION) * millionths // MILLION
     return whole * millionths + rest
 
 
