@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,7 @@ from services.credit.domain.wide_integers import Ints, check, pass_on, totals
 Numbers = NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """What a firm traded in 12 months with a neighbour one step nearer to the anchor, in minor units.
 
     Upstream the firm is the supplier and the neighbour its buyer; downstream it is the other way round.
@@ -42,17 +42,17 @@ class Trades:
     traded: Ints
 
 
-def reach(*, anchor_id: str, trades: Iterable[Trade], max_tier: int) -> dict[str, Reach]:
+def reach(*, anchor_id: str, trades: Iterable[tuple[str, str, int]], max_tier: int) -> dict[str, Reach]:
     """Return tier and volume of every firm within max_tier; `reach_each` with names."""
     given = list(trades)
     number = {anchor_id: 0}
-    for trade in given:
-        number.setdefault(trade.firm_id, len(number))
-        number.setdefault(trade.neighbour_id, len(number))
+    for firm_id, neighbour_id, _ in given:
+        number.setdefault(firm_id, len(number))
+        number.setdefault(neighbour_id, len(number))
     links = Trades(
-        np.array([number[trade.firm_id] for trade in given], dtype=np.int32),
-        np.array([number[trade.neighbour_id] for trade in given], dtype=np.int32),
-        np.array([trade.traded_minor for trade in given], dtype=np.int64),
+        np.array([number[firm_id] for firm_id, _, _ in given], dtype=np.int32),
+        np.array([number[neighbour_id] for _, neighbour_id, _ in given], dtype=np.int32),
+        np.array([traded for _, _, traded in given], dtype=np.int64),
     )
     tier, volume = reach_each(anchor=0, firms=len(number), trades=links, max_tier=max_tier)
     each = zip(number, tier.tolist(), volume.tolist(), strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Literal
 
 from services.credit.domain.eligibility import LineState, why_not_drawable
@@ -27,25 +27,27 @@ from services.credit.domain.propagation import (
     line_weight,
     propagate,
 )
-from services.credit.domain.trade import Reach, Trade, reach
+from services.credit.domain.trade import Reach, reach
 from services.credit.operations.programme_terms import terms_in_force
 from shared.events.onboarding import ProgrammeTerms
-from shared.runtime.offload import offload
 from shared.storage.database import Transaction
 from shared.values.money import parse_minor
 from shared.values.policies import Policy, policy_on
 from shared.values.rates import parse_rate, share_of
 
-_INLINE_LINES = 2_000
+# Other programmes' lines of the same firms use the firms' room too.
 _LINES = """
-SELECT l.*, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier, r.valid_until, a.expiry_date,
-    coalesce(a.committed_minor, 0) AS committed,
-    (SELECT coalesce(sum(n.held_minor + n.utilised_minor), 0)::bigint FROM line o
-        JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
-        WHERE o.enterprise_id = l.enterprise_id) AS sme_used,
+WITH used AS (
+    SELECT o.enterprise_id, sum(n.held_minor + n.utilised_minor)::bigint AS minor FROM line l
+    JOIN line o USING (enterprise_id) JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
+    WHERE l.programme_id = $1 GROUP BY o.enterprise_id)
+SELECT l.line_id, l.programme_id, l.enterprise_id, l.direction, l.anchor_support, l.tier, l.cap_minor,
+    l.reserved_minor, l.drawable, l.reasons, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier,
+    r.valid_until, a.expiry_date, coalesce(a.committed_minor, 0) AS committed, coalesce(u.minor, 0) AS sme_used,
     EXISTS (SELECT FROM deficiency d WHERE d.line_id = l.line_id AND d.deficiency_minor > 0) AS deficient,
     EXISTS (SELECT FROM overdue_loan o WHERE o.line_id = l.line_id) AS overdue
 FROM line l
+LEFT JOIN used u USING (enterprise_id)
 LEFT JOIN enterprise e USING (enterprise_id)
 LEFT JOIN rating r ON r.enterprise_id = l.enterprise_id AND r.currency = $2
 LEFT JOIN agreement a ON (a.programme_id, a.enterprise_id) = (l.programme_id, l.enterprise_id)
@@ -85,12 +87,13 @@ class Facts:
     def reached(self) -> Mapping[tuple[str, str], Reach]:
         """Return how far trade reaches, by direction and firm."""
         found: dict[tuple[str, str], Reach] = {}
+        links, anchor_id, max_tier = self.links, self.programme["anchor_id"], self.terms.max_tier
         for direction, firm, neighbour in (
             ("upstream", "supplier_id", "buyer_id"),
             ("downstream", "buyer_id", "supplier_id"),
         ):
-            trades = [Trade(link[firm], link[neighbour], link["traded_minor"]) for link in self.links]
-            reached = reach(anchor_id=self.programme["anchor_id"], trades=trades, max_tier=self.terms.max_tier)
+            trades = ((link[firm], link[neighbour], link["traded_minor"]) for link in links)
+            reached = reach(anchor_id=anchor_id, trades=trades, max_tier=max_tier)
             found |= {(direction, enterprise_id): each for enterprise_id, each in reached.items()}
         return found
 
@@ -116,6 +119,10 @@ class Facts:
 
     def nodes(self) -> list[tuple[Level, str]]:
         """Return every node that the programme sanctions."""
+        return self._nodes
+
+    @cached_property
+    def _nodes(self) -> list[tuple[Level, str]]:
         lines = [(Level.LINE, line_node(line_id=row["line_id"])) for row in self.rows]
         return [*self.above, *(firm_node(row, self.terms.currency) for row in self.rows), *lines]
 
@@ -129,8 +136,21 @@ class Computed:
     policy: Policy
 
 
-async def read_facts(tx: Transaction, programme: Mapping[str, Any]) -> Facts:
-    """Return what a programme's propagation stands on; its row comes with the business date, `today`."""
+async def read_links(tx: Transaction, *, currency: str) -> Sequence[Mapping[str, Any]]:
+    """Return who traded with whom in a currency, and how much."""
+    rows: Sequence[Mapping[str, Any]] = await tx.pg.fetch(
+        "SELECT supplier_id, buyer_id, traded_minor FROM link WHERE currency = $1", currency
+    )
+    return rows
+
+
+async def read_facts(
+    tx: Transaction, programme: Mapping[str, Any], *, links: Sequence[Mapping[str, Any]] | None = None
+) -> Facts:
+    """Return what a programme's propagation stands on; its row comes with the business date, `today`.
+
+    Whoever reads several programmes reads the links of their currency once.
+    """
     terms = (await terms_in_force(tx, [programme]))[programme["programme_id"]]
     caps = await tx.pg.fetch(
         "SELECT enterprise_id, cap_minor FROM rating WHERE currency = $1 AND enterprise_id = ANY($2)",
@@ -140,39 +160,31 @@ async def read_facts(tx: Transaction, programme: Mapping[str, Any]) -> Facts:
         programme,
         terms,
         await tx.pg.fetch(_LINES, programme["programme_id"], terms.currency),
-        await tx.pg.fetch("SELECT supplier_id, buyer_id, traded_minor FROM link WHERE currency = $1", terms.currency),
+        await read_links(tx, currency=terms.currency) if links is None else links,
         {row["enterprise_id"]: row["cap_minor"] for row in caps},
     )
 
 
-async def compute(facts: Facts, nodes: Mapping[str, Node]) -> Computed:
+def compute(facts: Facts, nodes: Mapping[str, Node]) -> Computed:
     """Return what propagation gives every line, its nodes as they stand; it touches nothing."""
-    terms, rows, reached = facts.terms, facts.rows, facts.reached
+    terms, reached = facts.terms, facts.reached
     policy = policy_on(terms.propagation_policy, on=facts.programme["today"])
-    inputs, bounds = {}, {}
-    for row in rows:
-        line_id = row["line_id"]
-        node = nodes[line_node(line_id=line_id)]
-        bounds[line_id] = _bounds(row, terms, policy)
-        used = node.held + node.utilised
-        inputs[line_id] = _input(row, reached.get(_who(row)), used, bounds[line_id], policy)
-    ratio = parse_rate(policy.values["commitment_ratio"])
-    call = partial(propagate, limit=terms.limit.minor, lines=list(inputs.values()), commitment_ratio=ratio)
-    # 10,000 lines take a tenth of a second: not on the loop that answers requests.
-    result = call() if len(rows) <= _INLINE_LINES else await offload(call)
+    rules = _Rules.of(terms, policy)
+    lines = []
+    for row in facts.rows:
+        node = nodes[line_node(line_id=row["line_id"])]
+        reach_of, bounds = reached.get(_who(row)), rules.bounds(row)
+        given = rules.input(row, reach_of, node.held + node.utilised, bounds)
+        lines.append((row, reach_of, given, bounds))
+    result = propagate(
+        limit=terms.limit.minor, lines=[given for _, _, given, _ in lines], commitment_ratio=rules.commitment_ratio
+    )
     shares = {share.line_id: share for share in result.shares}
-    lines = [
-        ComputedLine(
-            row,
-            reached.get(_who(row)),
-            inputs[row["line_id"]],
-            shares[row["line_id"]],
-            _reasons(row, facts.programme, reached.get(_who(row))),
-            bounds[row["line_id"]],
-        )
-        for row in rows
+    computed = [
+        ComputedLine(row, reach_of, given, shares[given.line_id], _reasons(row, facts.programme, reach_of), bounds)
+        for row, reach_of, given, bounds in lines
     ]
-    return Computed(lines, result, policy)
+    return Computed(computed, result, policy)
 
 
 def sanctions(facts: Facts, lines: Sequence[ComputedLine]) -> dict[str, int]:
@@ -196,40 +208,56 @@ def _who(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["direction"], row["enterprise_id"]
 
 
-def _bounds(row: Mapping[str, Any], terms: ProgrammeTerms, policy: Policy) -> dict[str, int]:
-    """Return what a line's ceiling is the least of; an unrated firm has no cap."""
-    cap = row["rating_cap"] or 0
-    limit = terms.limit.minor
-    return {
-        "rating_cap": cap,
-        "concentration_cap": share_of(amount=limit, millionths=parse_rate(terms.concentration_share)),
-        "quota": parse_minor(amount=policy.values["quota"], currency=terms.currency),
-        "sme_headroom": max(0, cap - row["sme_used"]),
-    }
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What holds for all of a programme's lines, read once."""
 
+    concentration_cap: int
+    quota: int
+    tier_decay: int
+    commitment_ratio: int
 
-def _input(
-    row: Mapping[str, Any], reached: Reach | None, used: int, bounds: Mapping[str, int], policy: Policy
-) -> LineInput:
-    supported = row["direction"] == "upstream" or row["anchor_support"] > 0
-    is_open = reached is not None and row["sme_active"] is not False and row["rating_cap"] is not None and supported
-    weight = 0
-    if reached is not None:
-        weight = line_weight(
-            volume_minor=reached.volume_minor,
-            multiplier=row["multiplier"] or 0,
-            tier_decay=parse_rate(policy.values["tier_decay"]),
-            tier=reached.tier,
+    @classmethod
+    def of(cls, terms: ProgrammeTerms, policy: Policy) -> _Rules:
+        """Return the rules of a programme's terms and policy."""
+        return cls(
+            share_of(amount=terms.limit.minor, millionths=parse_rate(terms.concentration_share)),
+            parse_minor(amount=policy.values["quota"], currency=terms.currency),
+            parse_rate(policy.values["tier_decay"]),
+            parse_rate(policy.values["commitment_ratio"]),
         )
-    ceiling = line_ceiling(
-        rating_cap=bounds["rating_cap"],
-        concentration_cap=bounds["concentration_cap"],
-        quota=bounds["quota"],
-        sme_headroom=bounds["sme_headroom"],
-        used=used,
-        open_for_draws=is_open,
-    )
-    return LineInput(row["line_id"], weight, ceiling, used, row["committed"])
+
+    def bounds(self, row: Mapping[str, Any]) -> dict[str, int]:
+        """Return what a line's ceiling is the least of; an unrated firm has no cap."""
+        cap = row["rating_cap"] or 0
+        return {
+            "rating_cap": cap,
+            "concentration_cap": self.concentration_cap,
+            "quota": self.quota,
+            "sme_headroom": max(0, cap - row["sme_used"]),
+        }
+
+    def input(self, row: Mapping[str, Any], reached: Reach | None, used: int, bounds: Mapping[str, int]) -> LineInput:
+        """Return what propagation needs to know of a line."""
+        supported = row["direction"] == "upstream" or row["anchor_support"] > 0
+        is_open = reached is not None and row["sme_active"] is not False and row["rating_cap"] is not None and supported
+        weight = 0
+        if reached is not None:
+            weight = line_weight(
+                volume_minor=reached.volume_minor,
+                multiplier=row["multiplier"] or 0,
+                tier_decay=self.tier_decay,
+                tier=reached.tier,
+            )
+        ceiling = line_ceiling(
+            rating_cap=bounds["rating_cap"],
+            concentration_cap=bounds["concentration_cap"],
+            quota=bounds["quota"],
+            sme_headroom=bounds["sme_headroom"],
+            used=used,
+            open_for_draws=is_open,
+        )
+        return LineInput(row["line_id"], weight, ceiling, used, row["committed"])
 
 
 def _reasons(row: Mapping[str, Any], programme: Mapping[str, Any], reached: Reach | None) -> tuple[str, ...]:

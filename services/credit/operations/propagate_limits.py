@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from services.credit.domain.limits import Node
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, renew_version, sanction
-from services.credit.operations.programme_facts import Computed, ComputedLine, Facts, compute, read_facts, sanctions
+from services.credit.operations.programme_facts import (
+    Computed,
+    ComputedLine,
+    Facts,
+    compute,
+    read_facts,
+    read_links,
+    sanctions,
+)
 from shared.events.credit import LimitPropagated, LineChanged
 from shared.events.envelope import Event
 from shared.messaging.outbox import append
@@ -32,7 +40,8 @@ async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cau
         WHERE programme_id = ANY($1) ORDER BY programme_id FOR UPDATE OF p""",
         sorted(set(programme_ids)),
     )
-    read = [await read_facts(tx, row) for row in rows]
+    links = {each: await read_links(tx, currency=each) for each in sorted({row["currency"] for row in rows})}
+    read = [await read_facts(tx, row, links=links[row["currency"]]) for row in rows]
     for each in read:
         await create_nodes(tx, nodes=each.nodes(), currency=each.terms.currency)
     # All programmes' nodes in one statement: root first, or two propagations could wait for each other.
@@ -42,7 +51,7 @@ async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cau
 
 
 async def _propagate_one(tx: Transaction, facts: Facts, nodes: Mapping[str, Node], cause: str) -> None:
-    computed = await compute(facts, nodes)
+    computed = compute(facts, nodes)
     amounts = sanctions(facts, computed.lines)
     await sanction(tx, amounts)
     await note_overuse(tx, node_ids=amounts, cause=cause)

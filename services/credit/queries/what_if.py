@@ -70,7 +70,7 @@ async def what_if(
     weights = risk_weights(on=read.facts.programme["today"])
     supposed = suppose(read.facts, changes, firms=read.firms, weights=weights)
     before = _before(read)
-    after, computed = (await _after(read, supposed, before)) if changes else (before, None)
+    after, computed = (_after(read, supposed, before)) if changes else (before, None)
     return told(_compare(read, supposed, before, after, computed, weights), limit=limit)
 
 
@@ -122,10 +122,10 @@ def _before(read: _Read) -> Side:
     return Side(lines, _short(read.nodes), grades)
 
 
-async def _after(read: _Read, supposed: Supposed, before: Side) -> tuple[Side, Computed]:
+def _after(read: _Read, supposed: Supposed, before: Side) -> tuple[Side, Computed]:
     facts = supposed.facts
     nodes = {node_id: Node(node_id, 0, 0, 0) for _, node_id in facts.nodes()} | dict(read.nodes)
-    computed = await compute(facts, nodes)
+    computed = compute(facts, nodes)
     amounts = sanctions(facts, computed.lines)
     nodes = {
         node_id: replace(node, sanctioned=amounts.get(node_id, node.sanctioned)) for node_id, node in nodes.items()

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.credit.operations import programme_facts
 from shared.events.envelope import Event
 from shared.events.onboarding import ProgrammeLimitChanged
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened
-from shared.runtime.offload import close_offload
 from shared.values.ids import new_id
 from tests.integration.credit.world import OPEN, World, cny
 
@@ -109,19 +107,6 @@ async def test_a_distributor_draws_on_what_it_owes_and_the_group_carries_the_sup
     async with world.database.reader() as tx:
         body = await tx.pg.fetchval("SELECT body::jsonb FROM outbox WHERE type = 'drawdown.approved.v1'")
     assert (body["payee_id"], body["payee_account"]) == (world.anchor, f"ACC-{world.anchor[-4:]}")
-
-
-async def test_many_lines_are_propagated_off_the_loop_to_the_same_end(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(programme_facts, "_INLINE_LINES", 1)
-    try:
-        await world.begin(limit=cny("1000.00"), upstream_limit=cny("1000.00"))
-        first, second = await world.supplier(traded="300.00"), await world.supplier(traded="100.00")
-        caps = [(await world.line_of(each))["cap"]["amount"] for each in (first, second)]
-    finally:
-        close_offload()
-    assert caps == ["750.00", "250.00"]
 
 
 async def test_only_lines_that_changed_produce_an_event(world: World) -> None:
