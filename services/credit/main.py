@@ -18,7 +18,7 @@ from services.credit.domain.what_if import NotSupposable
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
 from services.credit.operations.line_terms import UnknownLine
-from services.credit.queries import UnknownProgramme
+from services.credit.queries import InstantToCome, UnknownProgramme
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from shared.web.parked import PARKED_STATUSES, parked_router
@@ -45,6 +45,7 @@ STATUSES: ErrorStatuses = {
     ProductNotOffered: 422,
     TenorNotOffered: 422,
     NotSupposable: 422,
+    InstantToCome: 422,
 }
 
 

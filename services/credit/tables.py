@@ -106,4 +106,20 @@ CREDIT_1: tuple[str, ...] = (
         ADD COLUMN product_version text NOT NULL DEFAULT ''""",
     "ALTER TABLE quote ADD COLUMN product text NOT NULL DEFAULT '', ADD COLUMN tenor_days int",
     "ALTER TABLE enterprise ADD COLUMN industry text NOT NULL DEFAULT ''",
+    # What a line could draw as of a past instant: what changes seldom, written when it changes; uses follow from events.
+    """CREATE TABLE node_history (
+        node_id text NOT NULL, since timestamptz NOT NULL, sanctioned_minor bigint NOT NULL,
+        PRIMARY KEY (node_id, since))""",
+    """CREATE TABLE line_history (
+        line_id text NOT NULL, since timestamptz NOT NULL, direction text NOT NULL, anchor_support int NOT NULL,
+        tier int, volume_minor bigint NOT NULL, weight bigint NOT NULL, floor_minor bigint NOT NULL,
+        ceiling_minor bigint NOT NULL, reserved_minor bigint NOT NULL, cap_minor bigint NOT NULL,
+        bounds jsonb NOT NULL, drawable boolean NOT NULL, reasons text[] NOT NULL, policy_version text NOT NULL,
+        PRIMARY KEY (line_id, since))""",
+    """CREATE TABLE programme_history (
+        programme_id text NOT NULL, since timestamptz NOT NULL, facts jsonb NOT NULL,
+        PRIMARY KEY (programme_id, since))""",
+    "CREATE TABLE day_history (since timestamptz PRIMARY KEY, open_date date NOT NULL)",
+    # Events since an instant, at next to no cost for who writes them.
+    "CREATE INDEX outbox_time ON outbox USING brin (time) WITH (pages_per_range = 16, autosummarize = on)",
 )

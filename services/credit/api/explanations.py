@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
+from pydantic import AwareDatetime
 
 from services.credit import queries
 from services.credit.domain.explaining import Language
@@ -16,22 +18,28 @@ router = APIRouter()
 
 
 @router.get("/lines/{line_id}/explanation")
-async def explain_line(
+async def explain_line(  # noqa: PLR0917 - FastAPI passes each by name
     line_id: str,
     database: Db,
     caller: Annotated[Caller, access(*BANK, "sme")],
     language: Language | None = None,
+    as_of: Annotated[AwareDatetime | None, Query(examples=["2026-03-02T09:30:00Z"])] = None,
+    on: date | None = None,
     accept_language: Annotated[str, Header()] = "",
 ) -> dict[str, Any]:
-    """Explain a line's available amount, in English or Chinese.
+    """Explain a line's available amount, in English or Chinese; today's, or as of a past instant.
 
-    What others use of shared limits only the bank sees (R23).
+    `as_of` is an instant by the bank's clock: what had been recorded by then. `on` is a business date that is over:
+    its last instant. Documents have no history here: what they carry is told of today only. What others use of
+    shared limits only the bank sees (R23).
     """
     found = await queries.explanation(
         database,
         line_id=parse_id(line_id),
         whole=caller.party is None,
         language=language or _preferred(accept_language),
+        as_of=as_of,
+        on=on,
     )
     own_party(caller, found["line"]["enterprise_id"])
     return found

@@ -29,6 +29,11 @@ async def keep_business_date(tx: Transaction, events: Sequence[Received]) -> Non
         "INSERT INTO book (open_date) VALUES ($1) ON CONFLICT (one) DO UPDATE SET open_date = excluded.open_date",
         dates[-1],
     )
+    await tx.pg.execute(
+        """INSERT INTO day_history (since, open_date) VALUES (statement_timestamp(), $1)
+        ON CONFLICT (since) DO UPDATE SET open_date = excluded.open_date""",
+        dates[-1],
+    )
     rows = await tx.pg.fetch(_CHANGED, before, dates[-1])
     changed = {row["programme_id"] for row in rows}
     changed.update(await increased_between(tx, before=before, today=dates[-1]))

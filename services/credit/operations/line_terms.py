@@ -87,7 +87,7 @@ async def read_lines(
     for row in rows:
         known = programmes.get(row["programme_id"]) or ProgrammeTerms.model_validate(row["terms"])
         programmes[row["programme_id"]] = known
-        found[row["line_id"]] = _line(row, known)
+        found[row["line_id"]] = terms_of(row, known)
     return found, {row["programme_id"]: (row["version"], row["today"]) for row in rows}
 
 
@@ -107,7 +107,8 @@ async def line_terms(tx: Transaction, *, line_id: str) -> LineTerms:
     return found[line_id]
 
 
-def _line(row: Mapping[str, Any], programme: ProgrammeTerms) -> LineTerms:
+def terms_of(row: Mapping[str, Any], programme: ProgrammeTerms) -> LineTerms:
+    """Return what a line offers, of a row as this file reads it."""
     offered = programme_products(names=tuple(programme.products), recourse=programme.recourse, on=row["today"])
     products = in_direction(offered, row["direction"])
     if products:

@@ -23,6 +23,15 @@ _MOVE = """
 UPDATE limit_node n SET held_minor = n.held_minor + m.held, utilised_minor = n.utilised_minor + m.utilised
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS m(node_id, held, utilised) WHERE n.node_id = m.node_id
 """
+_SANCTION = """
+WITH changed AS (
+    UPDATE limit_node n SET sanctioned_minor = s.amount
+    FROM unnest($1::text[], $2::bigint[]) AS s(node_id, amount)
+    WHERE n.node_id = s.node_id AND n.sanctioned_minor <> s.amount RETURNING n.node_id, n.sanctioned_minor)
+INSERT INTO node_history (node_id, since, sanctioned_minor)
+SELECT node_id, statement_timestamp(), sanctioned_minor FROM changed
+ON CONFLICT (node_id, since) DO UPDATE SET sanctioned_minor = excluded.sanctioned_minor
+"""
 _OVERUSED = """
 INSERT INTO overuse (overuse_id, node_id, cause)
 SELECT i.overuse_id, n.node_id, $3 FROM limit_node n
@@ -49,14 +58,8 @@ async def lock_nodes(tx: Transaction, *, node_ids: Collection[str]) -> dict[str,
 
 
 async def sanction(tx: Transaction, amounts: Mapping[str, int]) -> None:
-    """Set what locked nodes are sanctioned; only propagation does this."""
-    await tx.pg.execute(
-        """UPDATE limit_node n SET sanctioned_minor = s.amount
-        FROM unnest($1::text[], $2::bigint[]) AS s(node_id, amount)
-        WHERE n.node_id = s.node_id AND n.sanctioned_minor <> s.amount""",
-        list(amounts),
-        list(amounts.values()),
-    )
+    """Set what locked nodes are sanctioned, and keep since when; only propagation does this."""
+    await tx.pg.execute(_SANCTION, list(amounts), list(amounts.values()))
 
 
 async def renew_version(tx: Transaction, *, programme_id: str) -> None:

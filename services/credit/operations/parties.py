@@ -128,13 +128,13 @@ async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
 
 
 async def keep_members(tx: Transaction, events: Sequence[Received]) -> None:
-    """Open a line for each admitted firm."""
+    """Open a line for each admitted firm; one that is admitted anew is propagated anew, with its history."""
     kept = [event.event for event in events if isinstance(event.event, MemberAdmitted)]
     await tx.pg.executemany(
         """INSERT INTO line (line_id, programme_id, enterprise_id, direction, anchor_support)
         VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (programme_id, enterprise_id) DO UPDATE SET direction = excluded.direction,
-            anchor_support = excluded.anchor_support""",
+            anchor_support = excluded.anchor_support, policy_version = ''""",
         [
             (new_id(), each.programme_id, each.enterprise_id, each.direction, parse_rate(each.anchor_support))
             for each in kept

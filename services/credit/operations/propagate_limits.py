@@ -22,14 +22,39 @@ from shared.messaging.outbox import append
 from shared.storage.database import Transaction
 from shared.values.money import Amount
 
+# Only lines of which anything is new are written, each with its history.
 _WRITE_LINES = """
-UPDATE line l SET tier = n.tier, volume_minor = n.volume, weight = n.weight, floor_minor = n.floor,
-    ceiling_minor = n.ceiling, reserved_minor = n.reserved, cap_minor = n.cap, drawable = n.drawable,
-    reasons = string_to_array(n.reasons, ','), bounds = n.bounds::jsonb, policy_version = $12
-FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-    $9::bool[], $10::text[], $11::text[])
-    AS n(line_id, tier, volume, weight, floor, ceiling, reserved, cap, drawable, reasons, bounds)
-WHERE l.line_id = n.line_id
+WITH written AS (
+    UPDATE line l SET tier = n.tier, volume_minor = n.volume, weight = n.weight, floor_minor = n.floor,
+        ceiling_minor = n.ceiling, reserved_minor = n.reserved, cap_minor = n.cap, drawable = n.drawable,
+        reasons = string_to_array(n.reasons, ','), bounds = n.bounds::jsonb, policy_version = $12
+    FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::bigint[], $9::bool[], $10::text[], $11::text[])
+        AS n(line_id, tier, volume, weight, floor, ceiling, reserved, cap, drawable, reasons, bounds)
+    WHERE l.line_id = n.line_id
+        AND (l.tier, l.volume_minor, l.weight, l.floor_minor, l.ceiling_minor, l.reserved_minor, l.cap_minor,
+            l.drawable, l.reasons, l.bounds, l.policy_version)
+        IS DISTINCT FROM (n.tier, n.volume, n.weight, n.floor, n.ceiling, n.reserved, n.cap, n.drawable,
+            string_to_array(n.reasons, ','), n.bounds::jsonb, $12)
+    RETURNING l.*)
+INSERT INTO line_history (line_id, since, direction, anchor_support, tier, volume_minor, weight, floor_minor,
+    ceiling_minor, reserved_minor, cap_minor, bounds, drawable, reasons, policy_version)
+SELECT line_id, statement_timestamp(), direction, anchor_support, tier, volume_minor, weight, floor_minor,
+    ceiling_minor, reserved_minor, cap_minor, bounds, drawable, reasons, policy_version FROM written
+ON CONFLICT (line_id, since) DO NOTHING
+"""
+# What a line's path and its last reasons follow from, beside the line.
+_KEEP_PROGRAMMES = """
+INSERT INTO programme_history (programme_id, since, facts)
+SELECT p.programme_id, statement_timestamp(), f.facts FROM programme p CROSS JOIN LATERAL (
+    SELECT jsonb_build_object('name', p.name, 'terms', p.terms, 'anchor_id', p.anchor_id,
+        'group_head_id', p.group_head_id,
+        'anchor_rated', EXISTS (SELECT FROM rating r
+            WHERE (r.enterprise_id, r.currency) = (p.anchor_id, p.currency)),
+        'anchor_known', EXISTS (SELECT FROM enterprise e WHERE e.enterprise_id = p.anchor_id)) AS facts) AS f
+WHERE p.programme_id = ANY($1) AND f.facts IS DISTINCT FROM (SELECT h.facts FROM programme_history h
+    WHERE h.programme_id = p.programme_id ORDER BY h.since DESC LIMIT 1)
+ON CONFLICT (programme_id, since) DO NOTHING
 """
 
 
@@ -48,6 +73,7 @@ async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cau
     nodes = await lock_nodes(tx, node_ids={node_id for each in read for _, node_id in each.nodes()})
     for each in read:
         await _propagate_one(tx, each, nodes, cause)
+    await tx.pg.execute(_KEEP_PROGRAMMES, [each.programme["programme_id"] for each in read])
 
 
 async def _propagate_one(tx: Transaction, facts: Facts, nodes: Mapping[str, Node], cause: str) -> None:

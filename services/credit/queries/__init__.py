@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.credit.queries.explaining import explanation
+from services.credit.queries.explaining import InstantToCome, explanation
 from services.credit.queries.metering import pass_through
 from services.credit.queries.reading import (
     UnknownProgramme,
@@ -18,6 +18,7 @@ from services.credit.queries.reading import (
 from services.credit.queries.what_if import what_if
 
 __all__ = [
+    "InstantToCome",
     "UnknownProgramme",
     "documents",
     "drawdown",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import date, datetime
+from typing import Any, ClassVar
 
 from services.credit.domain.explaining import Base, Derivation, Language, explain
 from services.credit.domain.limits import Node, binding
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Level
+from services.credit.queries.past import closing_instant, read_past
 from services.credit.queries.reading import line_out, node_out, read_line
+from shared.runtime.clock import database_now
 from shared.storage.database import Database, Transaction
 from shared.values.money import Money
 from shared.values.rates import rate_text
@@ -25,15 +28,47 @@ WHERE d.owner_id = $1 AND d.obligor_id = $2 AND d.currency = $3 AND d.due_date >
 _TODAY = "SELECT coalesce((SELECT open_date FROM book), current_date)"
 
 
-async def explanation(database: Database, *, line_id: str, whole: bool, language: Language) -> dict[str, Any]:
+class InstantToCome(ValueError):
+    """An explanation was asked as of an instant, or the end of a business date, that is still to come."""
+
+    code: ClassVar[str] = "instant_to_come"
+
+    def __init__(self, *, asked: str) -> None:
+        """Keep what was asked."""
+        self.asked = asked
+        super().__init__(f"{asked} is not a past instant, nor a business date that was open and is over.")
+
+
+async def explanation(
+    database: Database,
+    *,
+    line_id: str,
+    whole: bool,
+    language: Language,
+    as_of: datetime | None = None,
+    on: date | None = None,
+) -> dict[str, Any]:
     """Return the derivation of a line's available amount, node by node, as data and as text.
 
-    Unless it is shown whole, a node that others share tells only what it leaves available (R23).
+    It is today's, or that of a past instant, or of the last instant of a business date that is over. Unless it is
+    shown whole, a node that others share tells only what it leaves available (R23).
     """
     async with database.snapshot() as tx:
-        row, terms, nodes = await read_line(tx, line_id=line_id)
-        base = await _read_base(tx, terms)
-    return told(row, terms, nodes, base, whole=whole, language=language)
+        now = await database_now(tx)
+        if on is not None:
+            as_of = await closing_instant(tx, on=on)
+            if as_of is None:
+                raise InstantToCome(asked=on.isoformat())
+        if as_of is None:
+            row, terms, nodes = await read_line(tx, line_id=line_id)
+            today, base = await tx.pg.fetchval(_TODAY), await _read_base(tx, terms)
+        elif as_of > now:
+            raise InstantToCome(asked=as_of.isoformat())
+        else:
+            row, terms, nodes, today = await read_past(tx, line_id=line_id, as_of=as_of)
+            base = None
+    found = told(row, terms, nodes, base, whole=whole, language=language)
+    return {**found, "as_of": as_of or now, "business_date": today}
 
 
 def told(
