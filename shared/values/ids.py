@@ -9,7 +9,7 @@ from stdnum import lei
 from stdnum.cn import uscc
 from stdnum.eu import vat
 from stdnum.exceptions import ValidationError
-from uuid_utils import compat
+from uuid_utils import uuid7
 
 EnterpriseId = NewType("EnterpriseId", str)
 GroupId = NewType("GroupId", str)
@@ -51,7 +51,7 @@ class InvalidId(ValueError):
 
 def new_id() -> str:
     """Return a new uuid7 as text; ids made in one process sort by time."""
-    return str(compat.uuid7())
+    return str(uuid7())
 
 
 def parse_id(text: str) -> str:

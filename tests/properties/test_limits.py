@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,6 @@ from services.credit.operations.drawdown_rows import Drawdown, Locked
 from shared.values.money import Money
 
 HOLDING = {State.HELD, State.REFERRED, State.APPROVED, State.CANCELLING}
-DAY = date(2026, 3, 2)
 # Two lines of one programme; the group carries a share of the second, as a supported distributor's.
 PATHS = (
     (Step(Level.GROUP, "group"), Step(Level.PROGRAMME, "programme"), Step(Level.LINE, "line/a")),
@@ -27,34 +26,22 @@ INPUTS = [each for each in Input if each is not Input.CLOSED]
 
 def _drawdown(number: int, line: int, exposure: int, *, purchase: bool) -> Drawdown:
     principal = max(1, exposure * 8 // 10) if purchase else exposure
+    # What a drawdown says beside its amounts moves no limit.
+    said: dict[str, Any] = dict.fromkeys(Drawdown.__slots__, "")
+    amounts = dict.fromkeys(("disbursed_minor", "outstanding_minor", "used_minor", "fee_minor"), 0)
     return Drawdown(
-        drawdown_id=f"w{number}",
-        line_id=f"line-{line}",
-        programme_id="p",
-        enterprise_id="e",
-        obligor_id="o",
-        state=State.HELD,
-        form="purchase" if purchase else "loan",
-        currency="CNY",
-        principal_minor=principal,
-        face_minor=exposure,
-        exposure_minor=exposure,
-        disbursed_minor=0,
-        outstanding_minor=0,
-        used_minor=0,
-        fee_minor=0,
-        rate=0,
-        penalty_rate=0,
-        day_count="ACT/360",
-        due_date=DAY,
-        maturity_date=DAY,
-        documents=[],
-        path=PATHS[line],
-        purpose="",
-        policy_version="",
-        expires_at=None,
-        reason=None,
-        incident=None,
+        **said
+        | amounts
+        | {
+            "drawdown_id": f"w{number}",
+            "state": State.HELD,
+            "form": "purchase" if purchase else "loan",
+            "currency": "CNY",
+            "principal_minor": principal,
+            "face_minor": exposure,
+            "exposure_minor": exposure,
+            "path": PATHS[line],
+        }
     )
 
 

@@ -59,7 +59,8 @@ def available_on(nodes: Mapping[str, Node], path: Sequence[Step]) -> int:
 def hold(nodes: Mapping[str, Node], path: Sequence[Step], *, exposure: Money) -> None:
     """Hold the exposure on every node of the path, or on none: LimitExceeded names the binding node."""
     asked = [(nodes[step.node_id], step.carries(exposure.amount_minor)) for step in path]
-    short = [node for node, amount in asked if amount > node.available]
+    # What is left, not `available`: for an amount above zero it says the same, at half the price on the hot path.
+    short = [node for node, amount in asked if amount and amount > node.sanctioned - node.held - node.utilised]
     if short:
         node = min(reversed(short), key=lambda each: each.available)
         available = Money(node.available, exposure.currency)
