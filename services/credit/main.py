@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.credit.api import HOT_ROUTES, TooManyItems, document_hot_routes, router
 from services.credit.domain.drawdowns import NotPossible
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible
+from services.credit.domain.instructions import EntrustedPaymentNeedsPayee, PayeeNotAllowed, UnknownPurpose
 from services.credit.domain.limits import LimitExceeded
 from services.credit.domain.offers import DocumentInUse
 from services.credit.domain.pricing import NothingToLend
@@ -42,6 +43,9 @@ STATUSES: ErrorStatuses = {
     NotEligible: 422,
     BaseExceeded: 422,
     NothingToLend: 422,
+    UnknownPurpose: 422,
+    EntrustedPaymentNeedsPayee: 422,
+    PayeeNotAllowed: 422,
     ProductNotOffered: 422,
     TenorNotOffered: 422,
     NotSupposable: 422,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from services.credit.domain.instructions import NO_INSTRUCTION, Evidence, Instruction, Payee
 from services.credit.domain.what_if import Change, Deepened, Failed, Joined, Limited, Rated, Traded
 from shared.values.money import Amount, Money
 from shared.values.rates import MILLION, InvalidRate, parse_rate
@@ -21,9 +22,9 @@ class Body(BaseModel):
 
 
 class DocumentIn(Body):
-    """A receivable or a slice to draw on."""
+    """What is drawn on: a receivable or a slice; orders and goods where a product takes them and there are any."""
 
-    kind: Literal["receivable", "slice"]
+    kind: Literal["receivable", "slice", "order", "goods"]
     document_id: str = Field(pattern=r"^[!-~]{1,60}$")
 
 
@@ -41,7 +42,9 @@ def _printable(text: str) -> str:
     return text
 
 
-_Documents = Annotated[list[DocumentIn], Field(min_length=1, max_length=_MOST_DOCUMENTS), AfterValidator(_each_once)]
+_Documents = Annotated[list[DocumentIn], Field(max_length=_MOST_DOCUMENTS), AfterValidator(_each_once)]
+_Product = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_Days = Annotated[int, Field(ge=1, le=365)]
 _Text = Annotated[str, StringConstraints(min_length=3, max_length=1000), AfterValidator(_printable)]
 
 
@@ -51,16 +54,49 @@ class QuoteIn(Body):
     line_id: str = Field(pattern=_ID)
     documents: _Documents
     principal: Amount
+    product: _Product | None = None
+    tenor_days: _Days | None = None
+
+
+class PayeeIn(Body):
+    """Who is paid instead of whom the product pays."""
+
+    enterprise_id: str = Field(pattern=_ID)
+    account: str = Field(pattern=r"^[ -~]{1,40}$")
+
+
+class EvidenceIn(Body):
+    """What shows that the payee is owed; the digest is the SHA-256 of its file."""
+
+    kind: Literal["contract", "order", "invoice", "payslips", "other"]
+    reference: str = Field(pattern=r"^[ -~]{1,100}$")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class DrawIn(Body):
-    """What an SME draws: a principal on a line over documents; a quote makes its price binding."""
+    """What an SME draws: a principal on a line over documents; a quote makes its price binding.
+
+    Without a product the line's first one that takes the documents is drawn. Without documents it is one that takes
+    none, and says its tenor. The purpose is a code of the purposes policy.
+    """
 
     line_id: str = Field(pattern=_ID)
     documents: _Documents
     principal: Amount
     purpose: _Text
     quote_id: str | None = Field(default=None, pattern=_ID)
+    product: _Product | None = None
+    tenor_days: _Days | None = None
+    payee: PayeeIn | None = None
+    evidence: list[EvidenceIn] = Field(default=[], max_length=20)
+
+    def instruction(self) -> Instruction:
+        """Return what is said beside amount and documents; most drawdowns say nothing."""
+        if not (self.product or self.tenor_days or self.payee or self.evidence):
+            return NO_INSTRUCTION
+        payee = None if self.payee is None else Payee(self.payee.enterprise_id, self.payee.account)
+        evidence = tuple(Evidence(each.kind, each.reference, each.digest) for each in self.evidence)
+        return Instruction(self.product, self.tenor_days, payee, evidence)
 
 
 class DrawItemIn(DrawIn):
@@ -75,6 +111,7 @@ class HeldOut(BaseModel):
     drawdown_id: str
     state: Literal["held"]
     line_id: str
+    product: str
     form: Literal["loan", "purchase"]
     principal: Amount
     held: Amount

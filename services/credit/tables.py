@@ -103,7 +103,7 @@ CREDIT_1: tuple[str, ...] = (
     "CREATE INDEX drawdown_open ON drawdown (programme_id, drawdown_id) WHERE state = 'utilised'",
     # Products: which one a drawdown is of and in which version; quotas go by industry too.
     """ALTER TABLE drawdown ADD COLUMN product text NOT NULL DEFAULT '',
-        ADD COLUMN product_version text NOT NULL DEFAULT ''""",
+        ADD COLUMN product_version text NOT NULL DEFAULT '', ADD COLUMN payment jsonb""",
     "ALTER TABLE quote ADD COLUMN product text NOT NULL DEFAULT '', ADD COLUMN tenor_days int",
     "ALTER TABLE enterprise ADD COLUMN industry text NOT NULL DEFAULT ''",
     # What a line could draw as of a past instant: what changes seldom, written when it changes; uses follow from events.

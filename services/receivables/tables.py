@@ -79,9 +79,9 @@ RECEIVABLES_1: tuple[str, ...] = (
     """CREATE TABLE assignment (
         drawdown_id text PRIMARY KEY, programme_id text NOT NULL, enterprise_id text NOT NULL,
         obligor_id text NOT NULL, state text NOT NULL CHECK (state IN
-            ('assigned', 'refused', 'withdrawn', 'freed', 'financed', 'settled')),
+            ('assigned', 'refused', 'nothing', 'withdrawn', 'freed', 'financed', 'settled')),
         documents jsonb NOT NULL, code text, reason text, registry_reference text, registered_at timestamptz,
-        CHECK ((registry_reference IS NULL) = (state = 'refused')))""",
+        CHECK ((registry_reference IS NULL) = (state IN ('refused', 'nothing'))))""",
     """CREATE TABLE notice (
         notice_id text PRIMARY KEY, drawdown_id text NOT NULL REFERENCES assignment, obligor_id text NOT NULL,
         body text NOT NULL, digest text NOT NULL, notified_at timestamptz NOT NULL DEFAULT clock_timestamp(),

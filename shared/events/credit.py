@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import ClassVar, Literal
 
+from pydantic import BaseModel, Field
+
 from shared.events.envelope import Event
 from shared.events.receivables import Document
 from shared.values.money import Amount
@@ -58,8 +60,26 @@ class DrawdownEvent(Event):
         return self.drawdown_id
 
 
+class Payee(BaseModel):
+    """Who is paid, and where, when it is not whom the product pays."""
+
+    enterprise_id: str
+    account: str
+
+
+class Evidence(BaseModel):
+    """What shows that the payee is owed."""
+
+    kind: str
+    reference: str
+    digest: str
+
+
 class DrawdownHeld(DrawdownEvent):
-    """Trigger: an SME draws; every limit on the path holds it. Consumers: receivables assigns the documents."""
+    """Trigger: an SME draws; every limit on the path holds it. Consumers: receivables assigns the documents.
+
+    Without documents nothing is assigned: credit has approved or referred it in the same commit.
+    """
 
     type: ClassVar[str] = "drawdown.held.v1"
     line_id: str
@@ -71,6 +91,9 @@ class DrawdownHeld(DrawdownEvent):
     documents: list[Document]
     purpose: str
     expires_at: datetime
+    product: str = ""
+    payee: Payee | None = None
+    evidence: list[Evidence] = Field(default_factory=list)
 
 
 class DrawdownReferred(DrawdownEvent):
@@ -83,7 +106,8 @@ class DrawdownReferred(DrawdownEvent):
 class DrawdownApproved(DrawdownEvent):
     """Trigger: documents assigned and inside policy, or approved by a second person. Consumers: settlement pays out.
 
-    A purchase pays `principal` less `discount` for `face`; a loan pays `principal` and earns interest in arrears.
+    `payee_id` is whom the drawdown named with evidence, or whom its product pays. A purchase pays `principal` less
+    `discount` for `face`; a loan pays `principal` and earns interest in arrears.
     """
 
     type: ClassVar[str] = "drawdown.approved.v1"
@@ -107,6 +131,8 @@ class DrawdownApproved(DrawdownEvent):
     recourse: bool
     purpose: str
     policy_version: str
+    product: str = ""
+    evidence: list[Evidence] = Field(default_factory=list)
 
 
 class DrawdownReleased(DrawdownEvent):

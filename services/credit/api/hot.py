@@ -144,6 +144,7 @@ def _draw(said: DrawIn, *, key: Key, party: str | None, traceparent: str | None)
         purpose=said.purpose,
         quote_id=said.quote_id,
         traceparent=traceparent,
+        instruction=said.instruction(),
     )
 
 

@@ -11,6 +11,7 @@ from services.credit import queries
 from services.credit.api.explanations import router as explanations
 from services.credit.api.prices import router as prices
 from services.credit.api.what_if import router as what_if
+from services.credit.domain.instructions import Instruction
 from services.credit.operations.close_drawdowns import cancel_drawdown
 from services.credit.operations.decide_referrals import KIND, carry_out, propose_decision
 from services.credit.operations.give_quotes import give_quote
@@ -104,6 +105,7 @@ async def post_quote(body: QuoteIn, database: Db, caller: Annotated[Caller, acce
         documents=[(document.kind, document.document_id) for document in body.documents],
         principal=body.principal.money(),
         caller=caller,
+        asked=Instruction(product=body.product, tenor_days=body.tenor_days),
     )
 
 

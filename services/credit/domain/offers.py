@@ -29,7 +29,7 @@ from services.credit.domain.pricing import (
     largest_principal,
     price,
 )
-from services.credit.domain.products import Form, Product, ProductNotOffered, check_tenor
+from services.credit.domain.products import Form, Product, ProductNotOffered, TenorNotOffered, check_tenor
 from shared.values.money import CurrencyMismatch, InvalidAmount, Money, minor_text
 
 
@@ -117,8 +117,10 @@ def offer(
     _check_principal(principal, currency=drawer.currency)
     if terms.not_drawable:
         raise NotDrawable(reasons=terms.not_drawable)
-    if documents:
+    if documents and tenor_days is None:
         due, maturity = _dates(terms, documents, on=on)
+    elif documents:
+        raise TenorNotOffered(shortest_days=product.shortest_days, longest_days=drawer.max_tenor_days)
     else:
         due = on + timedelta(days=check_tenor(product, tenor_days=tenor_days, longest_days=drawer.max_tenor_days))
         maturity = due

@@ -25,7 +25,7 @@ class ProductNotOffered(Exception):
 
 
 class TenorNotOffered(Exception):
-    """A drawdown without documents says for how long, within the product's bounds."""
+    """A drawdown without documents says for how long, within the product's bounds; of others the documents do."""
 
     code: ClassVar[str] = "tenor_not_offered"
 
@@ -33,7 +33,7 @@ class TenorNotOffered(Exception):
         """Keep the bounds."""
         self.shortest_days = shortest_days
         self.longest_days = longest_days
-        super().__init__(f"Without documents, a drawdown names its tenor: {shortest_days} to {longest_days} days.")
+        super().__init__(f"A tenor is named where there is no document, {shortest_days} to {longest_days} days.")
 
 
 @dataclass(frozen=True, slots=True)

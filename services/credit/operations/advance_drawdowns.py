@@ -10,6 +10,7 @@ from services.credit.operations.approve_drawdowns import WITHDRAWN, review, sett
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.freeze_lines import end_overdue
 from services.credit.operations.note_deficiencies import end_deficiencies, note_deficiencies
+from services.credit.operations.product_quotas import use_up
 from services.credit.operations.track_records import (
     borrowers_nodes,
     count_repaid,
@@ -99,7 +100,7 @@ async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
     kept = [(event.id, event.event) for event in events if isinstance(event.event, LoanRepaid)]
     ids = [each.loan_id for _, each in kept]
     locked = await lock_drawdowns(tx, drawdown_ids=ids, node_ids=await reopened_nodes(tx, drawdown_ids=ids))
-    rows, reopened = [], []
+    rows, reopened, used = [], [], []
     for event_id, each in kept:
         drawdown, principal = locked.find(each.loan_id), each.principal.minor
         if drawdown.state not in {State.UTILISED, State.REPAID}:
@@ -109,11 +110,13 @@ async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
         if drawdown.state is not was:
             reopened.append((drawdown.enterprise_id, each.value_date, -1))
         rows.append((event_id, drawdown.drawdown_id, principal, before - drawdown.used_minor))
+        used.append((drawdown, before - drawdown.used_minor))
     await tx.pg.execute(
         """INSERT INTO reinstatement (event_id, drawdown_id, principal_minor, exposure_minor)
         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])""",
         *by_column(rows, width=4),
     )
+    await use_up(tx, used)
     await locked.save(tx, cause="loan.repaid")
     await count_repaid(tx, reopened)
 

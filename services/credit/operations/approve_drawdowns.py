@@ -9,10 +9,11 @@ from typing import Any
 
 from services.credit.domain.drawdowns import Input, outside_policy
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible, check_approval
+from services.credit.domain.instructions import Payee, doubts
 from services.credit.domain.offers import Terms
-from services.credit.operations.drawdown_rows import Drawdown, Locked
+from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.line_terms import LineTerms, read_lines
-from shared.events.credit import DrawdownApproved, DrawdownReferred
+from shared.events.credit import DrawdownApproved, DrawdownReferred, Evidence
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
 from shared.values.money import Money
@@ -35,17 +36,12 @@ class Review:
     drawdown: Drawdown
     terms: Terms
     programme: ProgrammeTerms
-    payee_account: str
+    payee: Payee
     freezes: tuple[str, ...]
     lost_documents: tuple[str, ...]
     base_minor: int
     warnings: tuple[str, ...]
     deadline: datetime
-
-    @property
-    def payee_id(self) -> str:
-        """Return who gets the money: whom the product pays."""
-        return self.terms.payee_id
 
     def check(self) -> None:
         """Refuse what neither the policy nor a person may approve; NotDrawable, NotEligible, BaseExceeded."""
@@ -71,6 +67,7 @@ async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown])
     )
     documents = {row["document_id"]: row for row in rows}
     payees = {party for line in lines.values() for party in line.parties}
+    payees.update(each.payee["enterprise_id"] for each in drawdowns if each.payee)
     rows = await tx.pg.fetch(
         "SELECT enterprise_id, account FROM enterprise WHERE enterprise_id = ANY($1)", sorted(payees)
     )
@@ -99,21 +96,25 @@ def _review(  # noqa: PLR0917 - private, and called once
     warnings = [reason for reason in terms.not_drawable if reason not in FREEZES]
     if any(locked.nodes[step.node_id].shortfall for step in drawdown.path):
         warnings.append("limit_cut_below_use")
+    payee = Payee(**(drawdown.payee or {"enterprise_id": terms.payee_id, "account": accounts[terms.payee_id]}))
+    warnings += doubts(payee, accounts, drawer_id=terms.drawer.enterprise_id)
+    # On the rating alone nothing but the line carries it, which held it.
+    base_minor = sum(share_of(amount=each["eligible_minor"], millionths=terms.advance_rate) for each in mine)
     return Review(
         drawdown=drawdown,
         terms=terms,
         programme=programme,
-        payee_account=accounts[terms.payee_id],
+        payee=payee,
         freezes=tuple(sorted(FREEZES.intersection(terms.not_drawable))),
         lost_documents=tuple(each["document_id"] for each in mine if each["state"] != "free"),
-        base_minor=sum(share_of(amount=each["eligible_minor"], millionths=terms.advance_rate) for each in mine),
+        base_minor=base_minor if mine else drawdown.principal_minor,
         warnings=tuple(warnings),
         deadline=row["now"] + timedelta(minutes=policy.values["referral_minutes"]),
     )
 
 
 def settle_reviews(locked: Locked, reviews: Sequence[Review]) -> None:
-    """Approve, refer or release each drawdown whose documents are assigned."""
+    """Approve, refer or release each drawdown whose documents are assigned, or that has none."""
     for each in reviews:
         drawdown = each.drawdown
         try:
@@ -150,8 +151,8 @@ def approval_of(reviewed: Review) -> DrawdownApproved:
         programme_id=drawdown.programme_id,
         enterprise_id=drawdown.enterprise_id,
         obligor_id=drawdown.obligor_id,
-        payee_id=reviewed.payee_id,
-        payee_account=reviewed.payee_account,
+        payee_id=reviewed.payee.enterprise_id,
+        payee_account=reviewed.payee.account,
         collection_account=programme.collection_account,
         principal=drawdown.amount(drawdown.principal_minor),
         face=drawdown.amount(drawdown.face_minor),
@@ -166,4 +167,14 @@ def approval_of(reviewed: Review) -> DrawdownApproved:
         recourse=reviewed.terms.recourse,
         purpose=drawdown.purpose,
         policy_version=drawdown.policy_version,
+        product=drawdown.product,
+        evidence=[Evidence.model_validate(each) for each in drawdown.evidence],
     )
+
+
+async def review_held(tx: Transaction, *, drawdown_ids: Sequence[str]) -> None:
+    """Approve what was just held without documents and stays inside policy, refer the rest."""
+    if drawdown_ids:
+        locked = await lock_drawdowns(tx, drawdown_ids=drawdown_ids)
+        settle_reviews(locked, await review(tx, locked, list(locked.drawdowns.values())))
+        await locked.save(tx, cause="drawdown.held")

@@ -71,6 +71,7 @@ class Drawdown:
     purpose: str
     policy_version: str
     product: str
+    payment: dict[str, Any] | None
     expires_at: datetime | None
     reason: str | None
     incident: str | None
@@ -78,6 +79,16 @@ class Drawdown:
     def amount(self, minor: int) -> Amount:
         """Return the wire shape of minor units of the drawdown's currency."""
         return Amount.of(amount_minor=minor, currency=self.currency)
+
+    @property
+    def payee(self) -> dict[str, str] | None:
+        """Return who is paid, if the drawdown named somebody."""
+        return self.payment["payee"] if self.payment else None
+
+    @property
+    def evidence(self) -> list[dict[str, str]]:
+        """Return what shows that the payee is owed."""
+        return self.payment["evidence"] if self.payment else []
 
     @property
     def document_ids(self) -> list[str]:

@@ -15,13 +15,15 @@ from typing import ClassVar, Literal
 import asyncpg
 
 from services.credit.domain.eligibility import Financeable, NotEligible
-from services.credit.domain.instructions import NO_INSTRUCTION, Instruction
+from services.credit.domain.instructions import NO_INSTRUCTION, Instruction, check_payee
 from services.credit.domain.limits import hold
 from services.credit.domain.offers import DocumentInUse, Offer, Quoted, Terms, offer
+from services.credit.operations.approve_drawdowns import review_held
 from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
-from services.credit.operations.hold_texts import path_text, texts_of
+from services.credit.operations.hold_texts import path_text, payment_text, texts_of
 from services.credit.operations.line_terms import LineTerms, UnknownLine, read_lines
 from services.credit.operations.price_policies import price_policy
+from services.credit.operations.purposes import purpose_rules
 from shared.storage.database import Database, Transaction
 from shared.storage.group_commit import GroupCommit, QueueFull
 from shared.storage.idempotency import IdempotencyConflict, Key
@@ -78,7 +80,7 @@ class Draw:
     key: Key
     party: str | None
     line_id: str
-    documents: tuple[tuple[Literal["receivable", "slice"], str], ...]
+    documents: tuple[tuple[Literal["receivable", "slice", "order", "goods"], str], ...]
     principal: Money
     purpose: str
     quote_id: str | None = None
@@ -199,6 +201,8 @@ class HoldDrawdowns:
                 situation=situation,
                 hold_seconds=self._hold_seconds,
             )
+            # Nothing is to be assigned where there is no document: it is approved, or referred, in the same commit.
+            await review_held(tx, drawdown_ids=[each.drawdown_id for each in holds if not each.document_ids])
         return [each.answer if isinstance(each, Hold) else each for each in decisions]
 
     async def _lines_of(self, tx: Transaction, programme_id: str, line_ids: set[str]) -> dict[str, _Line]:
@@ -252,7 +256,17 @@ def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: datetime)
         quoted=quoted,
         tenor_days=asked.tenor_days,
     )
-    row = _row(draw, terms, line.paths[terms.product.name], documents, offered, version, expires_at)
+    rules = purpose_rules(on=situation.today)
+    purpose = rules.code_of(draw.purpose)
+    check_payee(
+        rules,
+        asked,
+        product=terms.product,
+        form=terms.form,
+        drawer_id=terms.drawer.enterprise_id,
+        principal=draw.principal,
+    )
+    row = _row(draw, terms, purpose, line.paths[terms.product.name], documents, offered, version, expires_at)
     # Last, because it changes the nodes: whatever fails before leaves no trace in the batch.
     hold(situation.nodes, terms.path, exposure=offered.exposure)
     return row
@@ -293,20 +307,22 @@ def _quoted(draw: Draw, terms: Terms, situation: Situation, version: str) -> tup
 def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     draw: Draw,
     terms: Terms,
+    purpose: str,
     path: str,
     documents: Sequence[Financeable],
     offered: Offer,
     version: str,
     expires_at: datetime,
 ) -> Hold:
-    drawdown_id = new_id()
+    drawdown_id, payment = new_id(), payment_text(draw.instruction)
     texts = texts_of(
         drawdown_id=drawdown_id,
         terms=terms,
         documents=documents,
         offered=offered,
-        purpose=draw.purpose,
+        purpose=purpose,
         expires_at=expires_at,
+        payment=payment,
     )
     return Hold(
         drawdown_id=drawdown_id,
@@ -316,7 +332,8 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
         document_ids=tuple([document.document_id for document in documents]),
         documents=texts.documents,
         path=path,
-        purpose=draw.purpose,
+        purpose=purpose,
+        payment=payment,
         policy_version=version,
         event=texts.event,
         answer=texts.answer,

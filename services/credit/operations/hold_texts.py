@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from json.encoder import encode_basestring
 
 from services.credit.domain.eligibility import Financeable
+from services.credit.domain.instructions import Instruction
 from services.credit.domain.offers import Offer, Terms
 from services.credit.domain.paths import Step
 from shared.values.money import Money, minor_text
@@ -40,6 +41,7 @@ def texts_of(
     offered: Offer,
     purpose: str,
     expires_at: datetime,
+    payment: str | None = None,
 ) -> Texts:
     """Return the texts of a hold; ids, dates and amounts need no escaping, what others wrote does."""
     named = ",".join(
@@ -53,15 +55,24 @@ def texts_of(
     event = (
         f'{{{common}"programme_id":"{terms.programme_id}","enterprise_id":"{terms.drawer.enterprise_id}",'
         f'"obligor_id":"{terms.obligor_id}","principal":{principal},"held":{held},"documents":[{named}],'
-        f'"purpose":{encode_basestring(purpose)},"expires_at":"{expires_at.isoformat()}"}}'
+        f'"purpose":{encode_basestring(purpose)},"product":"{terms.product.name}",'
+        f'"expires_at":"{expires_at.isoformat()}"{"," + payment[1:-1] if payment else ""}}}'
     )
     answer = (
-        f'{{{common}"state":"held","form":"{terms.form}","principal":{principal},"held":{held},'
+        f'{{{common}"state":"held","product":"{terms.product.name}","form":"{terms.form}","principal":{principal},"held":{held},'
         f'"rate":"{rate_text(offered.price.rate)}","penalty_rate":"{rate_text(offered.price.penalty_rate)}",'
         f'"fee":{_amount(offered.fee_minor, offered.principal.currency)},"due_date":"{offered.due_date}",'
         f'"maturity_date":"{offered.maturity_date}","documents":[{named}],"expires_at":"{expires_at.isoformat()}"}}'
     )
     return Texts(f"[{named}]", event, answer)
+
+
+def payment_text(asked: Instruction) -> str | None:
+    """Return payee and evidence as they are stored and told; None where the drawdown names none, as most do."""
+    if asked.payee is None and not asked.evidence:
+        return None
+    payee = asked.payee and asdict(asked.payee)
+    return json.dumps({"payee": payee, "evidence": [asdict(each) for each in asked.evidence]})
 
 
 def _money(money: Money) -> str:

@@ -33,10 +33,14 @@ async def keep_enterprises(tx: Transaction, events: Sequence[Received]) -> None:
     """Keep who a firm is, and its account."""
     kept = [event.event for event in events if isinstance(event.event, EnterpriseRegistered)]
     await tx.pg.executemany(
-        """INSERT INTO enterprise (enterprise_id, name, group_head_id, size_class, account) VALUES ($1, $2, $3, $4, $5)
+        """INSERT INTO enterprise (enterprise_id, name, group_head_id, size_class, account, industry)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (enterprise_id) DO UPDATE SET name = excluded.name, group_head_id = excluded.group_head_id,
-            size_class = excluded.size_class, account = excluded.account""",
-        [(each.enterprise_id, each.name, each.group_head_id, each.size_class, each.account) for each in kept],
+            size_class = excluded.size_class, account = excluded.account, industry = excluded.industry""",
+        [
+            (each.enterprise_id, each.name, each.group_head_id, each.size_class, each.account, each.industry)
+            for each in kept
+        ],
     )
     await _propagate_for(tx, [each.enterprise_id for each in kept], cause="enterprise.registered")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from services.credit.domain.limits import Node
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, renew_version, sanction
+from services.credit.operations.product_quotas import sanction_quotas
 from services.credit.operations.programme_facts import (
     Computed,
     ComputedLine,
@@ -81,6 +82,7 @@ async def _propagate_one(tx: Transaction, facts: Facts, nodes: Mapping[str, Node
     amounts = sanctions(facts, computed.lines)
     await sanction(tx, amounts)
     await note_overuse(tx, node_ids=amounts, cause=cause)
+    await sanction_quotas(tx, programme=facts.programme, terms=facts.terms, cause=cause)
     await renew_version(tx, programme_id=facts.programme["programme_id"])
     await _write(tx, facts, computed, cause=cause)
 

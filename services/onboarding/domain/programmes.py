@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date, time
 from typing import ClassVar
 
@@ -90,6 +91,15 @@ def check_policy(*, term: str, name: str, standard: str) -> None:
     wanted = set(policy_versions(standard)[-1].values)
     if not versions or any(not wanted <= set(version.values) for version in versions):
         raise InvalidTerms(term=term, reason=f"no {standard} policy has this name")
+
+
+def check_products(names: Sequence[str]) -> None:
+    """Refuse a product that no policy bears, or that is named twice; InvalidTerms."""
+    for name in names:
+        if not _POLICY_NAME.fullmatch(name) or not policy_versions(f"products/{name}"):
+            raise InvalidTerms(term="products", reason=f"there is no product {name[:64]!r}")
+    if len(set(names)) != len(names):
+        raise InvalidTerms(term="products", reason="each is named once")
 
 
 def check_payment(*, collection_account: str, cut_off: time) -> None:

@@ -97,10 +97,11 @@ def advance(*, document_id: str, state: str, asked: Step) -> Executed[State] | A
 
 
 class Assignment(StrEnum):
-    """Where the assignment of documents to a drawdown stands."""
+    """Where the assignment of documents to a drawdown stands; of a drawdown without any, nothing ever moves."""
 
     ASSIGNED = "assigned"
     REFUSED = "refused"
+    NOTHING = "nothing"
     WITHDRAWN = "withdrawn"
     FREED = "freed"
     FINANCED = "financed"

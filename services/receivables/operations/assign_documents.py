@@ -15,6 +15,7 @@ from services.receivables.domain.assigning import (
     why_not,
     write_notice,
 )
+from services.receivables.domain.receivables import Assignment
 from services.receivables.operations.locking import Row, lock_receivables, lock_slices
 from services.receivables.operations.movables_registry import Filed, FiledBefore, Filing, MovablesRegistry
 from services.receivables.operations.take_documents import SOURCE
@@ -61,9 +62,19 @@ class _Plan:
     filed: Filed | None = None
     notice: Notice | None = None
 
+    @property
+    def state(self) -> Assignment:
+        """Return where the assignment stands; of a drawdown on the rating alone there is nothing to assign."""
+        if self.refusal is not None:
+            return Assignment.REFUSED
+        return Assignment.ASSIGNED if self.held.documents else Assignment.NOTHING
+
 
 async def assign_documents(tx: Transaction, events: Sequence[Received], *, registry: MovablesRegistry) -> None:
-    """Assign each held drawdown's documents, or refuse and say why; no disbursement before."""
+    """Assign each held drawdown's documents, or refuse and say why; no disbursement before.
+
+    A drawdown without documents is kept, so that its loan is known, and waits for nothing.
+    """
     held = [event.event for event in events if isinstance(event.event, DrawdownHeld)]
     done = await tx.pg.fetch(
         "SELECT drawdown_id FROM assignment WHERE drawdown_id = ANY($1)", [each.drawdown_id for each in held]
@@ -74,7 +85,7 @@ async def assign_documents(tx: Transaction, events: Sequence[Received], *, regis
     candidates = await _lock(tx, held)
     plans = _decide(held, candidates)
     now = await database_now(tx)
-    free = [plan for plan in plans if plan.refusal is None]
+    free = [plan for plan in plans if plan.state is Assignment.ASSIGNED]
     filings = [_filing(plan.held, candidates) for plan in free]
     for plan, answer in zip(free, await registry.file(filings, at=now), strict=True):
         if isinstance(answer, FiledBefore):
@@ -85,7 +96,7 @@ async def assign_documents(tx: Transaction, events: Sequence[Received], *, regis
     # An earlier attempt may have filed and then failed; what is refused now stands in nobody's way.
     await registry.discharge([plan.held.drawdown_id for plan in plans if plan.refusal is not None], at=now)
     await _keep(tx, plans)
-    assigned = [plan for plan in plans if plan.refusal is None]
+    assigned = [plan for plan in plans if plan.state is Assignment.ASSIGNED]
     await _take(tx, assigned)
     notices = [(plan.held, plan.notice) for plan in assigned if plan.notice is not None]
     await tx.pg.execute(
@@ -123,7 +134,7 @@ def _decide(held: Sequence[DrawdownHeld], candidates: Mapping[tuple[str, str], C
     plans = []
     for each in held:
         names = [(document.kind, document.document_id) for document in each.documents]
-        refusal = Refusal("no_documents", "The drawdown names no document.") if not names else None
+        refusal: Refusal | None = None
         for document, name in zip(each.documents, names, strict=True):
             if name in taken or names.count(name) > 1:
                 refusal = refusal or Refusal("document_in_use", f"The document {name[1]} is taken already.")
@@ -214,7 +225,7 @@ async def _keep(tx: Transaction, plans: Sequence[_Plan]) -> None:
         [plan.held.programme_id for plan in plans],
         [plan.held.enterprise_id for plan in plans],
         [plan.held.obligor_id for plan in plans],
-        ["refused" if plan.refusal else "assigned" for plan in plans],
+        [plan.state for plan in plans],
         [json.dumps([each.model_dump(mode="json") for each in plan.held.documents]) for plan in plans],
         [plan.refusal.code if plan.refusal else None for plan in plans],
         [plan.refusal.reason if plan.refusal else None for plan in plans],

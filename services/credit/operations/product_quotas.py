@@ -1,0 +1,81 @@
+"""What a line may be of a product with a quota of its own: a limit node beneath the line's (DOMAIN §3, §8)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from services.credit.domain.paths import Level, product_node
+from services.credit.domain.products import Product
+from services.credit.operations.drawdown_rows import Drawdown
+from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, sanction
+from services.credit.operations.product_policies import product, programme_products
+from shared.events.onboarding import ProgrammeTerms
+from shared.storage.database import Transaction
+
+_LINES = """
+SELECT l.line_id, l.direction, coalesce(e.size_class, '') AS size_class, coalesce(e.industry, '') AS industry
+FROM line l LEFT JOIN enterprise e USING (enterprise_id) WHERE l.programme_id = $1
+"""
+# What was repaid of a product that does not revolve is not lent again (R11).
+_REPAID = """
+SELECT w.line_id, w.product, sum(r.exposure_minor)::bigint AS repaid FROM line l
+JOIN drawdown w USING (line_id) JOIN reinstatement r USING (drawdown_id)
+WHERE l.programme_id = $1 AND w.product = ANY($2) GROUP BY 1, 2
+"""
+
+
+async def sanction_quotas(tx: Transaction, *, programme: Mapping[str, Any], terms: ProgrammeTerms, cause: str) -> None:
+    """Sanction the quotas of a programme's lines anew; the nodes above are locked, these come after them."""
+    offered = programme_products(names=tuple(terms.products), recourse=terms.recourse, on=programme["today"])
+    bounded = [each for each in offered if each.quotas]
+    if not bounded:
+        return
+    lines = await tx.pg.fetch(_LINES, programme["programme_id"])
+    repaid = await _repaid(tx, programme["programme_id"], [each.name for each in bounded if not each.revolving])
+    amounts = {
+        product_node(line_id=line["line_id"], product=each.name): max(
+            0, _quota(each, line, terms.currency) - repaid.get((line["line_id"], each.name), 0)
+        )
+        for line in lines
+        for each in bounded
+        if line["direction"] in each.directions
+    }
+    await create_nodes(tx, nodes=[(Level.PRODUCT, node_id) for node_id in amounts], currency=terms.currency)
+    await lock_nodes(tx, node_ids=amounts)
+    await sanction(tx, amounts)
+    await note_overuse(tx, node_ids=amounts, cause=cause)
+
+
+async def use_up(tx: Transaction, repaid: Sequence[tuple[Drawdown, int]]) -> None:
+    """Lower what is sanctioned of products that do not revolve by the use repaid; a reversal raises it again (R11)."""
+    bounded = [(each, used) for each, used in repaid if any(step.level is Level.PRODUCT for step in each.path)]
+    if not bounded:
+        return
+    today = await tx.pg.fetchval("SELECT coalesce((SELECT open_date FROM book), current_date)")
+    changes: dict[str, int] = defaultdict(int)
+    for drawdown, used in bounded:
+        if not product(name=drawdown.product, on=today).revolving:
+            changes[product_node(line_id=drawdown.line_id, product=drawdown.product)] += used
+    await tx.pg.execute(
+        """WITH changed AS (
+            UPDATE limit_node n SET sanctioned_minor = greatest(0, n.sanctioned_minor - c.used)
+            FROM unnest($1::text[], $2::bigint[]) AS c(node_id, used) WHERE n.node_id = c.node_id
+            RETURNING n.node_id, n.sanctioned_minor)
+        INSERT INTO node_history (node_id, since, sanctioned_minor)
+        SELECT node_id, statement_timestamp(), sanctioned_minor FROM changed ON CONFLICT DO NOTHING""",
+        list(changes),
+        list(changes.values()),
+    )
+
+
+async def _repaid(tx: Transaction, programme_id: str, products: Collection[str]) -> dict[tuple[str, str], int]:
+    if not products:
+        return {}
+    rows = await tx.pg.fetch(_REPAID, programme_id, list(products))
+    return {(row["line_id"], row["product"]): row["repaid"] for row in rows}
+
+
+def _quota(offered: Product, line: Mapping[str, Any], currency: str) -> int:
+    return offered.quota(currency=currency, industry=line["industry"], size_class=line["size_class"]) or 0
