@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -288,3 +289,21 @@ class WhatIfIn(Body):
 
     changes: list[ChangeIn] = Field(max_length=100)
     limit: int = Field(default=1000, ge=1, le=10_000)
+
+
+class FlowIn(Body):
+    """Money that the firm expects or owes on a day, which the platform does not know of."""
+
+    due_date: date
+    direction: Literal["in", "out"]
+    amount: Amount
+    name: str = Field(min_length=1, max_length=200)
+
+
+class CashNeedsIn(Body):
+    """What the firm has, what it wants to keep at the end of every week, and what else moves, over some weeks."""
+
+    opening_balance: Amount
+    minimum_balance: Amount
+    weeks: int = Field(default=13, ge=1, le=26)
+    flows: list[FlowIn] = Field(default=[], max_length=1000)

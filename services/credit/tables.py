@@ -122,4 +122,6 @@ CREDIT_1: tuple[str, ...] = (
     "CREATE TABLE day_history (since timestamptz PRIMARY KEY, open_date date NOT NULL)",
     # Events since an instant, at next to no cost for who writes them.
     "CREATE INDEX outbox_time ON outbox USING brin (time) WITH (pages_per_range = 16, autosummarize = on)",
+    # Whoever owes sees what it owes, and a forecast counts it.
+    "CREATE INDEX document_obligor ON document (obligor_id, document_id)",
 )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.credit import queries
+from services.credit.api.cash_needs import router as cash_needs
 from services.credit.api.explanations import router as explanations
 from services.credit.api.prices import router as prices
 from services.credit.api.what_if import router as what_if
@@ -173,6 +174,7 @@ async def post_decision(
     return proposal.wire()
 
 
+router.include_router(cash_needs)
 router.include_router(explanations)
 router.include_router(prices)
 router.include_router(what_if)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.credit.queries.cash_needs import Named, cash_needs
 from services.credit.queries.explaining import InstantToCome, explanation
 from services.credit.queries.metering import pass_through
 from services.credit.queries.reading import (
@@ -19,7 +20,9 @@ from services.credit.queries.what_if import what_if
 
 __all__ = [
     "InstantToCome",
+    "Named",
     "UnknownProgramme",
+    "cash_needs",
     "documents",
     "drawdown",
     "drawdowns",
