@@ -49,14 +49,22 @@ _Days = Annotated[int, Field(ge=1, le=365)]
 _Text = Annotated[str, StringConstraints(min_length=3, max_length=1000), AfterValidator(_printable)]
 
 
+class PlanIn(Body):
+    """In how many instalments, and of which kind."""
+
+    kind: Literal["bullet", "equal_principal", "equal_instalments"]
+    instalments: int = Field(default=1, ge=1, le=60)
+
+
 class QuoteIn(Body):
-    """What an SME wants a price for."""
+    """What an SME wants a price for, and by which plan it thinks of repaying a loan."""
 
     line_id: str = Field(pattern=_ID)
     documents: _Documents
     principal: Amount
     product: _Product | None = None
     tenor_days: _Days | None = None
+    plan: PlanIn | None = None
 
 
 class PayeeIn(Body):

@@ -107,6 +107,7 @@ async def post_quote(body: QuoteIn, database: Db, caller: Annotated[Caller, acce
         principal=body.principal.money(),
         caller=caller,
         asked=Instruction(product=body.product, tenor_days=body.tenor_days),
+        plan=None if body.plan is None else (body.plan.kind, body.plan.instalments),
     )
 
 

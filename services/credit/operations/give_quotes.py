@@ -11,6 +11,8 @@ from services.credit.domain.eligibility import Financeable, NotEligible
 from services.credit.domain.instructions import NO_INSTRUCTION, Instruction
 from services.credit.domain.offers import Cost, DocumentInUse, Offer, Terms, cost_of, offer
 from services.credit.domain.pass_through import PassThrough, anchor_rate, stand_alone
+from services.credit.domain.plans import InvalidPlan, Kind, Lent
+from services.credit.domain.plans import plan as repay_by
 from services.credit.domain.pricing import Price, PricePolicy
 from services.credit.operations.line_terms import line_terms
 from services.credit.operations.price_policies import price_policy
@@ -35,8 +37,12 @@ async def give_quote(
     principal: Money,
     caller: Caller,
     asked: Instruction = NO_INSTRUCTION,
+    plan: tuple[Kind, int] | None = None,
 ) -> dict[str, Any]:
-    """Price a drawdown and keep the price until the quote expires; nothing is held."""
+    """Price a drawdown and keep the price until the quote expires; nothing is held.
+
+    A plan shows what its instalments would be. It binds nobody: a loan is billed at its maturity.
+    """
     async with database.transaction() as tx:
         line = await line_terms(tx, line_id=line_id)
         own_party(caller, line.usual.drawer.enterprise_id)
@@ -48,6 +54,8 @@ async def give_quote(
         cost = cost_of(terms, offered, policy)
         valid_until = now + timedelta(minutes=policy.quote_minutes)
         quote = {"quote_id": new_id(), **_wire(terms, offered, cost, policy), "valid_until": valid_until.isoformat()}
+        if plan is not None:
+            quote["repayment"] = _repayment(terms, offered, policy, *plan)
         await tx.pg.execute(
             """INSERT INTO quote (quote_id, line_id, documents, principal_minor, rate, penalty_rate, fee_minor,
                 policy_version, body, valid_until, product, tenor_days)
@@ -76,6 +84,38 @@ async def _documents(tx: Transaction, named: Sequence[tuple[str, str]]) -> list[
             raise DocumentInUse(document_id=name[1])
         found.append(Financeable(*tuple(row)[:8]))
     return found
+
+
+def _repayment(terms: Terms, offered: Offer, policy: PricePolicy, kind: Kind, instalments: int) -> dict[str, Any]:
+    if terms.form == "purchase":
+        raise InvalidPlan(reason="what is bought is not repaid by its seller")
+    lent = Lent(
+        principal=offered.principal.amount_minor,
+        rate=offered.price.rate,
+        start=offered.start_date,
+        maturity=offered.maturity_date,
+        day_count=policy.day_count,
+    )
+
+    def wire(minor: int) -> dict[str, str]:
+        return Money(minor, terms.drawer.currency).wire()
+
+    found = repay_by(kind, lent, instalments=instalments)
+    return {
+        "kind": kind,
+        "binding": False,
+        "interest": wire(sum(each.interest for each in found)),
+        "instalments": [
+            {
+                "due_date": each.due_date.isoformat(),
+                "principal": wire(each.principal),
+                "interest": wire(each.interest),
+                "total": wire(each.total),
+                "outstanding": wire(each.outstanding),
+            }
+            for each in found
+        ],
+    }
 
 
 def _meter(terms: Terms, offered: Offer, policy: PricePolicy) -> dict[str, Any]:

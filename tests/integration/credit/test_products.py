@@ -185,6 +185,27 @@ async def test_a_quote_names_its_product_and_binds_for_it_and_its_tenor_only(wor
     assert (await _alone(world, supplier, "1000.00", quote_id=quote["quote_id"])).json()["rate"] == quote["rate"]
 
 
+async def test_a_quote_shows_what_instalments_would_be_of_a_loan(world: World) -> None:
+    await world.begin(products=["pure_credit", "payables_finance"])
+    supplier = await world.supplier()
+    asked = {
+        "line_id": (await world.line_of(supplier))["line_id"],
+        "documents": [],
+        "principal": cny("1000.00").model_dump(),
+        "tenor_days": 90,
+        "plan": {"kind": "equal_principal", "instalments": 3},
+    }
+    bought = {**asked, "documents": [{"kind": "receivable", "document_id": await world.receivable(supplier)}]}
+    del bought["tenor_days"]
+    async with world.bench.caller("sme", party=supplier) as sme:
+        repayment = (await sme.post("/quotes", json=asked)).json()["repayment"]
+        refused = await sme.post("/quotes", json=bought)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_plan")
+    assert [each["principal"]["amount"] for each in repayment["instalments"]] == ["333.33", "333.33", "333.34"]
+    assert repayment["instalments"][-1]["due_date"] == "2026-05-31"
+    assert (repayment["kind"], repayment["binding"]) == ("equal_principal", False)
+
+
 async def test_a_failed_disbursement_releases_and_the_firm_draws_again_under_a_new_key(world: World) -> None:
     await world.begin()
     supplier = await world.supplier()
