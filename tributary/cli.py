@@ -90,7 +90,7 @@ def verify(*, json_output: _Json = False) -> None:
 
 @app.command()
 def bench(
-    figure: Annotated[str, typer.Argument(help="Which figure: holds, events or journey.")],
+    figure: Annotated[str, typer.Argument(help="Which figure: holds, depth, events, journey or propagation.")],
     *,
     json_output: _Json = False,
 ) -> None:

@@ -17,6 +17,7 @@ from shared.runtime.telemetry import configure_logging
 FIGURES = {
     "holds": "tributary.bench.holds",
     "events": "tributary.bench.events",
+    "depth": "tributary.bench.depth",
     "journey": "tributary.bench.journey",
     "propagation": "tributary.bench.propagation",
 }
