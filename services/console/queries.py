@@ -162,6 +162,20 @@ async def first_lines(database: Database, *, programme_ids: Sequence[str], limit
         )
 
 
+async def firms_of(database: Database, *, programme_id: str, limit: int) -> list[Row]:
+    """Return the firms of a programme: its anchor first, then those with a line, by place."""
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            """SELECT f.enterprise_id, e.name FROM (
+                (SELECT anchor_id AS enterprise_id, -1 AS place FROM programme_exposure
+                    WHERE programme_id = $1 AND anchor_id IS NOT NULL)
+                UNION ALL (SELECT enterprise_id, place FROM line_exposure
+                    WHERE programme_id = $1 ORDER BY place, line_id LIMIT $2)) AS f
+            LEFT JOIN enterprise e USING (enterprise_id) ORDER BY f.place, e.name, f.enterprise_id""",
+            *(programme_id, limit),
+        )
+
+
 async def totals(database: Database) -> list[Row]:
     """Return the exposure of the whole book, one row a currency."""
     async with database.reader() as tx:

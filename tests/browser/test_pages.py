@@ -28,7 +28,7 @@ from tests.integration.console.story import apply, received, story
 from tests.support.service import Bench, bench
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-PAGES = ("", "feed", "exposure", "drawdowns", "queues", "nowhere")
+PAGES = ("", "feed", "exposure", "drawdowns", "queues", "what-if", "nowhere")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")
 
 

@@ -1,4 +1,4 @@
-"""The pages: sign in, the feed, exposure, drawdowns, queues."""
+"""The pages: sign in, the feed, exposure, drawdowns, queues, what if."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from services.console import queries
 from services.console.api.cursors import Subject, line_key, line_of, moment_of
 from services.console.api.languages import language_of
 from services.console.api.rendering import render, summarise
+from services.console.domain.summaries import WORDS
 from shared.storage.paging import page, read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, COOKIE, Caller, access, public
@@ -21,7 +22,7 @@ from shared.web.serving import Db
 
 router = APIRouter(include_in_schema=False)
 SIGN_IN = "/console/"
-_ROWS, _LINES_EACH, _QUEUE = 100, 25, 50
+_ROWS, _LINES_EACH, _QUEUE, _MOST = 100, 25, 50, 500
 _UNAUTHORISED = 401
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -119,6 +120,26 @@ async def queues(request: Request, database: Db, _: Annotated[Caller, access(*BA
     """Show what waits for a person."""
     found = await queries.queues(database, limit=_QUEUE)
     return render(request, "queues.html", queues=found, most=_QUEUE)
+
+
+@router.get("/console/what-if")
+async def what_if(
+    request: Request, database: Db, _: Annotated[Caller, access(*BANK)], programme: str | None = None
+) -> Response:
+    """Show what may be supposed of a programme; the browser asks credit what it would do."""
+    programmes = await queries.programmes(database, after="", limit=_MOST)
+    chosen = parse_id(programme) if programme else next((row["programme_id"] for row in programmes), None)
+    firms = await queries.firms_of(database, programme_id=chosen, limit=_MOST) if chosen else []
+    reader = language_of(request)
+    return render(
+        request,
+        "what_if.html",
+        programmes=programmes,
+        chosen=chosen,
+        firms=[(row["enterprise_id"], row["name"] or row["enterprise_id"]) for row in firms],
+        names={row["enterprise_id"]: row["name"] or row["enterprise_id"] for row in firms},
+        words={code.replace(" ", "_"): reader.word(code) for code in WORDS},
+    )
 
 
 def install_pages(app: FastAPI) -> None:

@@ -74,6 +74,8 @@ WORDS: tuple[str, ...] = (
     *("disbursed after release", "disbursed while cancelling", "due date assumed", "gap", "fork", "unknown type"),
     *("waits", "malformed", "yes", "no", "sme suspended", "programme not active", "unrated", "rating expired"),
     *("agreement not signed", "agreement expired", "no trade with the anchor"),
+    *("sme not registered", "overdue", "deficiency", "anchor does not support", "anchor unrated", "anchor unknown"),
+    *("not propagated yet", "firm failed", "obligor failed", "line short", "short"),
     *("documents withdrawn", "expired", "disbursement failed", "same number in another year", "factored invoice"),
     *("same number to another obligor", "payee is not the seller"),
     *("onboarding", "receivables", "risk", "credit", "settlement"),

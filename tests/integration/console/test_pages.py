@@ -23,7 +23,7 @@ from shared.web.auth import BANK, COOKIE, unclassified_routes
 from tests.integration.console.story import DRAW, LINE, PROGRAMME, SUPPLIER, apply, received, story
 from tests.support.service import Bench, bench
 
-PAGES = ("/console/feed", "/console/exposure", "/console/drawdowns", "/console/queues")
+PAGES = ("/console/feed", "/console/exposure", "/console/drawdowns", "/console/queues", "/console/what-if")
 _JINJA = {"method_map": [("**.html", "jinja2")], "options_map": {"**.html": {"newstyle_gettext": "true"}}}
 
 

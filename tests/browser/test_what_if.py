@@ -1,0 +1,145 @@
+"""What if in a real browser: a change is chosen, credit answers over the same origin, the biggest losers come first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+import services.console.main
+import services.credit.main
+from shared.events.credit import LineChanged
+from shared.events.envelope import Event
+from shared.values.ids import new_id
+from shared.web.auth import COOKIE
+from shared.web.serving import Composite, listen, serve
+from tests.browser.test_pages import CHROMIUM
+from tests.integration.console.story import apply, received
+from tests.integration.credit.world import World
+from tests.support.service import Bench, bench
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")
+
+
+@dataclass
+class River:
+    """Console and credit on one origin, with one programme that both know."""
+
+    origin: str
+    console: Bench
+    world: World
+    browser: Browser
+    first: str
+    second: str
+
+    async def page(self, language: str) -> Page:
+        """Open the what-if page, signed in, in a language."""
+        context = await self.browser.new_context(base_url=self.origin)
+        token = self.console.app.fastapi.state.issuer.issue(
+            subject="r", roles=["risk_officer"], party=None, client_id="r"
+        )
+        await context.add_cookies([{"name": COOKIE, "value": token, "url": self.origin}])
+        page = await context.new_page()
+        await page.goto(f"/console/what-if?lang={language}")
+        return page
+
+
+async def _river(world: World, console: Bench) -> tuple[str, str]:
+    """Make two suppliers, one behind the other, the first with a drawdown; tell console of them."""
+    await world.begin()
+    first = await world.supplier(traded="600000.00")
+    second = await world.supplier(traded="300000.00", buyer_id=first)
+    await world.held(first, "1234.50")
+    told: list[Event] = [
+        world.firm(world.anchor, name="Jiangnan Motors"),
+        world.firm(first, name="Huai River Castings"),
+        world.firm(second, name="Tai Lake <b>Moulds</b>"),
+        world.activated(),
+    ]
+    async with world.database.reader() as tx:
+        rows = await tx.pg.fetch(
+            "SELECT DISTINCT ON (subject) body FROM outbox WHERE type = $1 ORDER BY subject, sequence DESC",
+            LineChanged.type,
+        )
+    told += [LineChanged.model_validate_json(row["body"]) for row in rows]
+    await apply(console.database, received(told))
+    await world.hear(world.firm(first, name="Huai River Castings"), world.firm(second, name="Tai Lake <b>Moulds</b>"))
+    return first, second
+
+
+@pytest.fixture
+async def river(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[River]:
+    second = f"{unique_name}_credit"
+    server = await asyncpg.connect(postgres_url)
+    await server.execute(f'CREATE DATABASE "{second}"')
+    other = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{second}"))
+    async with (
+        bench("console", services.console.main.build, url=fresh_database, home=tmp_path) as console,
+        bench("credit", services.credit.main.build, url=other, home=tmp_path) as credit,
+    ):
+        world = World(credit)
+        firms = await _river(world, console)
+        app = Composite({"console": console.app, "credit": credit.app}, fallback=console.app)
+        stop, ready, listener = asyncio.Event(), asyncio.Event(), listen(host="127.0.0.1", port=0)
+        serving = asyncio.create_task(serve(app, listener=listener, stop=stop, ready=ready))
+        await ready.wait()
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            yield River(f"http://127.0.0.1:{listener.getsockname()[1]}", console, world, browser, *firms)
+            await browser.close()
+        stop.set()
+        await serving
+        listener.close()
+    await server.execute(f'DROP DATABASE "{second}" WITH (FORCE)')
+    await server.close()
+
+
+async def test_a_firm_that_fails_stands_first_with_what_it_loses_and_what_freezes(river: River) -> None:
+    page = await river.page("en")
+    await page.get_by_label("Change").select_option("failure")
+    assert await page.get_by_label("Notches down").is_hidden()
+    await page.get_by_label("Enterprise").select_option(river.first)
+    await page.get_by_role("button", name="Compare").click()
+    await page.get_by_role("heading", name="What it would do").wait_for()
+    lines = page.locator("[data-lines] tr")
+    assert await lines.count() == 2
+    told = {await line.locator("th").inner_text(): await line.inner_text() for line in await lines.all()}
+    assert "sme suspended" in told["Huai River Castings"]
+    assert "no trade with the anchor" in told["Tai Lake <b>Moulds</b>"], "text stays text"
+    stuck = await page.locator("[data-stuck] tr").inner_text()
+    assert "1,234.50" in stuck
+    assert "Frozen" in stuck
+    assert "2 → 0" in await page.locator("[data-total=drawable_lines]").inner_text()
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+async def test_the_page_speaks_chinese_and_what_cannot_be_supposed_is_said(river: River) -> None:
+    page = await river.page("zh")
+    assert await page.get_by_role("heading", level=1).inner_text() == "情景推演"
+    await page.get_by_label("变化").select_option("limit")
+    await page.get_by_role("button", name="对比").click()
+    await page.get_by_role("heading", name="影响").wait_for()
+    assert "可提款" in await page.locator("[data-lines] tr").first.inner_text()
+    await page.get_by_label("变化").select_option("trade")
+    await page.get_by_label("供应商").select_option(river.world.anchor)
+    await page.get_by_role("button", name="对比").click()
+    await page.get_by_role("alert").wait_for()
+    assert "the two firms do not trade" in await page.get_by_role("alert").inner_text()
+    assert await page.locator(".supposed").is_hidden()
+
+
+async def test_a_page_without_programmes_says_so(river: River) -> None:
+    async with river.console.database.transaction() as tx:
+        await tx.pg.execute("DELETE FROM programme_exposure")
+    page = await river.page("en")
+    assert await page.get_by_text("No programmes yet.").is_visible()
+    await page.goto(f"/console/what-if?programme={new_id()}")
+    assert await page.get_by_role("button", name="Compare").is_visible()
