@@ -94,6 +94,12 @@ class Product:
         return sizes.get(size_class, 0)
 
 
+def line_quota(products: Iterable[Product], *, currency: str, industry: str, size_class: str) -> int | None:
+    """Return the most a line of these products may be: the sum of their quotas; None where one has none of its own."""
+    quotas = [each.quota(currency=currency, industry=industry, size_class=size_class) for each in products]
+    return None if not quotas or None in quotas else sum(quota or 0 for quota in quotas)
+
+
 def derived(*, recourse: bool) -> tuple[str, ...]:
     """Return the products of a programme that names none: what receivables and vouchers carried before there were."""
     first = "receivables_discounting" if recourse else "payables_finance"

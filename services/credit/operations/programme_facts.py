@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from services.credit.domain.paths import (
     sme_node,
     tier_node,
 )
+from services.credit.domain.products import Product, in_direction, line_quota
 from services.credit.domain.propagation import (
     LineInput,
     Propagation,
@@ -28,6 +30,7 @@ from services.credit.domain.propagation import (
     propagate,
 )
 from services.credit.domain.trade import Reach, reach
+from services.credit.operations.product_policies import programme_products
 from services.credit.operations.programme_terms import terms_in_force
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
@@ -43,7 +46,8 @@ WITH used AS (
     WHERE l.programme_id = $1 GROUP BY o.enterprise_id)
 SELECT l.line_id, l.programme_id, l.enterprise_id, l.direction, l.anchor_support, l.tier, l.cap_minor,
     l.reserved_minor, l.drawable, l.reasons, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier,
-    r.valid_until, a.expiry_date, coalesce(a.committed_minor, 0) AS committed, coalesce(u.minor, 0) AS sme_used,
+    r.valid_until, e.size_class, e.industry, a.expiry_date, coalesce(a.committed_minor, 0) AS committed,
+    coalesce(u.minor, 0) AS sme_used,
     EXISTS (SELECT FROM deficiency d WHERE d.line_id = l.line_id AND d.deficiency_minor > 0) AS deficient,
     EXISTS (SELECT FROM overdue_loan o WHERE o.line_id = l.line_id) AS overdue
 FROM line l
@@ -169,7 +173,7 @@ def compute(facts: Facts, nodes: Mapping[str, Node]) -> Computed:
     """Return what propagation gives every line, its nodes as they stand; it touches nothing."""
     terms, reached = facts.terms, facts.reached
     policy = policy_on(terms.propagation_policy, on=facts.programme["today"])
-    rules = _Rules.of(terms, policy)
+    rules = _Rules.of(terms, policy, on=facts.programme["today"])
     lines = []
     for row in facts.rows:
         node = nodes[line_node(line_id=row["line_id"])]
@@ -216,16 +220,30 @@ class _Rules:
     quota: int
     tier_decay: int
     commitment_ratio: int
+    currency: str
+    products: Mapping[str, tuple[Product, ...]]
 
     @classmethod
-    def of(cls, terms: ProgrammeTerms, policy: Policy) -> _Rules:
-        """Return the rules of a programme's terms and policy."""
+    def of(cls, terms: ProgrammeTerms, policy: Policy, *, on: date) -> _Rules:
+        """Return the rules of a programme's terms, policy and products."""
+        offered = programme_products(names=tuple(terms.products), recourse=terms.recourse, on=on)
         return cls(
             share_of(amount=terms.limit.minor, millionths=parse_rate(terms.concentration_share)),
             parse_minor(amount=policy.values["quota"], currency=terms.currency),
             parse_rate(policy.values["tier_decay"]),
             parse_rate(policy.values["commitment_ratio"]),
+            terms.currency,
+            {direction: _bounded(in_direction(offered, direction)) for direction in ("upstream", "downstream")},
         )
+
+    def quota_of(self, row: Mapping[str, Any]) -> int:
+        """Return the most a line may be: by the policy, and where each of its products has a quota, by those."""
+        products = self.products[row["direction"]]
+        if not products:
+            return self.quota
+        industry, size_class = row["industry"] or "", row["size_class"] or ""
+        found = line_quota(products, currency=self.currency, industry=industry, size_class=size_class)
+        return self.quota if found is None else min(self.quota, found)
 
     def bounds(self, row: Mapping[str, Any]) -> dict[str, int]:
         """Return what a line's ceiling is the least of; an unrated firm has no cap."""
@@ -233,7 +251,7 @@ class _Rules:
         return {
             "rating_cap": cap,
             "concentration_cap": self.concentration_cap,
-            "quota": self.quota,
+            "quota": self.quota_of(row),
             "sme_headroom": max(0, cap - row["sme_used"]),
         }
 
@@ -258,6 +276,11 @@ class _Rules:
             open_for_draws=is_open,
         )
         return LineInput(row["line_id"], weight, ceiling, used, row["committed"])
+
+
+def _bounded(products: tuple[Product, ...]) -> tuple[Product, ...]:
+    """Return the products if each has a quota of its own, none of them otherwise: then the policy's alone counts."""
+    return products if all(each.quotas for each in products) else ()
 
 
 def _reasons(row: Mapping[str, Any], programme: Mapping[str, Any], reached: Reach | None) -> tuple[str, ...]:

@@ -188,6 +188,8 @@ def _join(draft: _Draft, change: Joined) -> None:
         "direction": change.direction,
         "anchor_support": change.anchor_support,
         "sme_active": True,
+        "size_class": known.get("size_class"),
+        "industry": known.get("industry"),
         "rating_cap": cap,
         "multiplier": multiplier,
         "valid_until": None if cap is None else date.max,

@@ -32,7 +32,7 @@ _PROGRAMME = """
 SELECT p.*, coalesce((SELECT open_date FROM book), current_date) AS today FROM programme p WHERE programme_id = $1
 """
 _FIRMS = """
-SELECT f.enterprise_id, coalesce(e.name, '') AS name, r.grade, r.cap_minor, r.multiplier,
+SELECT f.enterprise_id, coalesce(e.name, '') AS name, e.size_class, e.industry, r.grade, r.cap_minor, r.multiplier,
     (SELECT coalesce(sum(n.held_minor + n.utilised_minor), 0)::bigint FROM line o
         JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
         WHERE o.enterprise_id = f.enterprise_id) AS used

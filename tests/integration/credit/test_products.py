@@ -133,6 +133,13 @@ async def test_a_quota_goes_by_size_class_and_refuses_what_is_above_it(world: Wo
     assert (await _alone(world, supplier, "1000000.00")).status_code == 201
 
 
+async def test_propagation_gives_a_line_no_more_than_its_products_may_be(world: World) -> None:
+    large = cny("90000000.00")
+    await world.begin(products=["revolving_micro"], limit=large, upstream_limit=large)
+    supplier = await world.supplier(cap="50000000.00", traded="50000000.00")
+    assert (await world.line_of(supplier))["cap"]["amount"] == "4000000.00"
+
+
 async def test_r10_the_line_support_not_used_bounds_what_is_drawn_on_the_rating(world: World) -> None:
     await world.begin(products=_MICRO)
     supplier = await world.supplier(cap="100000.00")

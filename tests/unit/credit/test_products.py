@@ -16,6 +16,7 @@ from services.credit.domain.products import (
     convert,
     derived,
     in_direction,
+    line_quota,
 )
 from services.credit.operations.price_policies import price_policy
 from services.credit.operations.product_policies import product, programme_products
@@ -114,6 +115,17 @@ def test_a_programme_may_offer_orders_and_goods_and_pure_credit_in_its_own_order
     assert choose(offered, named=None, kinds=["goods"]).name == "inventory_finance"
     assert choose(offered, named=None, kinds=[]).name == "pure_credit"
     assert choose(offered, named="revolving_micro", kinds=[]).name == "revolving_micro"
+
+
+def test_a_line_may_be_what_its_products_together_may_be() -> None:
+    def of(*names: str) -> int | None:
+        found = [PRODUCTS[name] for name in names]
+        return line_quota(found, currency="CNY", industry="services", size_class="micro")
+
+    assert of("revolving_micro") == 300_000_000
+    assert of("revolving_micro", "order_finance") == 600_000_000
+    assert of("revolving_micro", "deep_tier") is None
+    assert of() is None
 
 
 def test_a_tenor_lies_in_the_products_and_the_programmes_bounds() -> None:
