@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from services.credit.api import HOT_ROUTES, TooManyItems, document_hot_routes, router
+from services.credit.domain.covers import CoverStepNotPossible
 from services.credit.domain.drawdowns import NotPossible
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible
 from services.credit.domain.instructions import EntrustedPaymentNeedsPayee, PayeeNotAllowed, UnknownPurpose
@@ -17,6 +18,7 @@ from services.credit.domain.plans import InvalidPlan
 from services.credit.domain.pricing import NothingToLend
 from services.credit.domain.products import ProductNotOffered, TenorNotOffered
 from services.credit.domain.what_if import NotSupposable
+from services.credit.operations.covers import UnknownCover
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
 from services.credit.operations.line_terms import UnknownLine
@@ -34,11 +36,13 @@ STATUSES: ErrorStatuses = {
     UnknownProgramme: 404,
     UnknownDrawdown: 404,
     UnknownQuote: 404,
+    UnknownCover: 404,
     LimitExceeded: 409,
     NotDrawable: 409,
     DocumentInUse: 409,
     QuoteMismatch: 409,
     NotPossible: 409,
+    CoverStepNotPossible: 409,
     QuoteExpired: 410,
     TooManyItems: 413,
     NotEligible: 422,

@@ -315,3 +315,44 @@ class CashNeedsIn(Body):
     minimum_balance: Amount
     weeks: int = Field(default=13, ge=1, le=26)
     flows: list[FlowIn] = Field(default=[], max_length=1000)
+
+
+class CoverIn(Body):
+    """Collateral or a guarantee that shall secure a firm's loans: on all of its lines, or on some."""
+
+    enterprise_id: _Id
+    provider_id: _Id
+    kind: Literal["building", "instrument", "equipment", "guarantee"]
+    asset: str = Field(pattern=r"^[ -~]{1,100}$", description="Its title, serial or contract number.")
+    description: _Text
+    secured: Amount
+    rank: int = Field(default=1, ge=1, le=99)
+    valid_until: date
+    line_ids: Annotated[list[_Id], Field(min_length=1, max_length=100)] | None = None
+
+
+class ValuedIn(Body):
+    """What it is worth, and what others' charges take before ours."""
+
+    step: Literal["value"]
+    value: Amount
+    prior_charges: Amount
+    valued_date: date
+    valuer: _Text
+
+
+class RegisteredIn(Body):
+    """It is in the register, or the guarantee is signed."""
+
+    step: Literal["register"]
+    registry_reference: str = Field(pattern=r"^[!-~]{1,100}$")
+
+
+class EndedIn(Body):
+    """It is given back, or made use of."""
+
+    step: Literal["release", "enforce"]
+    reason: _Text
+
+
+CoverStepIn = Annotated[ValuedIn | RegisteredIn | EndedIn, Field(discriminator="step")]

@@ -124,4 +124,13 @@ CREDIT_1: tuple[str, ...] = (
     "CREATE INDEX outbox_time ON outbox USING brin (time) WITH (pages_per_range = 16, autosummarize = on)",
     # Whoever owes sees what it owes, and a forecast counts it.
     "CREATE INDEX document_obligor ON document (obligor_id, document_id)",
+    # Collateral and guarantees: line_ids is null where every line of the firm is secured; one rank an asset.
+    """CREATE TABLE cover (
+        cover_id text PRIMARY KEY, enterprise_id text NOT NULL, provider_id text NOT NULL, asset text NOT NULL,
+        kind text NOT NULL, description text NOT NULL, currency text NOT NULL, secured_minor bigint NOT NULL,
+        rank int NOT NULL, line_ids text[], valid_until date NOT NULL, state text NOT NULL DEFAULT 'proposed',
+        value_minor bigint NOT NULL DEFAULT 0, prior_minor bigint NOT NULL DEFAULT 0, valued_date date, valuer text,
+        registry_reference text, version int NOT NULL DEFAULT 1)""",
+    "CREATE INDEX cover_enterprise ON cover (enterprise_id, cover_id)",
+    "CREATE UNIQUE INDEX cover_rank ON cover (asset, rank) WHERE state = 'registered'",
 )

@@ -9,11 +9,13 @@ from starlette.responses import Response
 
 from services.credit import queries
 from services.credit.api.cash_needs import router as cash_needs
+from services.credit.api.covers import router as covers
 from services.credit.api.explanations import router as explanations
 from services.credit.api.prices import router as prices
 from services.credit.api.what_if import router as what_if
 from services.credit.domain.instructions import Instruction
 from services.credit.operations.close_drawdowns import cancel_drawdown
+from services.credit.operations.covers import COVER_STEP, take_cover_step
 from services.credit.operations.decide_referrals import KIND, carry_out, propose_decision
 from services.credit.operations.give_quotes import give_quote
 from services.credit.schemas import DecisionIn, QuoteIn, ReasonIn
@@ -176,9 +178,12 @@ async def post_decision(
 
 
 router.include_router(cash_needs)
+router.include_router(covers)
 router.include_router(explanations)
 router.include_router(prices)
 router.include_router(what_if)
 router.include_router(
-    approvals_router(deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out, **DECISIONS})
+    approvals_router(
+        deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out, COVER_STEP: take_cover_step, **DECISIONS}
+    )
 )

@@ -39,6 +39,11 @@ class PricePolicy:
     quote_minutes: int
 
 
+def completed_months(*, start: date, end: date) -> int:
+    """Return the whole months from a day to a later one."""
+    return (end.year - start.year) * _MONTHS + end.month - start.month - (end.day < start.day)
+
+
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
     """How a firm has drawn from the bank so far: on which date first, and how many drawdowns it repaid.
@@ -57,7 +62,7 @@ class TrackRecord:
         first = self.first_drawn
         if first is None or first > on:
             return 0
-        return (on.year - first.year) * _MONTHS + on.month - first.month - (on.day < first.day)
+        return completed_months(start=first, end=on)
 
     def repaid_before(self, on: date) -> int:
         """Return how many drawdowns were repaid before a business date."""

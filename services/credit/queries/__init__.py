@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.credit.queries.cash_needs import Named, cash_needs
+from services.credit.queries.covers import cover, cover_of_firm, covers
 from services.credit.queries.explaining import InstantToCome, explanation
 from services.credit.queries.metering import pass_through
 from services.credit.queries.reading import (
@@ -23,6 +24,9 @@ __all__ = [
     "Named",
     "UnknownProgramme",
     "cash_needs",
+    "cover",
+    "cover_of_firm",
+    "covers",
     "documents",
     "drawdown",
     "drawdowns",
