@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from services.credit.domain.limits import Node
+from services.credit.operations.keep_history import keep_programmes
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, renew_version, sanction
 from services.credit.operations.product_quotas import sanction_quotas
 from services.credit.operations.programme_facts import (
@@ -44,19 +45,6 @@ SELECT line_id, statement_timestamp(), direction, anchor_support, tier, volume_m
     ceiling_minor, reserved_minor, cap_minor, bounds, drawable, reasons, policy_version FROM written
 ON CONFLICT (line_id, since) DO NOTHING
 """
-# What a line's path and its last reasons follow from, beside the line.
-_KEEP_PROGRAMMES = """
-INSERT INTO programme_history (programme_id, since, facts)
-SELECT p.programme_id, statement_timestamp(), f.facts FROM programme p CROSS JOIN LATERAL (
-    SELECT jsonb_build_object('name', p.name, 'terms', p.terms, 'anchor_id', p.anchor_id,
-        'group_head_id', p.group_head_id,
-        'anchor_rated', EXISTS (SELECT FROM rating r
-            WHERE (r.enterprise_id, r.currency) = (p.anchor_id, p.currency)),
-        'anchor_known', EXISTS (SELECT FROM enterprise e WHERE e.enterprise_id = p.anchor_id)) AS facts) AS f
-WHERE p.programme_id = ANY($1) AND f.facts IS DISTINCT FROM (SELECT h.facts FROM programme_history h
-    WHERE h.programme_id = p.programme_id ORDER BY h.since DESC LIMIT 1)
-ON CONFLICT (programme_id, since) DO NOTHING
-"""
 
 
 async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cause: str) -> None:
@@ -74,7 +62,7 @@ async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cau
     nodes = await lock_nodes(tx, node_ids={node_id for each in read for _, node_id in each.nodes()})
     for each in read:
         await _propagate_one(tx, each, nodes, cause)
-    await tx.pg.execute(_KEEP_PROGRAMMES, [each.programme["programme_id"] for each in read])
+    await keep_programmes(tx, programme_ids=[each.programme["programme_id"] for each in read])
 
 
 async def _propagate_one(tx: Transaction, facts: Facts, nodes: Mapping[str, Node], cause: str) -> None:
