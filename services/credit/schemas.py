@@ -97,7 +97,7 @@ class DrawIn(Body):
     product: _Product | None = None
     tenor_days: _Days | None = None
     payee: PayeeIn | None = None
-    evidence: list[EvidenceIn] = Field(default=[], max_length=20)
+    evidence: list[EvidenceIn] = Field(default_factory=list, max_length=20)
 
     def instruction(self) -> Instruction:
         """Return what is said beside amount and documents; most drawdowns say nothing."""

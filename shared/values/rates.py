@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import ClassVar
 
 MILLION = 1_000_000
@@ -29,6 +30,7 @@ def parse_rate(text: str) -> int:
     return -millionths if text.startswith("-") else millionths
 
 
+@lru_cache(maxsize=4096)
 def rate_text(millionths: int) -> str:
     """Return the wire form of a rate: 43_500 → "0.043500"."""
     sign = "-" if millionths < 0 else ""

@@ -19,9 +19,12 @@ _MONTHS = 12
 Steps = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PricePolicy:
-    """One version of the bank's price list; rates in millionths a year, the fee once on the principal."""
+    """One version of the bank's price list; rates in millionths a year, the fee once on the principal.
+
+    It is itself and equal to no other, so that prices can be remembered by it.
+    """
 
     version: str
     lpr_version: str
@@ -105,6 +108,7 @@ def step_at(steps: Steps, reached: int) -> int:
     return next((rate for since, rate in reversed(steps) if since <= reached), 0)
 
 
+@lru_cache(maxsize=4096)
 def price(policy: PricePolicy, borrower: Borrower, *, on: date, tenor_days: int) -> Price:
     """Return LPR + risk + product + tier + life-cycle − repeat − inclusive concession, not below the floor."""
     lpr = ("lpr_1y", policy.lpr_1y) if tenor_days <= LONGEST_SHORT_TENOR_DAYS else ("lpr_5y", policy.lpr_5y)

@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import ClassVar, Literal
 
 import asyncpg
@@ -219,7 +219,7 @@ def _decide_all(
 ) -> list[Hold | str | Exception]:
     """Answer each command on its own: held, known already, or refused; the first of twins decides for both."""
     known = situation.known
-    expires_at = expiry(situation, hold_seconds=hold_seconds)
+    expires_at = expiry(situation, hold_seconds=hold_seconds).isoformat()
     decisions: list[Hold | str | Exception] = []
     for draw in batch:
         name = (draw.key.client, draw.key.key)
@@ -239,7 +239,7 @@ def _decide_all(
     return decisions
 
 
-def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: datetime) -> Hold:
+def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: str) -> Hold:
     if draw.party != line.offers.usual.drawer.enterprise_id:
         raise ForeignParty
     asked = draw.instruction
@@ -312,7 +312,7 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     documents: Sequence[Financeable],
     offered: Offer,
     version: str,
-    expires_at: datetime,
+    expires_at: str,
 ) -> Hold:
     drawdown_id, payment = new_id(), payment_text(draw.instruction)
     texts = texts_of(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from json.encoder import encode_basestring
 
 from services.credit.domain.eligibility import Financeable
@@ -40,7 +39,7 @@ def texts_of(
     documents: Sequence[Financeable],
     offered: Offer,
     purpose: str,
-    expires_at: datetime,
+    expires_at: str,
     payment: str | None = None,
 ) -> Texts:
     """Return the texts of a hold; ids, dates and amounts need no escaping, what others wrote does."""
@@ -56,13 +55,14 @@ def texts_of(
         f'{{{common}"programme_id":"{terms.programme_id}","enterprise_id":"{terms.drawer.enterprise_id}",'
         f'"obligor_id":"{terms.obligor_id}","principal":{principal},"held":{held},"documents":[{named}],'
         f'"purpose":{encode_basestring(purpose)},"product":"{terms.product.name}",'
-        f'"expires_at":"{expires_at.isoformat()}"{"," + payment[1:-1] if payment else ""}}}'
+        f'"expires_at":"{expires_at}"{"," + payment[1:-1] if payment else ""}}}'
     )
     answer = (
-        f'{{{common}"state":"held","product":"{terms.product.name}","form":"{terms.form}","principal":{principal},"held":{held},'
+        f'{{{common}"state":"held","product":"{terms.product.name}","form":"{terms.form}","principal":{principal},'
+        f'"held":{held},'
         f'"rate":"{rate_text(offered.price.rate)}","penalty_rate":"{rate_text(offered.price.penalty_rate)}",'
         f'"fee":{_amount(offered.fee_minor, offered.principal.currency)},"due_date":"{offered.due_date}",'
-        f'"maturity_date":"{offered.maturity_date}","documents":[{named}],"expires_at":"{expires_at.isoformat()}"}}'
+        f'"maturity_date":"{offered.maturity_date}","documents":[{named}],"expires_at":"{expires_at}"}}'
     )
     return Texts(f"[{named}]", event, answer)
 
