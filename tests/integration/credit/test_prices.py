@@ -8,7 +8,7 @@ from typing import Any
 
 from services.credit.operations import track_records
 from services.credit.queries import metering
-from shared.events.settlement import BusinessDayClosed, LoanClosed
+from shared.events.settlement import BusinessDayClosed, BusinessDayOpened, LoanClosed
 from shared.values.ids import new_id
 from shared.values.rates import parse_rate
 from tests.integration.credit.world import OPEN, World
@@ -159,6 +159,23 @@ async def test_a_quote_binds_when_rating_and_day_change_and_is_refused_after_its
     assert (refused.status_code, refused.json()["code"]) == (410, "quote_expired")
 
 
+async def test_a_quote_binds_over_a_new_fixing_of_the_lpr_and_names_the_versions_it_was_made_by(world: World) -> None:
+    await world.begin()
+    await world.hear(BusinessDayOpened(open_date=date(2025, 5, 19)))
+    supplier, due = await world.supplier(), date(2025, 8, 1)
+    quote = await _quote(world, supplier, due=due)
+    await _next_day(world, closed=date(2025, 5, 19), opened=date(2025, 5, 20))
+    new = await _quote(world, supplier, due=due)
+    assert (quote["policy_version"], quote["lpr_version"]) == ("pricing/2000-01", "lpr/2024-10-21")
+    assert new["lpr_version"] == "lpr/2025-05-20"
+    assert parse_rate(new["rate"]) == parse_rate(quote["rate"]) - 1_000
+    draw = {**quote["body"], "purpose": "wages", "quote_id": quote["quote_id"]}
+    async with world.bench.caller("sme", party=supplier) as sme:
+        bound = await sme.post("/drawdowns", json=draw, headers={"idempotency-key": "bound"})
+    assert bound.status_code == 201, bound.text
+    assert bound.json()["rate"] == quote["rate"]
+
+
 async def test_a_quote_tells_what_the_firm_would_pay_alone_and_what_share_reaches_it(world: World) -> None:
     await world.begin()
     supplier = await world.supplier()
@@ -185,8 +202,13 @@ async def test_where_the_bank_buys_without_recourse_the_anchor_s_grade_reaches_t
 
 async def test_where_the_anchor_bears_the_interest_the_firm_pays_none(world: World) -> None:
     await world.begin(interest_payer="anchor")
-    quote = await _quote(world, await world.supplier())
+    supplier = await world.supplier()
+    quote = await _quote(world, supplier)
     assert quote["passed_through"] == quote["stand_alone_rate"]
+    await _drawn(world, supplier)
+    async with world.bench.caller("risk_officer") as bank:
+        found = (await bank.get(f"/programmes/{world.programme}/pass-through")).json()
+    assert (found["rate"], found["passed_through"]) == ("0.000000", found["stand_alone_rate"])
 
 
 async def test_a_firm_no_weaker_than_the_anchor_has_nothing_to_be_passed(world: World) -> None:
