@@ -12,6 +12,7 @@ from services.credit.api.cash_needs import router as cash_needs
 from services.credit.api.covers import router as covers
 from services.credit.api.explanations import router as explanations
 from services.credit.api.prices import router as prices
+from services.credit.api.products import router as products
 from services.credit.api.what_if import router as what_if
 from services.credit.domain.instructions import Instruction
 from services.credit.operations.close_drawdowns import cancel_drawdown
@@ -181,6 +182,7 @@ router.include_router(cash_needs)
 router.include_router(covers)
 router.include_router(explanations)
 router.include_router(prices)
+router.include_router(products)
 router.include_router(what_if)
 router.include_router(
     approvals_router(

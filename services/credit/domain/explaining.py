@@ -148,6 +148,7 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "tier": "tier's sub-limit",
         "sme": "firm's own cap",
         "line": "line itself",
+        "product": "product's quota",
         "sme_headroom": "SME-wide headroom",
     },
     "zh": {
@@ -158,6 +159,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "tier": "层级分项额度",
         "sme": "企业自身总额度",
         "line": "本授信额度",
+        "product": "产品限额",
+        "no_product": "项目未提供该方向的产品",
         "upstream": "上游",
         "downstream": "下游",
         "nothing": "无",

@@ -6,6 +6,7 @@ from services.credit.queries.cash_needs import Named, cash_needs
 from services.credit.queries.covers import cover, cover_of_firm, covers
 from services.credit.queries.explaining import InstantToCome, explanation
 from services.credit.queries.metering import pass_through
+from services.credit.queries.products import line_products, purposes
 from services.credit.queries.reading import (
     UnknownProgramme,
     documents,
@@ -32,10 +33,12 @@ __all__ = [
     "drawdowns",
     "explanation",
     "line",
+    "line_products",
     "lines",
     "nodes",
     "pass_through",
     "programme",
+    "purposes",
     "referrals",
     "what_if",
 ]

@@ -98,7 +98,7 @@ def told(
         binding=binding(nodes, terms.path).node_id,
         path=terms.path,
         nodes=nodes,
-        own=frozenset(Level) if whole else frozenset({Level.LINE, Level.SME}),
+        own=frozenset(Level) if whole else frozenset({Level.LINE, Level.SME, Level.PRODUCT}),
         reasons=terms.not_drawable,
         base=base,
     )

@@ -178,6 +178,34 @@ async def _sanctioned(world: World, name: str) -> str:
     return f"{found / 100:.2f}"
 
 
+async def test_r23_a_line_says_what_it_offers_to_its_own_firm_and_the_bank(world: World) -> None:
+    await world.begin(products=_MICRO)
+    supplier, other = await world.supplier(), await world.supplier()
+    line = (await world.line_of(supplier))["line_id"]
+    async with world.bench.caller("sme", party=supplier) as sme:
+        items = (await sme.get(f"/lines/{line}/products")).json()["items"]
+        purposes = (await sme.get("/purposes")).json()
+    assert [each["product"] for each in items] == _MICRO
+    assert (items[0]["quota"], items[0]["documents"], items[0]["longest_days"]) == (None, ["receivable"], 180)
+    assert (items[1]["quota"]["amount"], items[1]["documents"]) == ("4000000.00", [])
+    assert {"code": "wages", "en": "wages and social insurance", "zh": "工资及社保"} in purposes["items"]
+    assert purposes["entrusted_above"] == [{"amount": "10000000.00", "currency": "CNY"}]
+    async with world.bench.caller("sme", party=other) as sme:
+        assert (await sme.get(f"/lines/{line}/products")).status_code == 403
+
+
+async def test_a_line_on_the_rating_alone_explains_its_quota_too(world: World) -> None:
+    await world.begin(products=["revolving_micro"])
+    supplier = await world.supplier()
+    line = (await world.line_of(supplier))["line_id"]
+    for language, quota in (("en", "product's quota"), ("zh", "产品限额")):
+        async with world.bench.caller("sme", party=supplier) as sme:
+            told = (await sme.get(f"/lines/{line}/explanation", params={"language": language})).json()
+        assert [each["level"] for each in told["nodes"]][-1] == "product"
+        assert quota in told["text"]
+        assert told["nodes"][-1]["sanctioned"]["amount"] == "4000000.00"
+
+
 async def test_a_quote_names_its_product_and_binds_for_it_and_its_tenor_only(world: World) -> None:
     await world.begin(products=_MICRO)
     supplier = await world.supplier()
