@@ -81,7 +81,7 @@ async def read_lines(
     tx: Transaction, *, line_ids: Collection[str]
 ) -> tuple[dict[str, LineTerms], dict[str, tuple[int, date]]]:
     """Return what lines offer, by id, and until when that holds: the version of each programme, and the day."""
-    rows = await tx.pg.fetch(_READ, list(line_ids))
+    rows = await read_rows(tx, line_ids=line_ids)
     programmes: dict[str, ProgrammeTerms] = {}
     found = {}
     for row in rows:
@@ -89,6 +89,12 @@ async def read_lines(
         programmes[row["programme_id"]] = known
         found[row["line_id"]] = terms_of(row, known)
     return found, {row["programme_id"]: (row["version"], row["today"]) for row in rows}
+
+
+async def read_rows(tx: Transaction, *, line_ids: Collection[str]) -> Sequence[Mapping[str, Any]]:
+    """Return what `terms_of` makes terms of, line by line."""
+    rows: Sequence[Mapping[str, Any]] = await tx.pg.fetch(_READ, list(line_ids))
+    return rows
 
 
 async def read_terms(

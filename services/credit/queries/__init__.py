@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.credit.queries.cash_needs import Named, cash_needs
+from services.credit.queries.comparing import what_if
 from services.credit.queries.covers import cover, cover_of_firm, covers
 from services.credit.queries.explaining import InstantToCome, explanation
 from services.credit.queries.metering import pass_through
@@ -18,7 +19,6 @@ from services.credit.queries.reading import (
     programme,
     referrals,
 )
-from services.credit.queries.what_if import what_if
 
 __all__ = [
     "InstantToCome",

@@ -11,6 +11,7 @@ import pytest
 from shared.events.envelope import Event
 from shared.events.onboarding import ProgrammeLimitChanged
 from shared.events.risk import RatingRecorded
+from shared.runtime.offload import close_offload
 from shared.values.ids import new_id
 from shared.values.rates import MILLION, rate_text, share_of
 from tests.integration.credit.world import FAR, World, cny
@@ -161,6 +162,19 @@ async def test_the_change_made_for_real_gives_what_was_supposed(world: World, nt
     after = await _there(world)
     assert after != before
     assert _side(answer, "after") == after
+
+
+async def test_many_lines_are_compared_off_the_loop_to_the_same_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firms = await _river(world, random.Random(2))  # noqa: S311 - a story, not secrecy
+    change = {"change": "failure", "enterprise_id": firms[0]}
+    here = await _what_if(world, change)
+    monkeypatch.setattr("services.credit.queries.comparing._INLINE_LINES", 1)
+    try:
+        assert await _what_if(world, change) == here
+    finally:
+        close_offload()
 
 
 async def test_it_touches_nothing(world: World) -> None:

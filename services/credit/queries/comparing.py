@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 from services.credit.domain.limits import Node, binding
 from services.credit.domain.offers import Terms
-from services.credit.domain.paths import Level, Place, Step, path_of, tier_node
+from services.credit.domain.paths import Level, Place, Step, path_of, product_node, tier_node
 from services.credit.domain.what_if import (
     Change,
     Joined,
@@ -21,11 +22,15 @@ from services.credit.domain.what_if import (
     liquidity,
     trapped,
 )
+from services.credit.operations.line_terms import read_rows, terms_of
+from services.credit.operations.product_policies import programme_products
 from services.credit.operations.programme_facts import Computed, ComputedLine, Facts, compute, read_facts, sanctions
 from services.credit.operations.risk_weights import risk_weights
-from services.credit.queries.reading import UnknownProgramme, read_paths
+from services.credit.queries.reading import UnknownProgramme, node_of
 from services.credit.queries.supposing import Supposed, suppose
 from services.credit.queries.what_if_out import Comparison, told
+from shared.events.onboarding import ProgrammeTerms
+from shared.runtime.offload import offload
 from shared.storage.database import Database, Transaction
 
 _PROGRAMME = """
@@ -50,15 +55,25 @@ ORDER BY w.drawdown_id
 """
 
 
-@dataclass(frozen=True, slots=True)
+# Beyond these it takes more than a moment, and goes to the process that computes: the loop answers requests.
+_INLINE_LINES = 500
+
+
+@dataclass(frozen=True)
 class _Read:
-    """Everything that one snapshot says of a programme."""
+    """Everything that one snapshot says of a programme; plain, for it may go to another process."""
 
     facts: Facts
-    terms: Mapping[str, Terms]
+    term_rows: Sequence[Mapping[str, Any]]
     nodes: Mapping[str, Node]
     firms: Mapping[str, Mapping[str, Any]]
     drawdowns: Sequence[Open]
+
+    @cached_property
+    def terms(self) -> Mapping[str, Terms]:
+        """Return the terms of each line's first product."""
+        agreed = ProgrammeTerms.model_validate(self.facts.programme["terms"])
+        return {row["line_id"]: terms_of(row, agreed).usual for row in self.term_rows}
 
 
 async def what_if(
@@ -69,8 +84,13 @@ async def what_if(
         read = await _read(tx, programme_id, changes)
     weights = risk_weights(on=read.facts.programme["today"])
     supposed = suppose(read.facts, changes, firms=read.firms, weights=weights)
+    answer = partial(_answer, read, supposed, weights, has_changed=bool(changes), limit=limit)
+    return answer() if len(read.facts.rows) <= _INLINE_LINES else await offload(answer)
+
+
+def _answer(read: _Read, supposed: Supposed, weights: RiskWeights, *, has_changed: bool, limit: int) -> dict[str, Any]:
     before = _before(read)
-    after, computed = (_after(read, supposed, before)) if changes else (before, None)
+    after, computed = _after(read, supposed, before) if has_changed else (before, None)
     return told(_compare(read, supposed, before, after, computed, weights), limit=limit)
 
 
@@ -79,21 +99,28 @@ async def _read(tx: Transaction, programme_id: str, changes: Sequence[Change]) -
     if row is None:
         raise UnknownProgramme(programme_id=programme_id)
     facts = await read_facts(tx, row)
-    terms, on_paths = await read_paths(tx, facts.rows)
-    drawn = await tx.pg.fetch(_OPEN, [each["line_id"] for each in facts.rows])
+    facts = Facts(dict(row), facts.terms, _plain(facts.rows), _plain(facts.links), facts.caps)
+    line_ids = [each["line_id"] for each in facts.rows]
+    drawn = await tx.pg.fetch(_OPEN, line_ids)
     wanted = {node_id for _, node_id in facts.nodes()} | {step[1] for each in drawn for step in each["path"]}
-    missing = sorted(wanted - on_paths.keys())
-    more = await tx.pg.fetch("SELECT * FROM limit_node WHERE node_id = ANY($1)", missing)
-    nodes = {**on_paths, **{each["node_id"]: _node(each) for each in more}}
+    offered = programme_products(names=tuple(facts.terms.products), recourse=facts.terms.recourse, on=row["today"])
+    wanted |= {product_node(line_id=line_id, product=each.name) for line_id in line_ids for each in offered}
+    nodes = await tx.pg.fetch("SELECT * FROM limit_node WHERE node_id = ANY($1)", sorted(wanted))
     firm_ids = {each["enterprise_id"] for each in facts.rows} | {each["obligor_id"] for each in drawn}
     firm_ids |= {row["anchor_id"], row["group_head_id"]}
     firm_ids |= {each.firm_id for each in changes if isinstance(each, Joined)}
     firms = await tx.pg.fetch(_FIRMS, sorted(firm_ids), facts.terms.currency)
-    return _Read(facts, terms, nodes, {each["enterprise_id"]: each for each in firms}, [_open(each) for each in drawn])
+    return _Read(
+        facts,
+        _plain(await read_rows(tx, line_ids=line_ids)),
+        {each["node_id"]: node_of(each) for each in nodes},
+        {each["enterprise_id"]: dict(each) for each in firms},
+        [_open(each) for each in drawn],
+    )
 
 
-def _node(row: Mapping[str, Any]) -> Node:
-    return Node(row["node_id"], row["sanctioned_minor"], row["held_minor"], row["utilised_minor"])
+def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(row) for row in rows]
 
 
 def _open(row: Mapping[str, Any]) -> Open:
