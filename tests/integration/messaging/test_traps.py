@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.events.envelope import EVENT_TYPES
 from shared.messaging import relay as relay_module
@@ -129,8 +130,18 @@ async def test_where_a_consumer_stands_is_what_its_database_says_and_not_what_ka
     async def all_came() -> bool:
         return len(await wire.effects()) == 20
 
-    async with running(wire.relay().run, wire.inbox().run):
-        await until(all_came)
+    async def kafka_remembers_all() -> bool:
+        kept = await admin.list_consumer_group_offsets(f"scf.{wire.name}")
+        return sum(each.offset for each in kept.values()) == 20
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=wire.bootstrap)
+    await admin.start()
+    try:
+        async with running(wire.relay().run, wire.inbox().run):
+            await until(all_came)
+            await until(kafka_remembers_all)
+    finally:
+        await admin.close()
     # As after a restore, or to build a read model again: effects, heads and offsets are one state.
     async with wire.database.transaction() as tx:
         await tx.pg.execute("TRUNCATE effect, inbox_head, inbox_offset")
