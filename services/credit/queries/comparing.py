@@ -120,7 +120,8 @@ async def _read(tx: Transaction, programme_id: str, changes: Sequence[Change]) -
 
 
 def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [dict(row) for row in rows]
+    # A programme's terms are said once, not with every line.
+    return [{name: value for name, value in row.items() if name != "terms"} for row in rows]
 
 
 def _open(row: Mapping[str, Any]) -> Open:
