@@ -143,3 +143,21 @@ async def test_a_page_without_programmes_says_so(river: River) -> None:
     assert await page.get_by_text("No programmes yet.").is_visible()
     await page.goto(f"/console/what-if?programme={new_id()}")
     assert await page.get_by_role("button", name="Compare").is_visible()
+
+
+@pytest.mark.parametrize(("language", "available", "held"), [("en", "can draw", "held"), ("zh", "可用额度", "已占用")])
+async def test_a_line_is_explained_now_and_as_it_stood(river: River, language: str, available: str, held: str) -> None:
+    page = await river.page(language)
+    await page.goto("/console/exposure")
+    await page.get_by_role("row", name="Huai River Castings").get_by_role("link").last.click()
+    await page.locator("[data-nodes] tr").first.wait_for()
+    text = await page.locator("[data-text]").inner_text()
+    assert available in text
+    assert f"{held} CNY 1234.50" in text
+    assert await page.locator("[data-nodes] tr").count() == 7
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    await page.locator("[name=as_of]").fill("2100-01-01T00:00:00")
+    await page.locator("form[data-explanation] button").click()
+    await page.get_by_role("alert").wait_for()
+    assert "not a past instant" in await page.get_by_role("alert").inner_text()

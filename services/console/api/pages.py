@@ -1,4 +1,4 @@
-"""The pages: sign in, the feed, exposure, drawdowns, queues, what if."""
+"""The pages: sign in, the feed, exposure, drawdowns, queues, what if, explanations."""
 
 from __future__ import annotations
 
@@ -140,6 +140,14 @@ async def what_if(
         names={row["enterprise_id"]: row["name"] or row["enterprise_id"] for row in firms},
         words={code.replace(" ", "_"): reader.word(code) for code in WORDS},
     )
+
+
+@router.get("/console/explanation")
+async def explanation(request: Request, _: Annotated[Caller, access(*BANK)], line: str) -> Response:
+    """Show where a line's explanation is asked for; the browser asks credit."""
+    reader = language_of(request)
+    words = {code.replace(" ", "_"): reader.word(code) for code in WORDS}
+    return render(request, "explanation.html", line=parse_id(line), words=words)
 
 
 def install_pages(app: FastAPI) -> None:

@@ -76,6 +76,7 @@ WORDS: tuple[str, ...] = (
     *("agreement not signed", "agreement expired", "no trade with the anchor"),
     *("sme not registered", "overdue", "deficiency", "anchor does not support", "anchor unrated", "anchor unknown"),
     *("not propagated yet", "firm failed", "obligor failed", "line short", "short"),
+    *("group", "obligor", "programme", "direction", "tier", "sme", "line", "product"),
     *("documents withdrawn", "expired", "disbursement failed", "same number in another year", "factored invoice"),
     *("same number to another obligor", "payee is not the seller"),
     *("onboarding", "receivables", "risk", "credit", "settlement"),
