@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from services.credit.consumers import HANDLERS
 from services.credit.queries import past
 from shared.events.onboarding import EnterpriseReinstated, EnterpriseSuspended, ProgrammeLimitChanged
-from shared.events.settlement import BusinessDayClosed, LoanClosed
+from shared.events.risk import RatingRecorded
+from shared.events.settlement import BusinessDayClosed, BusinessDayOpened, LoanClosed
 from shared.messaging.retention import archive
 from shared.values.ids import new_id
 from tests.integration.credit.world import DUE, OPEN, World, cny
@@ -174,6 +176,24 @@ async def test_what_is_archived_still_tells_of_the_past(world: World) -> None:
     assert await archive(world.database, owner="test", days=0) > 20
     for told in taken:
         assert await _explain(world, line_id, as_of=told["as_of"]) == told
+
+
+async def test_what_is_kept_but_not_propagated_yet_is_explained_as_it_was_then(world: World) -> None:
+    await world.hear(
+        BusinessDayOpened(open_date=OPEN), world.firm(world.anchor, name="Anchor", size="large"), world.activated()
+    )
+    await world.supplier()
+    (line_id,) = await _lines(world)
+    unrated = await _explain(world, line_id)
+    event = world._received(world.rating(world.anchor))
+    async with world.database.transaction() as tx:
+        await HANDLERS[RatingRecorded](tx, [event])
+    kept = await _explain(world, line_id)
+    await world.hear(world.rating(world.anchor, cap="7.00"))
+    for told in (unrated, kept):
+        assert await _explain(world, line_id, as_of=told["as_of"]) == told
+    assert unrated["line"]["reasons"] == ["anchor_unrated"]
+    assert kept["line"]["reasons"] == []
 
 
 async def test_as_of_now_is_what_is_explained_now(world: World) -> None:
