@@ -106,7 +106,7 @@ CREDIT_1: tuple[str, ...] = (
         ADD COLUMN product_version text NOT NULL DEFAULT '', ADD COLUMN payment jsonb""",
     "ALTER TABLE quote ADD COLUMN product text NOT NULL DEFAULT '', ADD COLUMN tenor_days int",
     "ALTER TABLE enterprise ADD COLUMN industry text NOT NULL DEFAULT ''",
-    # What a line could draw as of a past instant: what changes seldom, written when it changes; uses follow from events.
+    # What a line could draw at a past instant: what changes seldom, written when it changes; uses follow from events.
     """CREATE TABLE node_history (
         node_id text NOT NULL, since timestamptz NOT NULL, sanctioned_minor bigint NOT NULL,
         PRIMARY KEY (node_id, since))""",
@@ -133,4 +133,9 @@ CREDIT_1: tuple[str, ...] = (
         registry_reference text, version int NOT NULL DEFAULT 1)""",
     "CREATE INDEX cover_enterprise ON cover (enterprise_id, cover_id)",
     "CREATE UNIQUE INDEX cover_rank ON cover (asset, rank) WHERE state = 'registered'",
+    # Programmes whose inputs moved: propagated soon, once for any number of notes.
+    """CREATE TABLE due_propagation (
+        note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, programme_id text NOT NULL, cause text NOT NULL,
+        traceparent text, not_before timestamptz NOT NULL DEFAULT '-infinity')""",
+    "CREATE INDEX due_propagation_of ON due_propagation (programme_id, note_id)",
 )

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.credit.operations.close_drawdowns import expire_drawdowns
+from services.credit.operations.due_propagations import notes_of, propagate_due
 from shared.messaging.pipeline import Timer
 
-TIMERS: Mapping[str, Timer] = {"expiry": Timer(1.0, expire_drawdowns)}
+TIMERS: Mapping[str, Timer] = {
+    "expiry": Timer(1.0, expire_drawdowns),
+    "propagation": Timer(0.25, propagate_due, notes_of),
+}

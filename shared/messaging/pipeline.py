@@ -28,10 +28,14 @@ _SEAL_EVERY_S, _SHOW_EVERY_S, _ARCHIVE_EVERY_S = 3.0, 5.0, 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Something a service does by itself, every so many seconds; several workers may do it at once."""
+    """Something a service does by itself, every so many seconds; several workers may do it at once.
+
+    `signal` returns, of the database's URL, what this process sets when there is something to do at once.
+    """
 
     every_s: float
     tick: Callable[[Database], Awaitable[object]]
+    signal: Callable[[str], asyncio.Event] | None = None
 
 
 async def run_worker(
@@ -63,7 +67,8 @@ async def run_worker(
         inbox = Inbox(database, kafka=kafka, service=service, handlers=handlers or {}, topics=topics)
         jobs["inbox"] = partial(_explained, kafka, partial(inbox.run, stop))
     for name, timer in (timers or {}).items():
-        jobs[name] = partial(run_every, timer.every_s, partial(timer.tick, database), stop=stop)
+        woken = timer.signal(database.url) if timer.signal else None
+        jobs[name] = partial(run_every, timer.every_s, partial(timer.tick, database), stop=stop, woken=woken)
     jobs["backlog"] = partial(run_every, _SHOW_EVERY_S, partial(show_backlog, database, service=service), stop=stop)
     named = {f"{service}/{name}": job for name, job in jobs.items()}
     awaited = named.keys() & {f"{service}/relay", f"{service}/inbox"}

@@ -33,10 +33,12 @@ SELECT node_id, statement_timestamp(), sanctioned_minor FROM changed
 ON CONFLICT (node_id, since) DO UPDATE SET sanctioned_minor = excluded.sanctioned_minor
 """
 _OVERUSED = """
+SELECT n.node_id FROM limit_node n
+WHERE n.node_id = ANY($1) AND n.held_minor + n.utilised_minor > n.sanctioned_minor ORDER BY n.node_id
+"""
+_NOTE_OVERUSE = """
 INSERT INTO overuse (overuse_id, node_id, cause)
-SELECT i.overuse_id, n.node_id, $3 FROM limit_node n
-JOIN unnest($1::text[], $2::text[]) AS i(node_id, overuse_id) USING (node_id)
-WHERE n.held_minor + n.utilised_minor > n.sanctioned_minor
+SELECT i.overuse_id, i.node_id, $3 FROM unnest($1::text[], $2::text[]) AS i(node_id, overuse_id)
 ON CONFLICT (node_id) WHERE until IS NULL DO NOTHING
 """
 _BACK_IN_LIMIT = """
@@ -82,4 +84,6 @@ async def note_overuse(tx: Transaction, *, node_ids: Collection[str], cause: str
     """Record why a locked node is used above its limit, as long as it is (I1)."""
     names = sorted(set(node_ids))
     await tx.pg.execute(_BACK_IN_LIMIT, names)
-    await tx.pg.execute(_OVERUSED, names, [new_id() for _ in names], cause)
+    overused = [row["node_id"] for row in await tx.pg.fetch(_OVERUSED, names)]
+    if overused:
+        await tx.pg.execute(_NOTE_OVERUSE, overused, [new_id() for _ in overused], cause)

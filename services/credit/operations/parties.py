@@ -1,10 +1,11 @@
-"""Keep what onboarding and risk say of firms and programmes, and propagate whatever that changes."""
+"""Keep what onboarding and risk say of firms and programmes, and have propagated whatever that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from services.credit.operations.advance_drawdowns import block
+from services.credit.operations.due_propagations import note_moved
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
 from shared.events.onboarding import (
@@ -42,7 +43,7 @@ async def keep_enterprises(tx: Transaction, events: Sequence[Received]) -> None:
             for each in kept
         ],
     )
-    await _propagate_for(tx, [each.enterprise_id for each in kept], cause="enterprise.registered")
+    await _note_for(tx, [each.enterprise_id for each in kept], cause="enterprise.registered")
 
 
 async def suspend_enterprises(tx: Transaction, events: Sequence[Received]) -> None:
@@ -53,7 +54,8 @@ async def suspend_enterprises(tx: Transaction, events: Sequence[Received]) -> No
             await tx.pg.execute(
                 "UPDATE enterprise SET active = $2 WHERE enterprise_id = $1", event.event.enterprise_id, active
             )
-    await _propagate_for(tx, [event.subject for event in events], cause="enterprise.state")
+    programme_ids = await _programmes_of(tx, [event.subject for event in events])
+    await propagate_limits(tx, programme_ids=programme_ids, cause="enterprise.state")
     blocked = [event.subject for event in events if isinstance(event.event, EnterpriseSuspended)]
     await block(tx, column="enterprise_id", ids=blocked, reason="sme_suspended")
 
@@ -67,7 +69,7 @@ async def keep_agreements(tx: Transaction, events: Sequence[Received]) -> None:
             committed_minor = excluded.committed_minor""",
         [(each.programme_id, each.enterprise_id, each.expiry_date, each.committed.minor) for each in kept],
     )
-    await propagate_limits(tx, programme_ids=[each.programme_id for each in kept], cause="agreement.signed")
+    await note_moved(tx, programme_ids=[each.programme_id for each in kept], cause="agreement.signed")
 
 
 async def keep_ratings(tx: Transaction, events: Sequence[Received]) -> None:
@@ -91,7 +93,7 @@ async def keep_ratings(tx: Transaction, events: Sequence[Received]) -> None:
             for each in kept
         ],
     )
-    await _propagate_for(tx, [each.enterprise_id for each in kept], cause="rating.recorded")
+    await _note_for(tx, [each.enterprise_id for each in kept], cause="rating.recorded")
 
 
 async def keep_links(tx: Transaction, events: Sequence[Received]) -> None:
@@ -104,7 +106,7 @@ async def keep_links(tx: Transaction, events: Sequence[Received]) -> None:
     )
     currencies = sorted({each.traded.currency for each in kept})
     rows = await tx.pg.fetch("SELECT programme_id FROM programme WHERE currency = ANY($1)", currencies)
-    await propagate_limits(tx, programme_ids=[row["programme_id"] for row in rows], cause="link.recorded")
+    await note_moved(tx, programme_ids=[row["programme_id"] for row in rows], cause="link.recorded")
 
 
 async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
@@ -125,8 +127,10 @@ async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
             )
         elif isinstance(said, ProgrammeSuspended):
             await tx.pg.execute("UPDATE programme SET active = false WHERE programme_id = $1", said.programme_id)
+    # A limit moves lines soon; a programme that begins makes nodes, and one that is suspended stops draws, at once.
+    propagate = note_moved if isinstance(events[-1].event, ProgrammeLimitChanged) else propagate_limits
     cause = events[-1].type.removesuffix(".v1")
-    await propagate_limits(tx, programme_ids=[event.subject for event in events], cause=cause)
+    await propagate(tx, programme_ids=[event.subject for event in events], cause=cause)
     blocked = [event.subject for event in events if isinstance(event.event, ProgrammeSuspended)]
     await block(tx, column="programme_id", ids=blocked, reason="programme_not_active")
 
@@ -147,6 +151,9 @@ async def keep_members(tx: Transaction, events: Sequence[Received]) -> None:
     await propagate_limits(tx, programme_ids=[each.programme_id for each in kept], cause="member.admitted")
 
 
-async def _propagate_for(tx: Transaction, enterprise_ids: Sequence[str], *, cause: str) -> None:
-    rows = await tx.pg.fetch(_PROGRAMMES_OF, list(enterprise_ids))
-    await propagate_limits(tx, programme_ids=[row["programme_id"] for row in rows], cause=cause)
+async def _note_for(tx: Transaction, enterprise_ids: Sequence[str], *, cause: str) -> None:
+    await note_moved(tx, programme_ids=await _programmes_of(tx, enterprise_ids), cause=cause)
+
+
+async def _programmes_of(tx: Transaction, enterprise_ids: Sequence[str]) -> list[str]:
+    return [row["programme_id"] for row in await tx.pg.fetch(_PROGRAMMES_OF, list(enterprise_ids))]

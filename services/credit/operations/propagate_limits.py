@@ -48,12 +48,15 @@ ON CONFLICT (line_id, since) DO NOTHING
 
 
 async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cause: str) -> None:
-    """Propagate each programme anew; only lines that changed produce an event."""
+    """Propagate each programme anew; only lines that changed produce an event. What was due of them is done."""
+    names = sorted(set(programme_ids))
     rows = await tx.pg.fetch(
         """SELECT p.*, coalesce((SELECT open_date FROM book), current_date) AS today FROM programme p
         WHERE programme_id = ANY($1) ORDER BY programme_id FOR UPDATE OF p""",
-        sorted(set(programme_ids)),
+        names,
     )
+    # Under the lock, before anything is read: a note that is not seen here stays, and what it tells of is read next.
+    await tx.pg.execute("DELETE FROM due_propagation WHERE programme_id = ANY($1)", names)
     links = {each: await read_links(tx, currency=each) for each in sorted({row["currency"] for row in rows})}
     read = [await read_facts(tx, row, links=links[row["currency"]]) for row in rows]
     for each in read:

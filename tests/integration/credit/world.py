@@ -10,6 +10,7 @@ from typing import Any, Literal
 import httpx
 
 from services.credit.consumers import HANDLERS
+from services.credit.operations.due_propagations import propagate_due
 from shared.events.envelope import Event, Received
 from shared.events.onboarding import (
     Direction,
@@ -77,9 +78,10 @@ class World:
             await self.hear_together([event])
 
     async def hear_together(self, events: Sequence[Event]) -> None:
-        """Feed events of one type as one batch."""
+        """Feed events of one type as one batch; propagate what is due of them, as the worker does after the commit."""
         async with self.database.transaction() as tx:
             await HANDLERS[type(events[0])](tx, [self._received(event) for event in events])
+        await propagate_due(self.database)
 
     def _received(self, event: Event) -> Received:
         self._sequences[event.topic, event.subject] += 1

@@ -1,0 +1,124 @@
+"""What moves a programme's inputs is noted, and propagated once; what must stop draws does not wait for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import Context
+from datetime import UTC, datetime
+
+import pytest
+
+from services.credit.consumers import HANDLERS
+from services.credit.operations.due_propagations import notes_of, propagate_due
+from shared.events.envelope import Event, Received
+from shared.events.onboarding import EnterpriseSuspended, ProgrammeLimitChanged
+from shared.runtime.tracing import handling, new_traceparent
+from shared.values.ids import new_id
+from tests.integration.credit.world import World, cny
+
+LIMITS = {"limit": cny("900.00"), "upstream_limit": cny("900.00"), "downstream_limit": cny("900.00")}
+
+
+async def _keep(world: World, events: Sequence[Event], *, traceparent: str | None = None) -> None:
+    """Handle events of one type and commit; propagate nothing yet."""
+    said = [Received(new_id(), e.type, e.topic, e.subject, 9, datetime.now(UTC), "test", None, e) for e in events]
+    async with world.database.transaction() as tx:
+        with handling("test", [(each.subject, traceparent) for each in events]):
+            await HANDLERS[type(events[0])](tx, said)
+
+
+async def _caps(world: World, *firms: str) -> list[str]:
+    return [(await world.line_of(each))["cap"]["amount"] for each in firms]
+
+
+async def test_any_number_of_notes_propagates_a_programme_once_to_the_last_state(world: World) -> None:
+    await world.begin()
+    first, second = await world.supplier(), await world.supplier()
+    before = len(await world.told(world.programme))
+    await _keep(world, [world.rating(first, cap="70.00")])
+    await _keep(world, [world.rating(second, cap="60.00"), world.rating(first, cap="50.00")])
+    await _keep(world, [ProgrammeLimitChanged(programme_id=world.programme, reason="less", **LIMITS)])
+    assert await _caps(world, first, second) == ["500000.00", "500000.00"]
+    await propagate_due(world.database)
+    assert await _caps(world, first, second) == ["50.00", "60.00"]
+    assert len(await world.told(world.programme)) == before + 1
+    await propagate_due(world.database)
+    assert len(await world.told(world.programme)) == before + 1
+
+
+async def test_several_workers_propagate_a_programme_once(world: World) -> None:
+    await world.begin()
+    supplier = await world.supplier()
+    before = len(await world.told(world.programme))
+    await _keep(world, [world.rating(supplier, cap="70.00")])
+    await asyncio.gather(*(propagate_due(world.database) for _ in range(4)))
+    assert len(await world.told(world.programme)) == before + 1
+    assert await _caps(world, supplier) == ["70.00"]
+
+
+async def test_a_programme_that_somebody_else_has_is_left_for_later(world: World) -> None:
+    await world.begin()
+    supplier = await world.supplier()
+    await _keep(world, [world.rating(supplier, cap="70.00")])
+    async with world.database.transaction() as tx:
+        await tx.pg.execute("SELECT FROM programme FOR UPDATE")
+        async with asyncio.timeout(20):
+            await asyncio.create_task(propagate_due(world.database), context=Context())
+    assert await _caps(world, supplier) == ["1000000.00"]
+    await propagate_due(world.database)
+    assert await _caps(world, supplier) == ["70.00"]
+
+
+async def test_a_suspension_stops_draws_whatever_is_due(world: World) -> None:
+    await world.begin()
+    supplier = await world.supplier()
+    document = await world.receivable(supplier)
+    await _keep(world, [world.rating(supplier, cap="900000.00")])
+    await _keep(world, [EnterpriseSuspended(enterprise_id=supplier, reason="watch list")])
+    refused = await world.draw(supplier, [document], "10.00")
+    assert (refused.status_code, refused.json()["code"]) == (409, "line_not_drawable")
+    assert await _caps(world, supplier) == ["0.00"]
+
+
+async def test_a_programme_that_cannot_be_propagated_holds_up_no_other(world: World) -> None:
+    await world.begin()
+    supplier = await world.supplier()
+    broken = World(world.bench)
+    broken.programme = f"0-{broken.programme}"
+    await broken.begin()
+    other = await broken.supplier()
+    async with world.database.transaction() as tx:
+        await tx.pg.execute(
+            """UPDATE programme SET terms = terms || '{"propagation_policy": "lost"}' WHERE programme_id = $1""",
+            broken.programme,
+        )
+    await _keep(world, [world.rating(other, cap="70.00"), world.rating(supplier, cap="70.00")])
+    with pytest.raises(Exception, match="lost"):
+        await propagate_due(world.database)
+    assert await _caps(world, supplier) == ["70.00"]
+    async with world.database.reader() as tx:
+        assert await tx.pg.fetchval("SELECT array_agg(programme_id) FROM due_propagation") == [broken.programme]
+
+
+async def test_r19_what_was_noted_goes_on_in_the_trace_of_what_moved_it(world: World) -> None:
+    await world.begin()
+    supplier = await world.supplier()
+    traceparent = new_traceparent()
+    await _keep(world, [world.rating(supplier, cap="70.00")], traceparent=traceparent)
+    await propagate_due(world.database)
+    async with world.database.reader() as tx:
+        found = await tx.pg.fetchval(
+            "SELECT traceparent FROM outbox WHERE subject = $1 ORDER BY sequence DESC LIMIT 1", world.programme
+        )
+    assert found == traceparent
+
+
+async def test_the_job_is_woken_by_a_commit_that_notes_and_by_no_other(world: World) -> None:
+    await world.begin()
+    supplier = await world.supplier()
+    signal = notes_of(world.database.url)
+    await world.receivable(supplier)
+    assert not signal.is_set()
+    await _keep(world, [world.rating(supplier, cap="70.00")])
+    assert signal.is_set()
