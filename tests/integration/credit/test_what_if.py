@@ -108,9 +108,9 @@ def _changes(world: World, firms: list[str], dice: random.Random) -> list[tuple[
         "direction": "upstream",
         "trades_with": firm,
         "traded": cny(traded).model_dump(),
-        "cap": cny("50000.00").model_dump(),
+        "cap": cny("400000.00").model_dump(),
         "multiplier": "0.500000",
-        "committed": cny("100.00").model_dump(),
+        "committed": cny("390000.00").model_dump(),
     }
     anchor_cap = 5_000_000_00 * 50_000 // 700_000
     return [
@@ -142,9 +142,9 @@ def _changes(world: World, firms: list[str], dice: random.Random) -> list[tuple[
             joins,
             [
                 world.firm(new),
-                _rating(new, "A", 50_000_00, 500_000),
+                _rating(new, "A", 400_000_00, 500_000),
                 world.link(new, firm, traded=traded),
-                world.agreement(new, committed="100.00"),
+                world.agreement(new, committed="390000.00"),
                 world.member(new),
             ],
         ),
