@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.credit.consumers import HANDLERS
-from services.credit.queries import past
+from services.credit.queries import comparing, past
 from shared.events.onboarding import EnterpriseReinstated, EnterpriseSuspended, ProgrammeLimitChanged
 from shared.events.risk import RatingRecorded
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened, LoanClosed
@@ -271,3 +271,33 @@ async def test_a_past_instant_reads_histories_by_index(world: World) -> None:
         plan = await tx.pg.fetch("EXPLAIN EXECUTE past(ARRAY['line/1', 'line/2'], now())")
     text = "\n".join(row[0] for row in plan)
     assert "Seq Scan" not in text, text
+
+
+async def test_looking_back_reads_the_events_since_and_not_all_events(world: World) -> None:
+    async with world.database.transaction() as tx:
+        await tx.pg.execute(
+            """INSERT INTO outbox (id, topic, subject, sequence, type, source, time, body)
+            SELECT 'e' || n, 'scf.credit.drawdown.v1', 'd' || n, 1, 'drawdown.held.v1', 'credit',
+                now() - (40000 - n) * interval '1 minute', repeat('x', 300) FROM generate_series(1, 40000) n"""
+        )
+        await tx.pg.execute("SELECT brin_summarize_new_values('outbox_time')")
+        await tx.pg.execute("ANALYZE outbox")
+        since = "now() - interval '1 hour'"
+        asked = f"'scf.credit.drawdown.v1', {since}, ARRAY['drawdown.held.v1'], ARRAY['line/1']"
+        # With its instant known, as asyncpg's first executions are planned.
+        await tx.pg.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        await tx.pg.execute(f"PREPARE looking AS {past._MOVED}")
+        plan = await tx.pg.fetch(f"EXPLAIN EXECUTE looking({asked})")
+    text = "\n".join(row[0] for row in plan)
+    assert "outbox_time" in text, text
+    for table in ("outbox", "drawdown"):
+        assert f"Seq Scan on {table} " not in text, text
+
+
+async def test_the_open_drawdowns_of_lines_are_read_by_index(world: World) -> None:
+    async with world.database.transaction() as tx:
+        await tx.pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await tx.pg.execute(f"PREPARE opened AS {comparing._OPEN}")
+        plan = await tx.pg.fetch("EXPLAIN EXECUTE opened(ARRAY['a', 'b'])")
+    text = "\n".join(row[0] for row in plan)
+    assert "Seq Scan on drawdown" not in text, text
