@@ -1,7 +1,7 @@
 """The least cost under linear conditions, exact: integers in, fractions out, with the proof that nothing is cheaper.
 
-The dual simplex method in integers (each entry is a minor of the given matrix, so every division comes out even):
-costs are never negative, so doing nothing is dual feasible and no first phase is needed.
+The dual simplex method in integers, each row over a scale of its own and without a common factor: costs are never
+negative, so doing nothing is dual feasible and no first phase is needed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 from typing import ClassVar
 
 # The steepest row first is fast; the smallest name first (Bland) never goes in circles.
@@ -57,7 +58,7 @@ def least_cost(costs: Sequence[int], conditions: Sequence[Condition]) -> LeastCo
 
 
 class _Table:
-    """Each row says what a basic variable is in terms of the others; the last row is the cost; all over `scale`.
+    """Each row says what a basic variable is in terms of the others; the last row is the cost; each over its scale.
 
     Variables 0…n−1 are the amounts, n… the slacks of the conditions. The last column is the constant.
     """
@@ -66,7 +67,7 @@ class _Table:
         self._count = len(costs)
         self._rows = [[each.weights.get(nth, 0) for nth in range(self._count)] + [-each.least] for each in conditions]
         self._rows.append([*costs, 0])
-        self._scale = 1
+        self._scales = [1] * len(self._rows)
         self._basic = [self._count + nth for nth in range(len(conditions))]
         self._others = list(range(self._count))
         self._pivots = 0
@@ -77,7 +78,7 @@ class _Table:
         if not below:
             return None
         if self._pivots < _STEEP_PIVOTS:
-            return min(below, key=lambda nth: (self._rows[nth][-1], self._basic[nth]))
+            return min(below, key=lambda nth: (self._rows[nth][-1] / self._scales[nth], self._basic[nth]))
         return min(below, key=lambda nth: self._basic[nth])
 
     def entering(self, row: int) -> int:
@@ -99,33 +100,34 @@ class _Table:
 
     def pivot(self, row: int, column: int) -> None:
         """Let a variable of a column become basic instead of a row's."""
-        pivot_row, scale = self._rows[row], self._scale
+        pivot_row, scale = self._rows[row], self._scales[row]
         pivot = pivot_row[column]
         for nth, each in enumerate(self._rows):
-            if nth == row:
-                continue
             factor = each[column]
-            if factor:
-                changed = [(a * pivot - factor * b) // scale for a, b in zip(each, pivot_row, strict=True)]
-            else:
-                changed = [a * pivot // scale for a in each]
-            changed[column] = factor
-            self._rows[nth] = changed
+            if nth == row or not factor:
+                continue
+            changed = [a * pivot - factor * b for a, b in zip(each, pivot_row, strict=True)]
+            changed[column] = factor * scale
+            self._keep(nth, changed, self._scales[nth] * pivot)
         turned = [-a for a in pivot_row]
         turned[column] = scale
-        self._rows[row] = turned
-        self._scale = pivot
+        self._keep(row, turned, pivot)
         self._basic[row], self._others[column] = self._others[column], self._basic[row]
         self._pivots += 1
+
+    def _keep(self, nth: int, row: list[int], scale: int) -> None:
+        common = gcd(scale, *row)
+        self._rows[nth] = [a // common for a in row] if common > 1 else row
+        self._scales[nth] = scale // common
 
     def solution(self) -> LeastCost:
         """Return what the table says now."""
         amounts = [Fraction(0)] * self._count
         for nth, variable in enumerate(self._basic):
             if variable < self._count:
-                amounts[variable] = Fraction(self._rows[nth][-1], self._scale)
+                amounts[variable] = Fraction(self._rows[nth][-1], self._scales[nth])
         worths = [Fraction(0)] * len(self._basic)
         for column, variable in enumerate(self._others):
             if variable >= self._count:
-                worths[variable - self._count] = Fraction(self._rows[-1][column], self._scale)
-        return LeastCost(tuple(amounts), Fraction(self._rows[-1][-1], self._scale), tuple(worths))
+                worths[variable - self._count] = Fraction(self._rows[-1][column], self._scales[-1])
+        return LeastCost(tuple(amounts), Fraction(self._rows[-1][-1], self._scales[-1]), tuple(worths))
