@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
@@ -147,6 +148,32 @@ async def test_r10_the_line_support_not_used_bounds_what_is_drawn_on_the_rating(
     over = await _alone(world, supplier, "40000.01")
     assert (over.status_code, over.json()["code"]) == (409, "limit_exceeded")
     assert (await _alone(world, supplier, "40000.00")).status_code == 201
+
+
+async def test_r10_of_many_draws_at_once_a_quota_takes_exactly_what_it_has(world: World) -> None:
+    large = cny("90000000.00")
+    await world.begin(products=["revolving_micro"], limit=large, upstream_limit=large, auto_approve_up_to=large)
+    supplier = await world.supplier(cap="50000000.00", traded="50000000.00")
+    line = (await world.line_of(supplier))["line_id"]
+    answers = await asyncio.gather(*(_alone(world, supplier, "700000.00", line_id=line) for _ in range(9)))
+    assert sorted(each.status_code for each in answers) == [201] * 5 + [409] * 4
+    states = [(await world.drawdown(each.json()["drawdown_id"]))["state"] for each in answers if each.is_success]
+    assert states == ["approved"] * 5
+    assert (await world.line_of(supplier))["held"]["amount"] == "3500000.00"
+
+
+async def test_r22_what_is_referred_without_a_document_is_decided_by_two_persons(world: World) -> None:
+    await world.begin(products=_MICRO, auto_approve_up_to=cny("100.00"))
+    supplier = await world.supplier()
+    drawdown = (await _alone(world, supplier, "100.01")).json()["drawdown_id"]
+    assert (await world.drawdown(drawdown))["reason"] == "above_automatic_approval"
+    async with world.bench.caller("bank_maker", subject="maker") as maker:
+        body = {"decision": "approve", "reason": "known customer"}
+        proposed = (await maker.post(f"/drawdowns/{drawdown}/decision", json=body)).json()["approval_id"]
+        assert (await maker.post(f"/approvals/{proposed}/approve")).status_code == 403
+    async with world.bench.caller("bank_checker", subject="checker") as checker:
+        assert (await checker.post(f"/approvals/{proposed}/approve")).status_code == 200
+    assert await world.told(drawdown) == ["drawdown.held", "drawdown.referred", "drawdown.approved"]
 
 
 @pytest.mark.parametrize("days", [None, 181, 365])
