@@ -13,6 +13,7 @@ from services.credit.domain.wide_integers import Ints, check, compare, scale, to
 
 _TOP = 1 << 63
 _WIDER = 4
+_SAMPLE = 20_000
 
 
 def pour(*, pool: int, weight: Ints, floor: Ints, ceiling: Ints) -> Ints:
@@ -63,7 +64,8 @@ def _enclose(left: int, weight: Ints, low: Ints, high: Ints, shift: int) -> tupl
         at = np.clip(scale(weight, level=level, shift=shift), low, high)
         taken = total(at - low)
         # Where λ is if all lines go on growing from here; a little further, so that it is enclosed.
-        step = int((left - taken) * 2.0**shift / float(weight.sum(dtype=np.float64)))
+        slope = float(weight[(low < at) & (at < high)].sum(dtype=np.float64)) or float(weight.sum(dtype=np.float64))
+        step = int((left - taken) * 2.0**shift / slope)
         is_below = taken <= left
         if is_below:
             left, low, below = left - taken, at, level
@@ -100,13 +102,18 @@ def _first(left: int, weight: Ints, low: Ints, high: Ints) -> Ints:
 def _guess(left: int, weight: Ints, low: Ints, high: Ints) -> float:
     """Return about the λ at which undivided shares take what is left: the first corner beyond it, and a straight back.
 
-    A line grows by its weight from the corner where λw passes its low to that where it is full.
+    A line grows by its weight from the corner where λw passes its low to that where it is full. Of many lines a
+    sample tells.
     """
+    room = float(total(high - low))
+    every = max(1, weight.size // _SAMPLE)
+    weight, low, high = weight[::every], low[::every], high[::every]
+    share = left * (float(total(high - low)) / room)
     heavy = weight.astype(np.float64)
     corners = np.concatenate([low / heavy, high / heavy])
     order = np.argsort(corners)
     corners = corners[order]
     slopes = np.cumsum(np.concatenate([heavy, -heavy])[order])
     taken = np.cumsum(slopes[:-1] * np.diff(corners))
-    nth = min(int(np.searchsorted(taken, float(left))), taken.size - 1)
-    return float(corners[nth + 1] - (taken[nth] - left) / slopes[nth]) if slopes[nth] > 0 else float(corners[nth + 1])
+    nth = min(int(np.searchsorted(taken, share)), taken.size - 1)
+    return float(corners[nth + 1] - (taken[nth] - share) / slopes[nth]) if slopes[nth] > 0 else float(corners[nth + 1])
