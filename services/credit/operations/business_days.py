@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.credit.operations.limit_increases import increased_between
+from services.credit.operations.product_quotas import changed_between
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened
@@ -37,4 +38,5 @@ async def keep_business_date(tx: Transaction, events: Sequence[Received]) -> Non
     rows = await tx.pg.fetch(_CHANGED, before, dates[-1])
     changed = {row["programme_id"] for row in rows}
     changed.update(await increased_between(tx, before=before, today=dates[-1]))
+    changed.update(await changed_between(tx, before=before, today=dates[-1]))
     await propagate_limits(tx, programme_ids=sorted(changed), cause=events[-1].type.removesuffix(".v1"))

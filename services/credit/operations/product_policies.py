@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Any
 
 from services.credit.domain.products import Product, Use, derived
 from shared.values.money import parse_minor
-from shared.values.policies import policy_on
+from shared.values.policies import Policy, policy_on, policy_versions
 from shared.values.rates import parse_rate
 
 
@@ -39,9 +39,19 @@ def product(*, name: str, on: date) -> Product:
     )
 
 
-def programme_products(*, names: tuple[str, ...], recourse: bool, on: date) -> tuple[Product, ...]:
-    """Return what a programme offers on a date: the products it names, else those that follow from its recourse."""
-    return tuple(product(name=name, on=on) for name in names or derived(recourse=recourse))
+def product_names(names: Sequence[str], *, recourse: bool) -> Sequence[str]:
+    """Return the products that a programme names, else those that follow from its recourse."""
+    return names or derived(recourse=recourse)
+
+
+def programme_products(*, names: Sequence[str], recourse: bool, on: date) -> tuple[Product, ...]:
+    """Return what a programme offers on a date, in its order."""
+    return tuple(product(name=name, on=on) for name in product_names(names, recourse=recourse))
+
+
+def versions_of(name: str) -> tuple[Policy, ...]:
+    """Return the versions of a product's policy, oldest first."""
+    return policy_versions(f"products/{name}")
 
 
 def _use(values: Mapping[str, Any] | None) -> Use | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from services.credit.domain.paths import Level, product_node
 from services.credit.domain.products import Product
 from services.credit.operations.drawdown_rows import Drawdown
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, sanction
-from services.credit.operations.product_policies import product, programme_products
+from services.credit.operations.product_policies import product, product_names, programme_products, versions_of
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
 
@@ -46,6 +47,20 @@ async def sanction_quotas(tx: Transaction, *, programme: Mapping[str, Any], term
     await lock_nodes(tx, node_ids=amounts)
     await sanction(tx, amounts)
     await note_overuse(tx, node_ids=amounts, cause=cause)
+
+
+async def changed_between(tx: Transaction, *, before: date, today: date) -> list[str]:
+    """Return the programmes of which a product has a new version since a business date; a quota may be in it."""
+    rows = await tx.pg.fetch("SELECT programme_id, terms FROM programme ORDER BY programme_id")
+    found = []
+    for row in rows:
+        terms = ProgrammeTerms.model_validate(row["terms"])
+        versions = [
+            version for name in product_names(terms.products, recourse=terms.recourse) for version in versions_of(name)
+        ]
+        if any(before < version.valid_from <= today for version in versions):
+            found.append(row["programme_id"])
+    return found
 
 
 async def use_up(tx: Transaction, repaid: Sequence[tuple[Drawdown, int]]) -> None:

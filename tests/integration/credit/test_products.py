@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from services.credit.operations import price_policies, product_policies, purposes
 from shared.events.credit import DrawdownApproved, DrawdownHeld
-from shared.events.settlement import DisbursementFailed
+from shared.events.settlement import BusinessDayClosed, DisbursementFailed
 from shared.values import policies
 from tests.integration.credit.world import OPEN, World, cny
 
@@ -59,6 +60,24 @@ async def test_a_product_is_added_by_a_policy_file(world: World, folder: Path) -
     async with world.database.reader() as tx:
         version = await tx.pg.fetchval("SELECT product_version FROM drawdown WHERE product = 'harvest_finance'")
     assert version == "harvest_finance/2020-01-01"
+
+
+async def test_a_products_new_version_counts_from_its_day_on_and_its_quota_too(world: World, folder: Path) -> None:
+    name = "receivables_discounting"
+    document = json.loads((folder / f"products/{name}/2000-01-01.json").read_text(encoding="utf-8"))
+    day = OPEN + timedelta(days=1)
+    document["valid_from"] = day.isoformat()
+    document["values"] |= {"quota": {"CNY": {"*": {"small": "5000.00"}}}, "advance_rate": "0.100000"}
+    (folder / f"products/{name}/{day}.json").write_text(json.dumps(document), encoding="utf-8")
+    await world.begin()
+    supplier = await world.supplier()
+    first, second = [await world.receivable(supplier) for _ in range(2)]
+    assert (await world.draw(supplier, [first], "70000.00")).status_code == 201
+    await world.hear(BusinessDayClosed(closed_date=OPEN, open_date=day))
+    above = await world.draw(supplier, [second], "5000.01")
+    assert (above.status_code, above.json()["code"]) == (409, "limit_exceeded")
+    assert above.json()["binding_node"].endswith(f"/{name}")
+    assert (await world.draw(supplier, [second], "5000.00")).status_code == 201
 
 
 async def test_a_programme_that_names_no_product_offers_those_of_its_recourse(world: World) -> None:
