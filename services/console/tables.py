@@ -32,7 +32,7 @@ CONSOLE_1: tuple[str, ...] = (
         held_minor bigint NOT NULL DEFAULT 0, utilised_minor bigint NOT NULL DEFAULT 0,
         place int NOT NULL GENERATED ALWAYS AS (
             CASE direction WHEN 'upstream' THEN 0 WHEN 'downstream' THEN 1000 ELSE 2000 END
-            + CASE coalesce(tier, 0) WHEN 0 THEN 999 ELSE least(tier, 998) END) STORED) WITH (fillfactor = 70)""",
+            + CASE coalesce(tier, 0) WHEN 0 THEN 999 ELSE least(tier, 998) END) STORED) WITH (fillfactor = 50)""",
     "CREATE INDEX line_exposure_place ON line_exposure (programme_id, place, line_id)",
     """CREATE TABLE drawdown (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from services.console.operations.keep_feed import keep_feed
 from services.console.tables import Model
 from shared.events.envelope import Event, Received
@@ -31,16 +33,15 @@ def keep(model: Model, *fields: str, **said: Any) -> Handler:
 
 def _row(event: Event, fields: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    body = event.model_dump(mode="json")
     for field in fields:
-        value, document = event, body
+        value: Any = event
         for name in field.split("."):
-            value, document = getattr(value, name), document[name]
+            value = getattr(value, name)
         column = field.rpartition(".")[2]
         if isinstance(value, Amount):
             row |= {f"{column}_minor": value.minor, "currency": value.currency}
         else:
-            row[column] = document
+            row[column] = to_jsonable_python(value)
     return row
 
 

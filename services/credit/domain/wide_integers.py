@@ -79,9 +79,10 @@ def _quotient(amounts: Ints, reached: Ints, divisor: Ints) -> Ints:
     if int(divisor.max()) >= _SURE:
         exact: Ints = (amounts.astype(object) * reached.astype(object) // divisor.astype(object)).astype(np.int64)
         return exact
-    guess = (amounts * (reached / divisor)).astype(np.int64)
+    guess: Ints = (amounts * (reached / divisor)).astype(np.int64)
     # Both products wrap around 2^64; their difference is small, and wraps back.
-    return guess + (amounts * reached - guess * divisor) // divisor
+    correction: Ints = (amounts * reached - guess * divisor) // divisor
+    return guess + correction
 
 
 def _parts(size: int) -> Iterator[slice]:
