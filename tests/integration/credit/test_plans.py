@@ -45,7 +45,7 @@ EXPECTED = (
     "DELETE FROM document_use",
     "INSERT INTO reinstatement",
     "UPDATE limit_node n SET held_minor = n.held_minor + m.held, utilised_minor",
-    "INSERT INTO overuse",
+    "held_minor + n.utilised_minor > n.sanctioned_minor",
     "INSERT INTO quote",
 )
 
