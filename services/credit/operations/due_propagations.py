@@ -22,7 +22,8 @@ SELECT g.programme_id, $2, g.traceparent FROM unnest($1::text[], $3::text[]) AS 
 # In which order programmes come does not matter: one that another worker propagates is passed over.
 _TAKE = """
 SELECT p.programme_id FROM programme p
-WHERE p.programme_id IN (SELECT d.programme_id FROM due_propagation d WHERE d.not_before <= clock_timestamp())
+WHERE p.programme_id = ANY(ARRAY(
+    SELECT DISTINCT d.programme_id FROM due_propagation d WHERE d.not_before <= clock_timestamp()))
 ORDER BY p.programme_id LIMIT 1 FOR UPDATE OF p SKIP LOCKED
 """
 _LAST_NOTE = """

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.credit.consumers import HANDLERS
+from services.credit.operations import due_propagations
 from services.credit.operations.due_propagations import notes_of, propagate_due
 from shared.events.envelope import Event, Received
 from shared.events.onboarding import EnterpriseSuspended, ProgrammeLimitChanged
@@ -122,3 +123,18 @@ async def test_the_job_is_woken_by_a_commit_that_notes_and_by_no_other(world: Wo
     assert not signal.is_set()
     await _keep(world, [world.rating(supplier, cap="70.00")])
     assert signal.is_set()
+
+
+async def test_what_is_due_is_found_by_index_among_many_programmes(world: World) -> None:
+    await world.begin()
+    async with world.database.transaction() as tx:
+        await tx.pg.execute(
+            """INSERT INTO programme (programme_id, name, anchor_id, group_head_id, currency, terms)
+            SELECT 'p' || n, name, anchor_id, group_head_id, currency, terms
+            FROM programme, generate_series(1, 5000) AS n"""
+        )
+        await tx.pg.execute("ANALYZE programme")
+        for statement, given in ((due_propagations._TAKE, ()), (due_propagations._LAST_NOTE, ("p",))):
+            plan = "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN {statement}", *given))
+            assert "Seq Scan on programme" not in plan, plan
+            assert "Index Cond" in plan, plan
