@@ -120,3 +120,40 @@ async def test_closing_answers_what_was_gathered(desk: Desk) -> None:
     desk.gate.set()
     await closing
     assert [task.result() for task in submitted] == [0, 2, 4]
+
+
+async def test_what_is_sent_together_is_answered_in_its_order_each_on_its_own(desk: Desk) -> None:
+    group = GroupCommit(desk, max_batch=4)
+    alone = asyncio.create_task(group.submit(90, root="r"))
+    answers = await group.submit_together([1, 1000, 2, -7, 3, 4, 5], root="r")
+    assert [each if isinstance(each, int) else type(each) for each in answers] == [
+        2,
+        Refused,
+        4,
+        asyncpg.CheckViolationError,
+        6,
+        8,
+        10,
+    ]
+    assert await alone == 180
+    assert await desk.kept() == [1, 2, 3, 4, 5, 90]
+
+
+async def test_whoever_sent_together_and_goes_away_takes_only_what_was_not_gathered(desk: Desk) -> None:
+    group = GroupCommit(desk, max_batch=2)
+    desk.gate.clear()
+    together = asyncio.create_task(group.submit_together([1, 2, 3, 4, 5], root="r"))
+    await asyncio.sleep(0.05)
+    together.cancel()
+    await asyncio.wait([together])
+    desk.gate.set()
+    assert await group.submit(6, root="r") == 12
+    assert await desk.kept() == [1, 2, 6]
+
+
+async def test_what_does_not_fit_together_is_refused_whole(desk: Desk) -> None:
+    group = GroupCommit(desk, max_batch=1, max_queue=2)
+    with pytest.raises(QueueFull):
+        await group.submit_together([1, 2, 3], root="r")
+    assert await group.submit_together([4, 5], root="r") == [8, 10]
+    assert await desk.kept() == [4, 5]
