@@ -18,6 +18,7 @@ from services.credit.domain.plans import InvalidPlan
 from services.credit.domain.pricing import NothingToLend
 from services.credit.domain.products import ProductNotOffered, TenorNotOffered
 from services.credit.domain.what_if import NotSupposable
+from services.credit.domain.wide_integers import TooWide
 from services.credit.operations.covers import UnknownCover
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
@@ -55,6 +56,7 @@ STATUSES: ErrorStatuses = {
     InvalidPlan: 422,
     TenorNotOffered: 422,
     NotSupposable: 422,
+    TooWide: 422,
     InstantToCome: 422,
 }
 

@@ -136,6 +136,8 @@ def test_wide_products_and_sums_are_those_of_pythons_integers(numbers: list[tupl
 def test_what_has_no_room_is_refused_rather_than_wrong(wrong: int) -> None:
     with pytest.raises(wide.TooWide):
         propagate(limit=10, lines=[LineInput("a", wrong, 5, 0, 0)])
+    with pytest.raises(wide.TooWide):
+        reach(anchor_id="anchor", trades=[Trade("A", "anchor", wrong)], max_tier=1)
 
 
 def test_sums_that_have_no_room_are_refused() -> None:

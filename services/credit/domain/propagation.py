@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.credit.domain.trade import Numbers
 from services.credit.domain.water_level import pour
-from services.credit.domain.wide_integers import Ints, TooWide, share_down, total
+from services.credit.domain.wide_integers import Ints, column, share_down, total
 from shared.values.rates import MILLION, share_of
 
 
@@ -93,9 +93,9 @@ def propagate(*, limit: int, lines: Sequence[LineInput], commitment_ratio: int =
     shared = share_pool(
         limit=limit,
         commitment_ratio=commitment_ratio,
-        weight=_column(line.weight for line in lines),
-        floor=_column(line.floor for line in lines),
-        ceiling=_column(line.ceiling for line in lines),
+        weight=column((line.weight for line in lines), name="weight"),
+        floor=column((line.floor for line in lines), name="floor"),
+        ceiling=column((line.ceiling for line in lines), name="ceiling"),
     )
     each = zip(lines, shared.reserved.tolist(), shared.cap.tolist(), strict=True)
     shares = tuple(Share(line.line_id, reserved, cap) for line, reserved, cap in each)
@@ -118,10 +118,3 @@ def weigh(*, volume: Ints, multiplier: Ints, tier_decay: int, tier: Numbers) -> 
         further = np.flatnonzero(tier > step)
         weight[further] = share_down(weight[further], millionths=tier_decay)
     return weight
-
-
-def _column(values: Iterable[int]) -> Ints:
-    try:
-        return np.fromiter(values, dtype=np.int64)
-    except OverflowError as error:
-        raise TooWide(name="a line") from error

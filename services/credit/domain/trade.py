@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.credit.domain.wide_integers import Ints, check, pass_on, totals
+from services.credit.domain.wide_integers import Ints, check, column, pass_on, totals
 
 Numbers = NDArray[np.int32]
 
@@ -52,7 +52,7 @@ def reach(*, anchor_id: str, trades: Iterable[tuple[str, str, int]], max_tier: i
     links = Trades(
         np.array([number[firm_id] for firm_id, _, _ in given], dtype=np.int32),
         np.array([number[neighbour_id] for _, neighbour_id, _ in given], dtype=np.int32),
-        np.array([traded for _, _, traded in given], dtype=np.int64),
+        column((traded for _, _, traded in given), name="traded"),
     )
     tier, volume = reach_each(anchor=0, firms=len(number), trades=links, max_tier=max_tier)
     each = zip(number, tier.tolist(), volume.tolist(), strict=True)

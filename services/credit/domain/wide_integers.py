@@ -5,7 +5,7 @@ Everything that comes in is at least 0 and below `BOUND`; who takes in numbers f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -40,6 +40,14 @@ def check(values: Ints, *, name: str) -> Ints:
     if values.size and (int(values.min()) < 0 or int(values.max()) >= BOUND):
         raise TooWide(name=name)
     return values
+
+
+def column(values: Iterable[int], *, name: str) -> Ints:
+    """Return Python's integers as an array; TooWide where one has no room."""
+    try:
+        return check(np.fromiter(values, dtype=np.int64), name=name)
+    except OverflowError as error:
+        raise TooWide(name=name) from error
 
 
 def total(values: Ints) -> int:
