@@ -10,7 +10,7 @@ from typing import Any
 from services.credit.domain.eligibility import Financeable, NotEligible
 from services.credit.domain.instructions import NO_INSTRUCTION, Instruction
 from services.credit.domain.offers import Cost, DocumentInUse, Offer, Terms, cost_of, offer
-from services.credit.domain.pass_through import PassThrough, anchor_rate, stand_alone
+from services.credit.domain.pass_through import stand_alone
 from services.credit.domain.plans import InvalidPlan, Kind, Lent
 from services.credit.domain.plans import plan as repay_by
 from services.credit.domain.pricing import Price, PricePolicy
@@ -119,7 +119,7 @@ def _repayment(terms: Terms, offered: Offer, policy: PricePolicy, kind: Kind, in
 
 
 def _meter(terms: Terms, offered: Offer, policy: PricePolicy) -> dict[str, Any]:
-    """Return what the firm would pay alone, and how much of the anchor's advantage reaches it."""
+    """Return what the firm would pay alone; its share of the anchor's advantage would tell the anchor's rate (R23)."""
     days = (offered.maturity_date - offered.start_date).days
     alone = stand_alone(
         policy,
@@ -129,17 +129,12 @@ def _meter(terms: Terms, offered: Offer, policy: PricePolicy) -> dict[str, Any]:
         on=offered.start_date,
         tenor_days=days,
     )
-    measured = PassThrough(
-        # Where the anchor bears the interest, the firm itself pays none.
-        offered=offered.price.rate if terms.interest_payer == "seller" else 0,
-        stand_alone=alone.rate,
-        anchor=anchor_rate(policy, anchor_spread=terms.anchor_spread, on=offered.start_date, tenor_days=days),
-    )
+    # Where the anchor bears the interest, the firm itself pays none.
+    paid = offered.price.rate if terms.interest_payer == "seller" else 0
     return {
-        "stand_alone_rate": rate_text(measured.stand_alone),
+        "stand_alone_rate": rate_text(alone.rate),
         "stand_alone_components": _components(alone),
-        "passed_through": rate_text(measured.passed_through),
-        "passed_through_share": None if measured.share is None else rate_text(measured.share),
+        "passed_through": rate_text(alone.rate - paid),
     }
 
 

@@ -176,7 +176,7 @@ async def test_a_quote_binds_over_a_new_fixing_of_the_lpr_and_names_the_versions
     assert bound.json()["rate"] == quote["rate"]
 
 
-async def test_a_quote_tells_what_the_firm_would_pay_alone_and_what_share_reaches_it(world: World) -> None:
+async def test_r23_a_quote_tells_what_the_firm_would_pay_alone_and_not_what_the_anchor_would(world: World) -> None:
     await world.begin()
     supplier = await world.supplier()
     weak = world.rating(supplier, cap="900000.00").model_copy(update={"risk_spread": "0.060000"})
@@ -187,17 +187,15 @@ async def test_a_quote_tells_what_the_firm_would_pay_alone_and_what_share_reache
     # With recourse the loan stands on the firm's own grade: the chain saves it the unsecured product's spread only.
     assert (offered, alone) == (95_000, 109_000)
     assert quote["passed_through"] == "0.014000"
-    # The anchor's own rate: 3% + 1% + 2% unsecured.
-    assert quote["passed_through_share"] == "0.285714"
+    # What share of the anchor's advantage that is would tell the anchor's own rate.
+    assert "passed_through_share" not in quote
 
 
 async def test_where_the_bank_buys_without_recourse_the_anchor_s_grade_reaches_the_firm(world: World) -> None:
     await world.begin(recourse=False)
     supplier = await world.supplier()
     await world.hear(world.rating(supplier, cap="900000.00").model_copy(update={"risk_spread": "0.060000"}))
-    quote = await _quote(world, supplier)
-    assert quote["passed_through"] == "0.064000"
-    assert parse_rate(quote["passed_through_share"]) > 1_000_000
+    assert (await _quote(world, supplier))["passed_through"] == "0.064000"
 
 
 async def test_where_the_anchor_bears_the_interest_the_firm_pays_none(world: World) -> None:
@@ -209,13 +207,6 @@ async def test_where_the_anchor_bears_the_interest_the_firm_pays_none(world: Wor
     async with world.bench.caller("risk_officer") as bank:
         found = (await bank.get(f"/programmes/{world.programme}/pass-through")).json()
     assert (found["rate"], found["passed_through"]) == ("0.000000", found["stand_alone_rate"])
-
-
-async def test_a_firm_no_weaker_than_the_anchor_has_nothing_to_be_passed(world: World) -> None:
-    await world.begin()
-    strong = await world.supplier()
-    await world.hear(world.rating(strong, cap="900000.00").model_copy(update={"risk_spread": "0.000000"}))
-    assert (await _quote(world, strong))["passed_through_share"] is None
 
 
 async def test_whoever_never_drew_is_found_by_index(world: World) -> None:
