@@ -73,7 +73,8 @@ def digest(lines: Sequence[str]) -> str:
 async def quiet(town: Town, *, within_s: float = 60) -> None:
     """Return when everything said was heard and nothing is under way; TimeoutError when that takes too long."""
     async with asyncio.timeout(within_s):
-        while await _under_way(town):
+        # Twice: what was due at the first look is done by its end, and what it said is seen at the second.
+        while await _under_way(town) or await _under_way(town):
             await asyncio.sleep(_LOOK_S)
 
 
@@ -95,7 +96,8 @@ async def _under_way(town: Town) -> bool:
             return True
     return bool(
         await town.databases["credit"].fetchval(
-            "SELECT EXISTS (SELECT FROM drawdown WHERE state IN ('held', 'approved'))"
+            """SELECT EXISTS (SELECT FROM drawdown WHERE state IN ('held', 'approved'))
+                OR EXISTS (SELECT FROM due_propagation)"""
         )
     ) or bool(
         await town.databases["settlement"].fetchval(
