@@ -24,9 +24,9 @@ from tributary.platform import Platform, running_platform
 from tributary.services import SERVICES
 
 CLIENTS = 32
-_DOCUMENTS = 60_000
+_DOCUMENTS = 80_000
 _ON_THEIR_WAY = 400
-_WARM_UP_S, _ROUND_S, _ALONE_S, _ALONE = 5.0, 60.0, 3.0, 3
+_WARM_UP_S, _ROUND_S, _ALONE_S, _ALONE = 5.0, 60.0, 2.0, 3
 _LOOK_S = 0.1
 # The programme's node has them all, and every drawdown is of the same amount.
 _ARRIVED = """SELECT max(utilised_minor) / $1 AS arrived, max(held_minor + utilised_minor) / $1 AS held
