@@ -153,7 +153,7 @@ async def test_a_line_is_explained_now_and_as_it_stood(river: River, language: s
     await page.locator("[data-nodes] tr").first.wait_for()
     text = await page.locator("[data-text]").inner_text()
     assert available in text
-    assert f"{held} CNY 1234.50" in text
+    assert f"{held} CNY 1,234.50" in text
     assert await page.locator("[data-nodes] tr").count() == 7
     results = await Axe().run(page)
     assert results.violations_count == 0, results.generate_report()

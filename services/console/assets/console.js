@@ -3,6 +3,13 @@
 
 const MOST_ROWS = 300;
 
+// An amount as people read it, in thousands; the pages' other scripts use it too.
+function grouped(amount) {
+  const [whole, decimals] = amount.amount.split(".");
+  const readable = whole.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+  return decimals === undefined ? readable : `${readable}.${decimals}`;
+}
+
 function follow(events) {
   const state = document.querySelector(".live");
   const pause = document.querySelector(".pause");

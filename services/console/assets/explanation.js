@@ -23,7 +23,7 @@ function explain(form) {
         head.scope = "row";
         head.textContent = words[node.level] ?? node.level;
         made.append(head);
-        [...amounts.map((name) => (node[name] ? `${node[name].amount}` : "–")), node.share].forEach((text) => {
+        [...amounts.map((name) => (node[name] ? grouped(node[name]) : "–")), node.share].forEach((text) => {
           const cell = document.createElement("td");
           cell.className = "number";
           cell.textContent = text;

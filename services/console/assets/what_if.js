@@ -1,12 +1,6 @@
 // What if: asks credit over the same origin, and shows every line before and after. Text comes in as text, never as HTML.
 "use strict";
 
-function grouped(amount) {
-  const [whole, decimals] = amount.amount.split(".");
-  const readable = whole.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
-  return decimals === undefined ? readable : `${readable}.${decimals}`;
-}
-
 function row(cells) {
   const made = document.createElement("tr");
   cells.forEach(({ text, number, head, link }) => {

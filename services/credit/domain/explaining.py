@@ -53,7 +53,8 @@ def explain(derived: Derivation, *, language: Language) -> list[str]:
     text, words = _TEXTS[language], _WORDS[language]
 
     def amount(minor: int) -> str:
-        return f"{derived.currency} {minor_text(amount_minor=minor, currency=derived.currency)}"
+        whole, point, part = minor_text(amount_minor=minor, currency=derived.currency).partition(".")
+        return f"{derived.currency} {int(whole):,}{point}{part}"
 
     def word(code: str) -> str:
         return words.get(code, code.replace("_", " "))

@@ -35,7 +35,7 @@ async def test_an_explanation_speaks_the_readers_language(
     told = await _explained(world, line["line_id"], headers={"accept-language": accepted}, **asked)
     assert told["language"] == language
     assert ("可用" in told["text"]) is (language == "zh")
-    assert ("can draw CNY 1000000.00" in told["text"]) is (language == "en")
+    assert ("can draw CNY 1,000,000.00" in told["text"]) is (language == "en")
 
 
 async def test_an_explanation_says_what_the_free_documents_carry(world: World) -> None:
@@ -51,4 +51,4 @@ async def test_an_explanation_says_what_the_free_documents_carry(world: World) -
         "advance_rate": "0.800000",
         "carries": {"amount": "80000.00", "currency": "CNY"},
     }
-    assert "carry CNY 80000.00 of new principal" in told["text"]
+    assert "carry CNY 80,000.00 of new principal" in told["text"]

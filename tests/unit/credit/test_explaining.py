@@ -67,12 +67,12 @@ def test_r23_of_what_others_share_only_what_is_left_is_told() -> None:
     [
         (
             "en",
-            "2 free documents, eligible CNY 1000.00 × advance rate 0.800000, carry CNY 800.00 of new principal.",
+            "2 free documents, eligible CNY 1,000.00 × advance rate 0.800000, carry CNY 800.00 of new principal.",
             "It cannot be drawn now: unrated, sme suspended.",
         ),
         (
             "zh",
-            "未被占用的单据 2 份，合格金额 CNY 1000.00 × 融资比例 0.800000，可支持新增本金 CNY 800.00。",
+            "未被占用的单据 2 份，合格金额 CNY 1,000.00 × 融资比例 0.800000，可支持新增本金 CNY 800.00。",
             "目前不可提款：未评级、企业已暂停。",
         ),
     ],
