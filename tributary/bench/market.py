@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from services.credit.consumers import HANDLERS
 from shared.events.envelope import Event, Received
@@ -14,7 +14,6 @@ from shared.events.onboarding import (
     LinkRecorded,
     MemberAdmitted,
     ProgrammeActivated,
-    ProgrammeTerms,
 )
 from shared.events.risk import RatingRecorded
 from shared.runtime.settings import Settings
@@ -22,6 +21,7 @@ from shared.storage.database import Database
 from shared.values.ids import new_id
 from shared.values.money import Amount
 from shared.web.issuer import Issuer
+from tributary.bench.terms import programme_terms
 
 SUPPLIERS = 20
 BATCH_ITEMS = 1_000
@@ -131,7 +131,7 @@ def _facts(anchor: str, programme_id: str, firms: list[str]) -> list[Event]:
             name="hot",
             anchor_id=anchor,
             group_head_id=anchor,
-            terms=_terms(large),
+            terms=programme_terms(large),
         )
     )
     for n, firm in enumerate(firms):
@@ -176,28 +176,4 @@ def _rated(firm: str, cap: Amount) -> RatingRecorded:
         reasons=["bench"],
         valid_until=date(2099, 1, 1),
         policy_version="officer",
-    )
-
-
-def _terms(limit: Amount) -> ProgrammeTerms:
-    return ProgrammeTerms(
-        currency=_CURRENCY,
-        limit=limit,
-        upstream_limit=limit,
-        downstream_limit=limit,
-        issuance_limit=limit,
-        max_tier=1,
-        advance_rate="0.800000",
-        concentration_share="1.000000",
-        max_tenor_days=180,
-        buffer_days=5,
-        grace_days=3,
-        recourse=True,
-        interest_payer="seller",
-        pricing_policy="pricing",
-        propagation_policy="propagation",
-        auto_approve_up_to=limit,
-        cut_off=time(17),
-        zone="Asia/Shanghai",
-        collection_account="bench",
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import httpx
 
+from shared.values.money import Amount
+from tributary.bench.terms import programme_terms
 from tributary.demo.client import Person, until
 from tributary.demo.people import People, people_of
 from tributary.platform import Platform
@@ -97,24 +98,7 @@ async def _firm(maker: Person, risk: Person, name: str, today: date) -> str:
 
 
 async def _programme(maker: Person, checker: Person, anchor: str) -> str:
-    terms: dict[str, Any] = {
-        "currency": "CNY",
-        **{name: _money(_LARGE) for name in ("limit", "upstream_limit", "downstream_limit", "issuance_limit")},
-        "max_tier": 1,
-        "advance_rate": "0.800000",
-        "concentration_share": "1.000000",
-        "max_tenor_days": 180,
-        "buffer_days": 5,
-        "grace_days": 3,
-        "recourse": True,
-        "interest_payer": "seller",
-        "pricing_policy": "pricing",
-        "propagation_policy": "propagation",
-        "auto_approve_up_to": _money(_LARGE),
-        "cut_off": "17:00:00",
-        "zone": "Asia/Shanghai",
-        "collection_account": "COLLECT",
-    }
+    terms = programme_terms(Amount(amount=_LARGE, currency="CNY")).model_dump(mode="json")
     proposed = await maker.post("/onboarding/v1/programmes", {"name": "hot", "anchor_id": anchor, "terms": terms})
     await checker.post(f"/onboarding/v1/approvals/{proposed['approval_id']}/approve")
     return str(proposed["programme_id"])

@@ -19,6 +19,7 @@ from shared.events.risk import RatingRecorded
 from shared.storage.database import Database, Transaction
 from shared.values.ids import new_id
 from shared.values.money import Amount
+from tributary.bench.terms import programme_terms
 from tributary.demo.client import Person
 from tributary.demo.people import people_of
 from tributary.platform import Platform
@@ -108,7 +109,8 @@ async def wide_programme(platform: Platform, *, lines: int) -> AsyncIterator[Wid
         maker, checker = await people.bank("maker", "bank_maker"), await people.bank("checker", "bank_checker")
         anchor = {"name": "anchor", "country": "CN", "account": "ACC-anchor", "size_class": "large"}
         anchor_id = str((await maker.post("/onboarding/v1/enterprises", anchor))["enterprise_id"])
-        body = {"name": "wide", "anchor_id": anchor_id, "terms": _terms()}
+        terms = programme_terms(Amount(amount=_LARGE, currency="CNY")).model_dump(mode="json")
+        body = {"name": "wide", "anchor_id": anchor_id, "terms": terms}
         proposed = await maker.post("/onboarding/v1/programmes", body)
         await checker.post(f"/onboarding/v1/approvals/{proposed['approval_id']}/approve")
         programme_id = str(proposed["programme_id"])
@@ -183,27 +185,6 @@ def _facts(anchor: str, programme_id: str, firms: Sequence[str]) -> list[list[Ev
             for firm in firms
         ],
     ]
-
-
-def _terms() -> dict[str, Any]:
-    return {
-        "currency": "CNY",
-        **{name: _money(_LARGE) for name in ("limit", "upstream_limit", "downstream_limit", "issuance_limit")},
-        "max_tier": 1,
-        "advance_rate": "0.800000",
-        "concentration_share": "1.000000",
-        "max_tenor_days": 180,
-        "buffer_days": 5,
-        "grace_days": 3,
-        "recourse": True,
-        "interest_payer": "seller",
-        "pricing_policy": "pricing",
-        "propagation_policy": "propagation",
-        "auto_approve_up_to": _money(_LARGE),
-        "cut_off": "17:00:00",
-        "zone": "Asia/Shanghai",
-        "collection_account": "COLLECT",
-    }
 
 
 def _money(amount: str) -> dict[str, str]:
