@@ -137,6 +137,9 @@ CREDIT_1: tuple[str, ...] = (
     """CREATE TABLE due_propagation (
         note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, programme_id text NOT NULL, cause text NOT NULL,
         traceparent text, not_before timestamptz NOT NULL DEFAULT '-infinity')""",
+    """CREATE TABLE due_input (
+        note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, enterprise_id text, currency text,
+        cause text NOT NULL, traceparent text, CHECK (num_nonnulls(enterprise_id, currency) = 1))""",
     "CREATE INDEX due_propagation_of ON due_propagation (programme_id, note_id)",
     # A propagation writes all of a programme's lines at once: room beside each, and no index is touched.
     "ALTER TABLE line SET (fillfactor = 50)",

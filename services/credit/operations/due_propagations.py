@@ -19,6 +19,21 @@ _NOTE = """
 INSERT INTO due_propagation (programme_id, cause, traceparent)
 SELECT g.programme_id, $2, g.traceparent FROM unnest($1::text[], $3::text[]) AS g(programme_id, traceparent)
 """
+# An input that moved concerns a programme or a line that begins in another worker's open transaction too. So it is
+# looked up once more after its commit, and what begins notes itself: whichever of the two commits last is propagated.
+_NOTE_INPUTS = """
+INSERT INTO due_input (enterprise_id, currency, cause, traceparent)
+SELECT g.enterprise_id, g.currency, $3, g.traceparent
+FROM unnest($1::text[], $2::text[], $4::text[]) AS g(enterprise_id, currency, traceparent)
+"""
+_LOOK_UP = """
+WITH moved AS (DELETE FROM due_input RETURNING enterprise_id, currency, cause, traceparent)
+INSERT INTO due_propagation (programme_id, cause, traceparent)
+SELECT p.programme_id, m.cause, m.traceparent FROM moved m JOIN programme p ON p.anchor_id = m.enterprise_id
+UNION SELECT p.programme_id, m.cause, m.traceparent FROM moved m JOIN programme p ON p.group_head_id = m.enterprise_id
+UNION SELECT l.programme_id, m.cause, m.traceparent FROM moved m JOIN line l ON l.enterprise_id = m.enterprise_id
+UNION SELECT p.programme_id, m.cause, m.traceparent FROM moved m JOIN programme p ON p.currency = m.currency
+"""
 # In which order programmes come does not matter: one that another worker propagates is passed over.
 _TAKE = """
 SELECT p.programme_id FROM programme p
@@ -43,6 +58,25 @@ async def note_moved(tx: Transaction, *, programme_ids: Collection[str], cause: 
         return
     await keep_programmes(tx, programme_ids=names)
     await tx.pg.execute(_NOTE, names, cause, [traceparent_of(each) for each in names])
+    _wake_after_commit(tx)
+
+
+async def note_inputs(
+    tx: Transaction, *, enterprise_ids: Collection[str] = (), currencies: Collection[str] = (), cause: str
+) -> None:
+    """Note that something of firms, or the trade of currencies, moved: whom that concerns is found after the commit."""
+    firms, traded = sorted(set(enterprise_ids)), sorted(set(currencies))
+    await tx.pg.execute(
+        _NOTE_INPUTS,
+        [*firms, *(None for _ in traded)],
+        [*(None for _ in firms), *traded],
+        cause,
+        [traceparent_of(each) for each in (*firms, *traded)],
+    )
+    _wake_after_commit(tx)
+
+
+def _wake_after_commit(tx: Transaction) -> None:
     for signal in _signals.get(tx.url, ()):
         tx.after_commit(signal.set)
 
@@ -57,6 +91,8 @@ def notes_of(url: str) -> asyncio.Event:
 async def propagate_due(database: Database) -> None:
     """Propagate every programme that is due; several workers may at once. One that fails holds up no other."""
     failed: Exception | None = None
+    async with database.transaction() as tx:
+        await tx.pg.execute(_LOOK_UP)
     while True:
         programme_id: str | None = None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.credit.operations.advance_drawdowns import block
-from services.credit.operations.due_propagations import note_moved
+from services.credit.operations.due_propagations import note_inputs, note_moved
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
 from shared.events.onboarding import (
@@ -54,8 +54,9 @@ async def suspend_enterprises(tx: Transaction, events: Sequence[Received]) -> No
             await tx.pg.execute(
                 "UPDATE enterprise SET active = $2 WHERE enterprise_id = $1", event.event.enterprise_id, active
             )
-    programme_ids = await _programmes_of(tx, [event.subject for event in events])
-    await propagate_limits(tx, programme_ids=programme_ids, cause="enterprise.state")
+    firms = [event.subject for event in events]
+    await propagate_limits(tx, programme_ids=await _programmes_of(tx, firms), cause="enterprise.state")
+    await note_inputs(tx, enterprise_ids=firms, cause="enterprise.state")
     blocked = [event.subject for event in events if isinstance(event.event, EnterpriseSuspended)]
     await block(tx, column="enterprise_id", ids=blocked, reason="sme_suspended")
 
@@ -107,6 +108,7 @@ async def keep_links(tx: Transaction, events: Sequence[Received]) -> None:
     currencies = sorted({each.traded.currency for each in kept})
     rows = await tx.pg.fetch("SELECT programme_id FROM programme WHERE currency = ANY($1)", currencies)
     await note_moved(tx, programme_ids=[row["programme_id"] for row in rows], cause="link.recorded")
+    await note_inputs(tx, currencies=currencies, cause="link.recorded")
 
 
 async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
@@ -128,9 +130,11 @@ async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
         elif isinstance(said, ProgrammeSuspended):
             await tx.pg.execute("UPDATE programme SET active = false WHERE programme_id = $1", said.programme_id)
     # A limit moves lines soon; a programme that begins makes nodes, and one that is suspended stops draws, at once.
-    propagate = note_moved if isinstance(events[-1].event, ProgrammeLimitChanged) else propagate_limits
-    cause = events[-1].type.removesuffix(".v1")
-    await propagate(tx, programme_ids=[event.subject for event in events], cause=cause)
+    cause, names = events[-1].type.removesuffix(".v1"), [event.subject for event in events]
+    if not isinstance(events[-1].event, ProgrammeLimitChanged):
+        await propagate_limits(tx, programme_ids=names, cause=cause)
+    if not isinstance(events[-1].event, ProgrammeSuspended):
+        await note_moved(tx, programme_ids=names, cause=cause)
     blocked = [event.subject for event in events if isinstance(event.event, ProgrammeSuspended)]
     await block(tx, column="programme_id", ids=blocked, reason="programme_not_active")
 
@@ -148,11 +152,14 @@ async def keep_members(tx: Transaction, events: Sequence[Received]) -> None:
             for each in kept
         ],
     )
-    await propagate_limits(tx, programme_ids=[each.programme_id for each in kept], cause="member.admitted")
+    names = [each.programme_id for each in kept]
+    await propagate_limits(tx, programme_ids=names, cause="member.admitted")
+    await note_moved(tx, programme_ids=names, cause="member.admitted")
 
 
 async def _note_for(tx: Transaction, enterprise_ids: Sequence[str], *, cause: str) -> None:
     await note_moved(tx, programme_ids=await _programmes_of(tx, enterprise_ids), cause=cause)
+    await note_inputs(tx, enterprise_ids=enterprise_ids, cause=cause)
 
 
 async def _programmes_of(tx: Transaction, enterprise_ids: Sequence[str]) -> list[str]:

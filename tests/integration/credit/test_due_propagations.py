@@ -14,9 +14,10 @@ from services.credit.operations import due_propagations
 from services.credit.operations.due_propagations import notes_of, propagate_due
 from shared.events.envelope import Event, Received
 from shared.events.onboarding import EnterpriseSuspended, ProgrammeLimitChanged
+from shared.events.settlement import BusinessDayOpened
 from shared.runtime.tracing import handling, new_traceparent
 from shared.values.ids import new_id
-from tests.integration.credit.world import World, cny
+from tests.integration.credit.world import OPEN, World, cny
 
 LIMITS = {"limit": cny("900.00"), "upstream_limit": cny("900.00"), "downstream_limit": cny("900.00")}
 
@@ -27,6 +28,30 @@ async def _keep(world: World, events: Sequence[Event], *, traceparent: str | Non
     async with world.database.transaction() as tx:
         with handling("test", [(each.subject, traceparent) for each in events]):
             await HANDLERS[type(events[0])](tx, said)
+
+
+async def _in_each_others_dark(world: World, first: Event, second: Event) -> None:
+    """Handle two events in two transactions of which neither sees the other; the first commits first."""
+    handled, committed = asyncio.Event(), asyncio.Event()
+
+    async def handle(event: Event, *, after: asyncio.Event, then: asyncio.Event) -> None:
+        said = Received(new_id(), event.type, event.topic, event.subject, 9, datetime.now(UTC), "test", None, event)
+        async with world.database.transaction() as tx:
+            await HANDLERS[type(event)](tx, [said])
+            handled.set()
+            await after.wait()
+        await propagate_due(world.database)
+        then.set()
+
+    async with asyncio.TaskGroup() as group:
+        both = asyncio.Event()
+        later = group.create_task(handle(second, after=committed, then=asyncio.Event()), context=Context())
+        await handled.wait()
+        handled.clear()
+        group.create_task(handle(first, after=both, then=committed), context=Context())
+        await handled.wait()
+        assert not later.done()
+        both.set()
 
 
 async def _caps(world: World, *firms: str) -> list[str]:
@@ -71,6 +96,43 @@ async def test_a_programme_that_somebody_else_has_is_left_for_later(world: World
     assert await _caps(world, supplier) == ["70.00"]
 
 
+@pytest.mark.parametrize("admission_commits_first", [True, False])
+async def test_a_rating_and_an_admission_that_do_not_see_each_other_make_a_line_all_the_same(
+    world: World, *, admission_commits_first: bool
+) -> None:
+    await world.begin()
+    firm = new_id()
+    await world.hear(world.firm(firm), world.link(firm, world.anchor))
+    events: list[Event] = [world.member(firm), world.rating(firm, cap="70.00")]
+    await _in_each_others_dark(world, *(events if admission_commits_first else reversed(events)))
+    assert await _caps(world, firm) == ["70.00"]
+
+
+@pytest.mark.parametrize("admission_commits_first", [True, False])
+async def test_a_suspension_and_an_admission_that_do_not_see_each_other_leave_no_open_line(
+    world: World, *, admission_commits_first: bool
+) -> None:
+    await world.begin()
+    firm = new_id()
+    await world.hear(world.firm(firm), world.link(firm, world.anchor), world.rating(firm))
+    events: list[Event] = [world.member(firm), EnterpriseSuspended(enterprise_id=firm, reason="watch list")]
+    await _in_each_others_dark(world, *(events if admission_commits_first else reversed(events)))
+    assert await _caps(world, firm) == ["0.00"]
+    assert "sme_suspended" in (await world.line_of(firm))["reasons"]
+
+
+@pytest.mark.parametrize("programme_commits_first", [True, False])
+async def test_a_link_and_a_programme_that_do_not_see_each_other_reach_the_line(
+    world: World, *, programme_commits_first: bool
+) -> None:
+    firm = new_id()
+    await world.hear(BusinessDayOpened(open_date=OPEN), world.firm(world.anchor), world.rating(world.anchor))
+    await world.hear(world.firm(firm), world.rating(firm), world.member(firm))
+    events: list[Event] = [world.activated(), world.link(firm, world.anchor)]
+    await _in_each_others_dark(world, *(events if programme_commits_first else reversed(events)))
+    assert (await world.line_of(firm))["tier"] == 1
+
+
 async def test_a_suspension_stops_draws_whatever_is_due(world: World) -> None:
     await world.begin()
     supplier = await world.supplier()
@@ -99,7 +161,9 @@ async def test_a_programme_that_cannot_be_propagated_holds_up_no_other(world: Wo
         await propagate_due(world.database)
     assert await _caps(world, supplier) == ["70.00"]
     async with world.database.reader() as tx:
-        assert await tx.pg.fetchval("SELECT array_agg(programme_id) FROM due_propagation") == [broken.programme]
+        assert await tx.pg.fetchval("SELECT array_agg(DISTINCT programme_id) FROM due_propagation") == [
+            broken.programme
+        ]
 
 
 async def test_r19_what_was_noted_goes_on_in_the_trace_of_what_moved_it(world: World) -> None:
