@@ -9,7 +9,7 @@ CREDIT_1: tuple[str, ...] = (
     "CREATE TABLE book (one boolean PRIMARY KEY DEFAULT true CHECK (one), open_date date NOT NULL)",
     """CREATE TABLE enterprise (
         enterprise_id text PRIMARY KEY, name text NOT NULL, group_head_id text NOT NULL, size_class text NOT NULL,
-        account text NOT NULL, active boolean NOT NULL DEFAULT true)""",
+        industry text NOT NULL, account text NOT NULL, active boolean NOT NULL DEFAULT true)""",
     """CREATE TABLE rating (
         enterprise_id text NOT NULL, currency text NOT NULL, grade text NOT NULL, cap_minor bigint NOT NULL,
         multiplier int NOT NULL, risk_spread int NOT NULL, valid_until date NOT NULL,
@@ -46,6 +46,7 @@ CREDIT_1: tuple[str, ...] = (
         overuse_id text PRIMARY KEY, node_id text NOT NULL REFERENCES limit_node, cause text NOT NULL,
         since timestamptz NOT NULL DEFAULT clock_timestamp(), until timestamptz)""",
     "CREATE UNIQUE INDEX overuse_open ON overuse (node_id) WHERE until IS NULL",
+    # A propagation writes all of a programme's lines at once: room beside each, and no index is touched.
     """CREATE TABLE line (
         line_id text PRIMARY KEY, programme_id text NOT NULL, enterprise_id text NOT NULL, direction text NOT NULL,
         anchor_support int NOT NULL, tier int, volume_minor bigint NOT NULL DEFAULT 0,
@@ -53,10 +54,11 @@ CREDIT_1: tuple[str, ...] = (
         ceiling_minor bigint NOT NULL DEFAULT 0, reserved_minor bigint NOT NULL DEFAULT 0,
         cap_minor bigint NOT NULL DEFAULT 0, bounds jsonb NOT NULL DEFAULT '{}',
         drawable boolean NOT NULL DEFAULT false, reasons text[] NOT NULL DEFAULT '{}',
-        policy_version text NOT NULL DEFAULT '', UNIQUE (programme_id, enterprise_id))""",
+        policy_version text NOT NULL DEFAULT '', UNIQUE (programme_id, enterprise_id)) WITH (fillfactor = 50)""",
     "CREATE INDEX line_enterprise ON line (enterprise_id)",
     """CREATE TABLE quote (
-        quote_id text PRIMARY KEY, line_id text NOT NULL, documents text[] NOT NULL, principal_minor bigint NOT NULL,
+        quote_id text PRIMARY KEY, line_id text NOT NULL, product text NOT NULL, documents text[] NOT NULL,
+        tenor_days int, principal_minor bigint NOT NULL,
         rate int NOT NULL, penalty_rate int NOT NULL, fee_minor bigint NOT NULL, policy_version text NOT NULL,
         body text NOT NULL, valid_until timestamptz NOT NULL)""",
     # exposure is what the path carries when held or used in full (a purchase: its face); used what it carries now.
@@ -69,6 +71,7 @@ CREDIT_1: tuple[str, ...] = (
         fee_minor bigint NOT NULL, rate int NOT NULL, penalty_rate int NOT NULL,
         day_count text NOT NULL, start_date date NOT NULL, due_date date NOT NULL, maturity_date date NOT NULL,
         documents jsonb NOT NULL, path jsonb NOT NULL, purpose text NOT NULL, policy_version text NOT NULL,
+        product text NOT NULL, product_version text NOT NULL, payment jsonb,
         expires_at timestamptz, reason text, incident text, command_client text NOT NULL, command_key text NOT NULL,
         held_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (command_client, command_key)) WITH (fillfactor = 80)""",
@@ -101,11 +104,6 @@ CREDIT_1: tuple[str, ...] = (
         last_repaid_date date, repaid_that_day int NOT NULL DEFAULT 0)""",
     # What is open of a programme: only its closing writes here again.
     "CREATE INDEX drawdown_open ON drawdown (programme_id, drawdown_id) WHERE state = 'utilised'",
-    # Products: which one a drawdown is of and in which version; quotas go by industry too.
-    """ALTER TABLE drawdown ADD COLUMN product text NOT NULL DEFAULT '',
-        ADD COLUMN product_version text NOT NULL DEFAULT '', ADD COLUMN payment jsonb""",
-    "ALTER TABLE quote ADD COLUMN product text NOT NULL DEFAULT '', ADD COLUMN tenor_days int",
-    "ALTER TABLE enterprise ADD COLUMN industry text NOT NULL DEFAULT ''",
     # What a line could draw at a past instant: what changes seldom, written when it changes; uses follow from events.
     """CREATE TABLE node_history (
         node_id text NOT NULL, since timestamptz NOT NULL, sanctioned_minor bigint NOT NULL,
@@ -141,6 +139,4 @@ CREDIT_1: tuple[str, ...] = (
         note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, enterprise_id text, currency text,
         cause text NOT NULL, traceparent text, CHECK (num_nonnulls(enterprise_id, currency) = 1))""",
     "CREATE INDEX due_propagation_of ON due_propagation (programme_id, note_id)",
-    # A propagation writes all of a programme's lines at once: room beside each, and no index is touched.
-    "ALTER TABLE line SET (fillfactor = 50)",
 )

@@ -28,9 +28,10 @@ claimed AS (
 drawn AS (
     INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form, currency,
         principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count, start_date, due_date,
-        maturity_date, documents, path, purpose, policy_version, expires_at, command_client, command_key)
+        maturity_date, documents, path, purpose, policy_version, product, product_version, expires_at,
+        command_client, command_key)
     VALUES ($4, $7, $8, $3, $3, 'held', 'loan', 'CNY', $1, $1, $1, 1, 45000, 67500, 'ACT/360', current_date,
-        current_date, current_date, $6::jsonb, $9::jsonb, 'wages', 'bench', $10, $3, $4)),
+        current_date, current_date, $6::jsonb, $9::jsonb, 'wages', 'bench', 'bench', '1', $10, $3, $4)),
 taken AS (INSERT INTO document_use (document_id, drawdown_id) VALUES ($4, $4)),
 headed AS (INSERT INTO outbox_head (topic, subject, sequence) VALUES ('bench', $4, 1)),
 told AS (

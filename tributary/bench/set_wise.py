@@ -30,9 +30,10 @@ claimed AS (
 drawn AS (
     INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form, currency,
         principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count, start_date, due_date,
-        maturity_date, documents, path, purpose, policy_version, expires_at, command_client, command_key)
+        maturity_date, documents, path, purpose, policy_version, product, product_version, expires_at,
+        command_client, command_key)
     SELECT id, $7, $8, $4, $4, 'held', 'loan', 'CNY', $1, $1, $1, 1, 45000, 67500, 'ACT/360', current_date,
-        current_date, current_date, $6::jsonb, $9::jsonb, 'wages', 'bench', $10, $4, id FROM given),
+        current_date, current_date, $6::jsonb, $9::jsonb, 'wages', 'bench', 'bench', '1', $10, $4, id FROM given),
 taken AS (INSERT INTO document_use (document_id, drawdown_id) SELECT id, id FROM given),
 headed AS (INSERT INTO outbox_head (topic, subject, sequence) SELECT 'bench', id, 1 FROM given),
 told AS (

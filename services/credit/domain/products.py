@@ -82,6 +82,10 @@ class Product:
             raise ProductNotOffered(product=self.name, reason="recourse")
         return found
 
+    def pays_interest(self, *, agreed: Literal["seller", "anchor"]) -> Literal["seller", "anchor"]:
+        """Return who pays the interest: as the programme agreed, unless it is the product's own word."""
+        return agreed if self.interest_payer == "programme" else self.interest_payer
+
     def quota(self, *, currency: str, industry: str, size_class: str) -> int | None:
         """Return the most one line of it may be; None where it has no quota of its own, 0 where none is set for these.
 

@@ -168,7 +168,7 @@ def _terms(
         anchor_spread=row["anchor_spread"] or 0,
         record=TrackRecord(row["first_drawn_date"], row["repaid"], row["last_repaid_date"], row["that_day"]),
         size_class=row["size_class"],
-        interest_payer=programme.interest_payer if offered.interest_payer == "programme" else offered.interest_payer,
+        interest_payer=offered.pays_interest(agreed=programme.interest_payer),
         pricing_policy=programme.pricing_policy,
     )
 

@@ -89,9 +89,8 @@ def _measured(programme: Mapping[str, Any], row: Mapping[str, Any]) -> Weighed:
 
 def _pays_interest(programme: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Return whether the firm itself pays the interest: as its product says, or else as the programme does."""
-    if row["product"] and product(name=row["product"], on=row["start_date"]).interest_payer == "seller":
-        return True
-    return bool(programme["interest_payer"] == "seller")
+    drawn = product(name=row["product"], on=row["start_date"])
+    return drawn.pays_interest(agreed=programme["interest_payer"]) == "seller"
 
 
 def _wire(parts: Iterable[tuple[int, Weighed]], currency: str) -> dict[str, Any]:

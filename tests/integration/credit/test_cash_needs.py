@@ -177,3 +177,22 @@ async def test_what_a_firm_is_owed_and_owes_is_found_by_index(world: World) -> N
             plan = await tx.pg.fetch(f"EXPLAIN EXECUTE owed{nth}('o1', 'CNY', '2026-03-02')")
             text = "\n".join(row[0] for row in plan)
             assert "Seq Scan on document" not in text, text
+
+
+async def test_s26_the_firm_pays_the_interest_of_a_product_that_says_so_though_the_anchor_pays_for_the_others(
+    world: World,
+) -> None:
+    products = ["receivables_discounting", "pure_credit"]
+    await world.begin(interest_payer="anchor", products=products)
+    firm = await world.supplier()
+    on_invoice = await world.held(firm, "1000.00", amount="10000.00", due=_day(4))
+    alone = await world.draw(firm, [], "1000.00", product="pure_credit", tenor_days=28)
+    assert alone.status_code == 201, alone.text
+    found = await _needs(world, firm, weeks=8)
+    ends = {
+        each["reference"]: each["amount"]["amount"]
+        for each in found["known_flows"]
+        if each["source"] in {"loan_maturity", "surplus_of_a_loan"}
+    }
+    assert ends[on_invoice] == "9000.00"
+    assert float(ends[alone.json()["drawdown_id"]]) > 1000

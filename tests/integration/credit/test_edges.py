@@ -119,7 +119,7 @@ async def test_the_hot_statement_reads_by_index_whatever_the_tables_hold(world: 
             SELECT 'line/x' || n, 6, 'CNY' FROM generate_series(1, 20000) n"""
         )
         await tx.pg.execute(
-            """INSERT INTO quote SELECT 'q' || n, 'l', '{}', 1, 1, 1, 1, '', '', now()
+            """INSERT INTO quote SELECT 'q' || n, 'l', '', '{}', NULL, 1, 1, 1, 1, '', '', now()
             FROM generate_series(1, 20000) n"""
         )
         for table in ("idempotency", "document", "document_use", "limit_node", "quote"):

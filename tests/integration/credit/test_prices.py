@@ -271,11 +271,11 @@ async def test_what_is_open_of_a_programme_is_found_by_index_among_many_repaid(w
         await tx.pg.execute(
             """INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form,
                 currency, principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count,
-                start_date, due_date, maturity_date, documents, path, purpose, policy_version, command_client,
-                command_key)
+                start_date, due_date, maturity_date, documents, path, purpose, policy_version, product,
+                product_version, command_client, command_key)
             SELECT 'w' || n, 'l', 'p' || n % 3, 'e', 'a', CASE WHEN n % 100 = 0 THEN 'utilised' ELSE 'repaid' END,
                 'loan', 'CNY', 1, 1, 1, 0, 1, 1, 'ACT/360', '2026-03-02', '2026-03-02', '2026-03-02', '[]', '[]', '',
-                '', 'c', n::text FROM generate_series(1, 20000) n"""
+                '', '', '', 'c', n::text FROM generate_series(1, 20000) n"""
         )
         await tx.pg.execute("ANALYZE drawdown")
         await tx.pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")

@@ -145,6 +145,8 @@ async def _drawn(tx: Transaction, each: Draw) -> None:
         path=[[int(step.level), step.node_id, step.share] for step in each.path],
         purpose="stock",
         policy_version="1",
+        product="receivables_discounting",
+        product_version="1",
         expires_at=datetime(2999, 1, 1, tzinfo=UTC),
         command_client="sme",
         command_key=f"key-{each.name}",
