@@ -12,7 +12,7 @@ from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEli
 from services.credit.domain.instructions import Payee, doubts
 from services.credit.domain.offers import Terms
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
-from services.credit.operations.line_terms import LineTerms, read_lines
+from services.credit.operations.line_terms import drawn_terms
 from shared.events.credit import DrawdownApproved, DrawdownReferred, Evidence
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
@@ -57,7 +57,7 @@ async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown])
     """Read again what each locked drawdown stands on."""
     if not drawdowns:
         return []
-    lines, _ = await read_lines(tx, line_ids={each.line_id for each in drawdowns})
+    terms = await drawn_terms(tx, {(each.line_id, each.product_version) for each in drawdowns})
     rows = await tx.pg.fetch(_PROGRAMMES, sorted({each.programme_id for each in drawdowns}))
     programmes = {row["programme_id"]: (row, ProgrammeTerms.model_validate(row["terms"])) for row in rows}
     rows = await tx.pg.fetch(
@@ -66,20 +66,23 @@ async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown])
         sorted({document_id for each in drawdowns for document_id in each.document_ids}),
     )
     documents = {row["document_id"]: row for row in rows}
-    payees = {party for line in lines.values() for party in line.parties}
+    payees = {party for each in terms.values() for party in (each.drawer.enterprise_id, each.drawer.anchor_id)}
     payees.update(each.payee["enterprise_id"] for each in drawdowns if each.payee)
     rows = await tx.pg.fetch(
         "SELECT enterprise_id, account FROM enterprise WHERE enterprise_id = ANY($1)", sorted(payees)
     )
     accounts = {row["enterprise_id"]: row["account"] for row in rows}
     return [
-        _review(each, _terms_of(each, lines), *programmes[each.programme_id], documents, accounts, locked)
+        _review(
+            each,
+            terms[each.line_id, each.product_version],
+            *programmes[each.programme_id],
+            documents,
+            accounts,
+            locked,
+        )
         for each in drawdowns
     ]
-
-
-def _terms_of(drawdown: Drawdown, lines: Mapping[str, LineTerms]) -> Terms:
-    return lines[drawdown.line_id].of(drawdown.product)
 
 
 def _review(  # noqa: PLR0917 - private, and called once

@@ -71,6 +71,7 @@ class Drawdown:
     purpose: str
     policy_version: str
     product: str
+    product_version: str
     payment: dict[str, Any] | None
     expires_at: datetime | None
     reason: str | None

@@ -13,7 +13,7 @@ from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Place, path_of
 from services.credit.domain.pricing import TrackRecord
 from services.credit.domain.products import Product, choose, derived, in_direction
-from services.credit.operations.product_policies import product, programme_products
+from services.credit.operations.product_policies import drawn_product, product, programme_products
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
 from shared.values.rates import parse_rate
@@ -58,15 +58,6 @@ class LineTerms:
         """Return the terms of a drawdown on documents of these kinds; ProductNotOffered when there are none."""
         return self._by_name[choose(self.products, named=named, kinds=kinds).name]
 
-    def of(self, name: str) -> Terms:
-        """Return the terms of a product that was drawn."""
-        return self._by_name[name]
-
-    @property
-    def parties(self) -> tuple[str, str]:
-        """Return the firm that draws, and the anchor."""
-        return self.usual.drawer.enterprise_id, self.usual.drawer.anchor_id
-
     @property
     def usual(self) -> Terms:
         """Return the terms of the line's first product: what is said of a line where no document is named yet."""
@@ -105,6 +96,19 @@ async def read_terms(
     return {line_id: line.usual for line_id, line in found.items()}, holds
 
 
+async def drawn_terms(tx: Transaction, drawn: Collection[tuple[str, str]]) -> dict[tuple[str, str], Terms]:
+    """Return the terms of what was drawn, by line and product's version: that version's, whatever is offered now.
+
+    The line's own part of them, whether it may be drawn and at whose risk, is today's. VersionGone.
+    """
+    rows = {row["line_id"]: row for row in await read_rows(tx, line_ids={line_id for line_id, _ in drawn})}
+    agreed = {line_id: ProgrammeTerms.model_validate(row["terms"]) for line_id, row in rows.items()}
+    return {
+        (line_id, version): _terms(rows[line_id], agreed[line_id], drawn_product(version=version))
+        for line_id, version in drawn
+    }
+
+
 async def line_terms(tx: Transaction, *, line_id: str) -> LineTerms:
     """Return what one line offers; UnknownLine when there is none."""
     found, _ = await read_lines(tx, line_ids=[line_id])
@@ -120,7 +124,8 @@ def terms_of(row: Mapping[str, Any], programme: ProgrammeTerms) -> LineTerms:
     if products:
         return LineTerms(products, tuple(_terms(row, programme, each) for each in products))
     # A line that its programme has no product for is shown, with that reason; nothing is drawn on it.
-    usual = in_direction([product(name=name, on=row["today"]) for name in derived(recourse=False)], row["direction"])
+    known = tuple(product(name=name, on=row["today"]) for name in derived(recourse=False))
+    usual = in_direction(known, row["direction"]) or known[:1]
     return LineTerms((), tuple(_terms(row, programme, each, lacking=("no_product",)) for each in usual))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from services.credit.domain.products import Product, Use, derived
 from shared.values.money import parse_minor
@@ -14,10 +14,34 @@ from shared.values.policies import Policy, policy_on, policy_versions
 from shared.values.rates import parse_rate
 
 
+class VersionGone(LookupError):
+    """The file of a product's version that something was drawn under is not there any more."""
+
+    code: ClassVar[str] = "product_version_gone"
+
+    def __init__(self, *, version: str) -> None:
+        """Keep the version."""
+        self.version = version
+        super().__init__(f"There is no file of {version}; what was drawn under it still needs it.")
+
+
 @lru_cache(maxsize=256)
 def product(*, name: str, on: date) -> Product:
     """Return a product as it is offered on a date; NoPolicy when there is none."""
-    policy = policy_on(f"products/{name}", on=on)
+    return _product(name, policy_on(f"products/{name}", on=on))
+
+
+@lru_cache(maxsize=256)
+def drawn_product(*, version: str) -> Product:
+    """Return the version of a product that a drawdown keeps: it lives under it to its end; VersionGone without it."""
+    name = version.rpartition("/")[0]
+    for policy in versions_of(name):
+        if policy.version == f"products/{version}":
+            return _product(name, policy)
+    raise VersionGone(version=version)
+
+
+def _product(name: str, policy: Policy) -> Product:
     values = policy.values
     shortest, longest = values["tenor_days"]
     return Product(

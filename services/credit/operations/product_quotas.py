@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from services.credit.domain.paths import Level, product_node
 from services.credit.domain.products import Product
 from services.credit.operations.drawdown_rows import Drawdown
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, sanction
-from services.credit.operations.product_policies import product, product_names, programme_products, versions_of
+from services.credit.operations.product_policies import (
+    drawn_product,
+    product_names,
+    programme_products,
+    versions_of,
+)
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
 
@@ -19,11 +25,12 @@ _LINES = """
 SELECT l.line_id, l.direction, coalesce(e.size_class, '') AS size_class, coalesce(e.industry, '') AS industry
 FROM line l LEFT JOIN enterprise e USING (enterprise_id) WHERE l.programme_id = $1
 """
-# What was repaid of a product that does not revolve is not lent again (R11).
+# What was repaid of a version that does not revolve is not lent again (R11), where a quota of its own carried it.
 _REPAID = """
 SELECT w.line_id, w.product, sum(r.exposure_minor)::bigint AS repaid FROM line l
 JOIN drawdown w USING (line_id) JOIN reinstatement r USING (drawdown_id)
-WHERE l.programme_id = $1 AND w.product = ANY($2) GROUP BY 1, 2
+WHERE l.programme_id = $1 AND w.product_version = ANY($2)
+    AND w.path @> jsonb_build_array(jsonb_build_array('product/' || w.line_id || '/' || w.product)) GROUP BY 1, 2
 """
 
 
@@ -34,7 +41,7 @@ async def sanction_quotas(tx: Transaction, *, programme: Mapping[str, Any], term
     if not bounded:
         return
     lines = await tx.pg.fetch(_LINES, programme["programme_id"])
-    repaid = await _repaid(tx, programme["programme_id"], [each.name for each in bounded if not each.revolving])
+    repaid = await _repaid(tx, programme["programme_id"], [each.name for each in bounded])
     amounts = {
         product_node(line_id=line["line_id"], product=each.name): max(
             0, _quota(each, line, terms.currency) - repaid.get((line["line_id"], each.name), 0)
@@ -68,10 +75,9 @@ async def use_up(tx: Transaction, repaid: Sequence[tuple[Drawdown, int]]) -> Non
     bounded = [(each, used) for each, used in repaid if any(step.level is Level.PRODUCT for step in each.path)]
     if not bounded:
         return
-    today = await tx.pg.fetchval("SELECT coalesce((SELECT open_date FROM book), current_date)")
     changes: dict[str, int] = defaultdict(int)
     for drawdown, used in bounded:
-        if not product(name=drawdown.product, on=today).revolving:
+        if not drawn_product(version=drawdown.product_version).revolving:
             changes[product_node(line_id=drawdown.line_id, product=drawdown.product)] += used
     await tx.pg.execute(
         """WITH changed AS (
@@ -86,9 +92,11 @@ async def use_up(tx: Transaction, repaid: Sequence[tuple[Drawdown, int]]) -> Non
 
 
 async def _repaid(tx: Transaction, programme_id: str, products: Collection[str]) -> dict[tuple[str, str], int]:
-    if not products:
+    versions = [each.version.removeprefix("products/") for each in chain(*map(versions_of, products))]
+    ending = [version for version in versions if not drawn_product(version=version).revolving]
+    if not ending:
         return {}
-    rows = await tx.pg.fetch(_REPAID, programme_id, list(products))
+    rows = await tx.pg.fetch(_REPAID, programme_id, ending)
     return {(row["line_id"], row["product"]): row["repaid"] for row in rows}
 
 

@@ -16,7 +16,7 @@ from services.credit.domain.pricing import PricePolicy, discount, largest_princi
 from services.credit.domain.products import ProductNotOffered, TenorNotOffered
 from services.credit.operations.line_terms import LineTerms, read_lines
 from services.credit.operations.price_policies import price_policy
-from services.credit.operations.product_policies import product
+from services.credit.operations.product_policies import drawn_product
 from services.credit.queries.reading import node_of
 from shared.storage.database import Transaction
 from shared.values.money import Money
@@ -44,7 +44,7 @@ ORDER BY d.due_date, d.document_id LIMIT 2000
 """
 _OPEN = """
 SELECT w.drawdown_id, w.state, w.form, w.principal_minor, w.face_minor, w.disbursed_minor, w.outstanding_minor,
-    w.fee_minor, w.rate, w.day_count, w.start_date, w.maturity_date, w.documents, w.product, l.direction,
+    w.fee_minor, w.rate, w.day_count, w.start_date, w.maturity_date, w.documents, w.product_version, l.direction,
     p.terms ->> 'interest_payer' AS interest_payer
 FROM drawdown w JOIN line l USING (line_id) JOIN programme p ON p.programme_id = w.programme_id
 WHERE w.enterprise_id = $1 AND w.currency = $2 AND w.state IN ('held', 'referred', 'approved', 'utilised')
@@ -132,7 +132,7 @@ def _of_drawdown(row: Mapping[str, Any], *, today: date) -> list[Known]:
 
 
 def _interest(row: Mapping[str, Any], debt: int) -> int:
-    drawn = product(name=row["product"], on=row["start_date"])
+    drawn = drawn_product(version=row["product_version"])
     if drawn.pays_interest(agreed=row["interest_payer"]) == "anchor":
         return 0
     return discount(

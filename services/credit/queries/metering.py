@@ -9,7 +9,7 @@ from typing import Any
 from services.credit.domain.pass_through import PassThrough, Weighed, anchor_rate, stand_alone, weigh
 from services.credit.domain.pricing import LONGEST_SHORT_TENOR_DAYS, TrackRecord
 from services.credit.operations.price_policies import price_policy
-from services.credit.operations.product_policies import product
+from services.credit.operations.product_policies import drawn_product
 from services.credit.queries.reading import UnknownProgramme
 from shared.storage.database import Database
 from shared.values.money import Money
@@ -24,12 +24,12 @@ WHERE p.programme_id = $1
 # What is open, summed by whatever prices alike: whose it is, its product, the day it was drawn, which LPR it takes.
 _OPEN = """
 WITH open AS MATERIALIZED (
-    SELECT w.line_id, w.product, w.start_date, w.maturity_date - w.start_date > $2 AS long, count(*) AS many,
+    SELECT w.line_id, w.product_version, w.start_date, w.maturity_date - w.start_date > $2 AS long, count(*) AS many,
         sum(w.outstanding_minor)::numeric AS volume, sum(w.outstanding_minor::numeric * w.rate) AS weighted
     FROM drawdown w WHERE w.programme_id = $1 AND w.state = 'utilised' AND w.outstanding_minor > 0
     GROUP BY 1, 2, 3, 4)
-SELECT o.product, o.start_date, o.long, o.many, o.volume, o.weighted, l.tier, l.direction, e.size_class, r.risk_spread,
-    t.first_drawn_date, t.repaid, t.last_repaid_date, t.repaid_that_day
+SELECT o.product_version, o.start_date, o.long, o.many, o.volume, o.weighted, l.tier, l.direction, e.size_class,
+    r.risk_spread, t.first_drawn_date, t.repaid, t.last_repaid_date, t.repaid_that_day
 FROM open o JOIN line l USING (line_id) JOIN programme p ON p.programme_id = $1
 LEFT JOIN enterprise e ON e.enterprise_id = l.enterprise_id
 LEFT JOIN rating r ON (r.enterprise_id, r.currency) = (l.enterprise_id, p.currency)
@@ -89,7 +89,7 @@ def _measured(programme: Mapping[str, Any], row: Mapping[str, Any]) -> Weighed:
 
 def _pays_interest(programme: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Return whether the firm itself pays the interest: as its product says, or else as the programme does."""
-    drawn = product(name=row["product"], on=row["start_date"])
+    drawn = drawn_product(version=row["product_version"])
     return drawn.pays_interest(agreed=programme["interest_payer"]) == "seller"
 
 

@@ -243,6 +243,7 @@ def _drawdown(row: Mapping[str, Any]) -> dict[str, Any]:
         "documents": row["documents"],
         "purpose": row["purpose"],
         "product": row["product"],
+        "product_version": row["product_version"],
         "payee": (row["payment"] or {}).get("payee"),
         "evidence": (row["payment"] or {}).get("evidence", []),
         "reason": row["reason"],

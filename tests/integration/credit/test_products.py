@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.credit.operations import price_policies, product_policies, purposes
 from shared.events.credit import DrawdownApproved, DrawdownHeld
 from shared.events.settlement import BusinessDayClosed, DisbursementFailed
-from shared.values import policies
 from tests.integration.credit.world import OPEN, World, cny
 
-_CACHES = (policies.policy_versions, product_policies.product, price_policies.price_policy, purposes.purpose_rules)
 _MICRO = ["receivables_discounting", "revolving_micro", "pure_credit"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A policies folder of the test's own, a copy of ours to begin with."""
-    shutil.copytree(policies.POLICIES, tmp_path / "policies")
-    monkeypatch.setattr(policies, "POLICIES", tmp_path / "policies")
-    for cache in _CACHES:
-        cache.cache_clear()
-    yield tmp_path / "policies"
-    for cache in _CACHES:
-        cache.cache_clear()
 
 
 async def _alone(world: World, sme: str, principal: str, **more: Any) -> Any:
