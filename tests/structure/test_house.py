@@ -35,8 +35,8 @@ _SERVICE_ROOMS = {
     "main", "worker", "api", "consumers", "timers", "schemas", "queries", "operations", "domain", "tables",
     "migrations", "templates", "assets", "locales",
 }  # fmt: skip
-# What this release does not build: netting, and the payment terms of State Council Order 802.
-_RULES_TO_COME = {14, 16}
+# What this release does not build: the payment terms of State Council Order 802.
+_RULES_TO_COME = {16}
 
 
 def _files(*folders: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""What settlement's API reads."""
+"""Loans, receipts and the ledger as settlement's API reads them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 from services.settlement.domain.accrual import days_past_due
 from services.settlement.domain.business_day import BookNotOpen
+from services.settlement.domain.instalments import Line, schedule
 from services.settlement.domain.ledger import Account
 from services.settlement.domain.staging import stage
 from services.settlement.operations.find_out import UnknownLoan
+from services.settlement.operations.loan_rows import Loan, with_balances
 from shared.storage.database import Database, Transaction
 from shared.storage.paging import page
 from shared.values.money import Amount
@@ -36,14 +38,15 @@ async def current_day(database: Database) -> date:
 
 
 async def loan(database: Database, *, loan_id: str) -> dict[str, Any]:
-    """Return one loan with its payments, the surplus' too: where each stands; UnknownLoan when there is none."""
+    """Return one loan with its schedule and its payments, the surplus' too: where each stands; UnknownLoan."""
     async with database.snapshot() as tx:
         row = await tx.pg.fetchrow("SELECT * FROM loan WHERE loan_id = $1", loan_id)
+        if row is None:
+            raise UnknownLoan(loan_id=loan_id)
         payments = await tx.pg.fetch("SELECT * FROM payment WHERE loan_id = $1 ORDER BY end_to_end_id", loan_id)
         on = await _open_date(tx)
-    if row is None:
-        raise UnknownLoan(loan_id=loan_id)
-    return {**_loan(row, on), "payments": [_payment(each) for each in payments]}
+        found = (await with_balances(tx, [row]))[loan_id]
+    return {**_loan(row, on), "schedule": _schedule(found, on), "payments": [_payment(each) for each in payments]}
 
 
 async def loans(database: Database, *, party: str | None, after: str, limit: int) -> dict[str, Any]:
@@ -148,13 +151,14 @@ def _payment(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _loan(row: Mapping[str, Any], on: date | None) -> dict[str, Any]:
     is_open = row["state"] == "disbursed"
-    overdue = days_past_due(maturity=row["maturity_date"], on=on) if is_open and on else 0
+    oldest = row["next_due_date"]
+    overdue = days_past_due(due_date=oldest, on=on) if is_open and on and oldest else 0
     due_from_anchor = row["discount_minor"] if row["interest_payer"] == "anchor" and row["disbursed_date"] else 0
     interest_due = row["interest_minor"] + due_from_anchor - row["interest_paid_minor"]
     plain = (
         *("loan_id", "enterprise_id", "obligor_id", "payee_id", "programme_id", "form", "currency", "day_count"),
         *("state", "reason", "incident", "end_to_end_id", "disbursed_date", "closed_date", "maturity_date"),
-        *("grace_days", "recourse", "collection_account", "instructed_at"),
+        *("grace_days", "recourse", "collection_account", "instructed_at", "plan", "early_repayment"),
     )
     amounts = {
         "principal": row["principal_minor"],
@@ -179,6 +183,41 @@ def _loan(row: Mapping[str, Any], on: date | None) -> dict[str, Any]:
         "penalty_rate": rate_text(row["penalty_rate"]),
         "days_past_due": overdue,
         "stage": stage(days_past_due=overdue),
+        "next_due_date": oldest if is_open else None,
+    }
+
+
+def _schedule(found: Loan, on: date | None) -> list[dict[str, Any]]:
+    """Return each instalment of a loan that was paid out, and what the plan says of any other."""
+    if found.disbursed_date is None or on is None:
+        return [
+            {
+                "nth": each.nth,
+                "due_date": each.due_date,
+                "principal": found.amount(each.principal).model_dump(),
+                "state": "planned",
+            }
+            for each in found.instalments
+        ]
+    return [_line(found, each) for each in schedule(found.repayment, on=on)]
+
+
+def _line(found: Loan, line: Line) -> dict[str, Any]:
+    part = line.instalment
+    amounts = {
+        "principal": part.principal,
+        "interest": line.interest,
+        "total": part.principal + line.interest,
+        "principal_paid": line.principal_paid,
+        "interest_paid": line.interest_paid,
+        "open": part.principal + line.interest - line.principal_paid - line.interest_paid,
+    }
+    return {
+        "nth": part.nth,
+        "due_date": part.due_date,
+        **{name: found.amount(minor).model_dump() for name, minor in amounts.items()},
+        "state": line.state,
+        "settled_date": part.settled,
     }
 
 
