@@ -1,6 +1,6 @@
 """Settlement's own tables; numbered, because migrations quote them.
 
-programme, enterprise and drawdown are projections of other services' events; rail_* belong to the simulated rail alone.
+programme, enterprise, drawdown and obligation are projections of other services' events; rail_* belong to the simulated rail alone.
 """
 
 from __future__ import annotations
@@ -23,12 +23,20 @@ _LOAN = (
         interest_minor bigint NOT NULL DEFAULT 0, interest_paid_minor bigint NOT NULL DEFAULT 0,
         penalty_minor bigint NOT NULL DEFAULT 0, penalty_paid_minor bigint NOT NULL DEFAULT 0,
         discount_earned_minor bigint NOT NULL DEFAULT 0,
-        costs_minor bigint NOT NULL DEFAULT 0, costs_paid_minor bigint NOT NULL DEFAULT 0)""",
+        costs_minor bigint NOT NULL DEFAULT 0, costs_paid_minor bigint NOT NULL DEFAULT 0,
+        plan text NOT NULL DEFAULT 'bullet', early_repayment text NOT NULL DEFAULT 'shorten'
+            CHECK (early_repayment IN ('shorten', 'lower', 'refused')), next_due_date date)""",
     "CREATE INDEX loan_enterprise ON loan (enterprise_id, loan_id)",
     "CREATE INDEX loan_accruing ON loan (accrued_through, loan_id) WHERE state = 'disbursed'",
+    # next_due_date is the oldest unpaid instalment's: delay runs from there. What is billed was due, or is paid.
+    """CREATE TABLE instalment (
+        loan_id text NOT NULL REFERENCES loan, nth smallint NOT NULL CHECK (nth > 0), due_date date NOT NULL,
+        principal_minor bigint NOT NULL CHECK (principal_minor >= 0), billed_minor bigint, settled_date date,
+        PRIMARY KEY (loan_id, nth), UNIQUE (loan_id, due_date))""",
     """CREATE TABLE loan_balance (
-        loan_id text NOT NULL REFERENCES loan, from_date date NOT NULL, outstanding_minor bigint NOT NULL,
-        PRIMARY KEY (loan_id, from_date))""",
+        loan_id text NOT NULL, nth smallint NOT NULL, from_date date NOT NULL,
+        outstanding_minor bigint NOT NULL CHECK (outstanding_minor >= 0),
+        PRIMARY KEY (loan_id, nth, from_date), FOREIGN KEY (loan_id, nth) REFERENCES instalment)""",
     """CREATE TABLE loan_reference (
         reference text NOT NULL, loan_id text NOT NULL REFERENCES loan, PRIMARY KEY (reference, loan_id))""",
 )
@@ -122,4 +130,66 @@ SETTLEMENT_1: tuple[str, ...] = (
     """CREATE UNIQUE INDEX statement_entry_proof ON statement_entry (end_to_end_id)
         WHERE outcome IN ('disbursed', 'paid')""",
     "CREATE UNIQUE INDEX statement_entry_suspense ON statement_entry (suspense_id) WHERE suspense_id IS NOT NULL",
+)
+
+# obligation is a projection of receivables' events, which come in any order: what is not known yet is empty. Each
+# netting stands on legs; what was set off is posted once and never changed (R14, R20).
+NETTING_1: tuple[str, ...] = (
+    """CREATE TABLE obligation (
+        receivable_id text PRIMARY KEY, creditor_id text, debtor_id text, number text, currency text, due_date date,
+        open_minor bigint NOT NULL DEFAULT 0, agreed boolean NOT NULL DEFAULT false,
+        vouchered boolean NOT NULL DEFAULT false, disputed boolean NOT NULL DEFAULT false,
+        ended boolean NOT NULL DEFAULT false)""",
+    """CREATE INDEX obligation_free ON obligation (currency, receivable_id)
+        WHERE agreed AND NOT vouchered AND NOT disputed AND NOT ended AND open_minor > 0""",
+    "CREATE INDEX obligation_debtor ON obligation (debtor_id, receivable_id)",
+    "CREATE INDEX obligation_creditor ON obligation (creditor_id, receivable_id)",
+    """CREATE TABLE obligation_use (
+        receivable_id text NOT NULL, drawdown_id text NOT NULL, PRIMARY KEY (receivable_id, drawdown_id))""",
+    "CREATE INDEX obligation_use_drawdown ON obligation_use (drawdown_id)",
+    """CREATE TABLE netting_run (
+        run_id text PRIMARY KEY, currency text NOT NULL, firms int NOT NULL, debts int NOT NULL,
+        owed_minor bigint NOT NULL, cleared_minor bigint NOT NULL, cash_for_all_minor bigint NOT NULL,
+        cash jsonb, policy_version text NOT NULL, ran_by text NOT NULL,
+        ran_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
+    """CREATE TABLE netting (
+        netting_id text PRIMARY KEY, run_id text NOT NULL REFERENCES netting_run, currency text NOT NULL,
+        cleared_minor bigint NOT NULL CHECK (cleared_minor > 0), accept_by timestamptz NOT NULL,
+        state text NOT NULL DEFAULT 'proposed' CHECK (state IN ('proposed', 'accepted', 'settled', 'ended')),
+        code text, reason text, posting_date date, CHECK ((state = 'ended') = (code IS NOT NULL)),
+        CHECK ((state = 'settled') = (posting_date IS NOT NULL)))""",
+    "CREATE INDEX netting_run_id ON netting (run_id)",
+    "CREATE INDEX netting_proposed ON netting (accept_by, netting_id) WHERE state = 'proposed'",
+    """CREATE TABLE netting_leg (
+        netting_id text NOT NULL REFERENCES netting, receivable_id text NOT NULL, debtor_id text NOT NULL,
+        creditor_id text NOT NULL, amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+        PRIMARY KEY (netting_id, receivable_id))""",
+    "CREATE INDEX netting_leg_receivable ON netting_leg (receivable_id)",
+    """CREATE TABLE netting_cycle (
+        netting_id text NOT NULL REFERENCES netting, nth int NOT NULL, amount_minor bigint NOT NULL,
+        receivable_ids text[] NOT NULL, PRIMARY KEY (netting_id, nth))""",
+    """CREATE TABLE netting_party (
+        netting_id text NOT NULL REFERENCES netting, enterprise_id text NOT NULL,
+        accepted_by text, accepted_at timestamptz, PRIMARY KEY (netting_id, enterprise_id))""",
+    "CREATE INDEX netting_party_enterprise ON netting_party (enterprise_id, netting_id)",
+    """CREATE TABLE netting_offset (
+        netting_id text NOT NULL REFERENCES netting, receivable_id text NOT NULL, debtor_id text NOT NULL,
+        creditor_id text NOT NULL, currency text NOT NULL, amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+        posting_date date NOT NULL, posted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (netting_id, receivable_id))""",
+    # R14: whoever writes them, the offsets of a netting take from each firm's debts what they take from its claims.
+    """CREATE FUNCTION refuse_one_sided() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM fresh f, LATERAL (VALUES (f.debtor_id, f.amount_minor),
+                    (f.creditor_id, -f.amount_minor)) AS side(enterprise_id, minor)
+                    GROUP BY f.netting_id, f.currency, side.enterprise_id HAVING sum(side.minor) <> 0) THEN
+                RAISE EXCEPTION 'a firm would lose what it gets nothing for'
+                    USING ERRCODE = 'integrity_constraint_violation';
+            END IF;
+            RETURN NULL;
+        END $$""",
+    """CREATE TRIGGER netting_offset_even AFTER INSERT ON netting_offset REFERENCING NEW TABLE AS fresh
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_one_sided()""",
+    """CREATE TRIGGER netting_offset_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON netting_offset
+        EXECUTE FUNCTION refuse_change()""",
 )

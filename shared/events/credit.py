@@ -31,6 +31,26 @@ class LimitPropagated(Event):
         return self.programme_id
 
 
+class PairLimitChanged(Event):
+    """Trigger: two persons limited what is financed of a seller's claims on an obligor. Consumers: console.
+
+    Subject: the pair's node. `limit_before` is null where there was no limit.
+    """
+
+    type: ClassVar[str] = "limit.pair_changed.v1"
+    topic: ClassVar[str] = "scf.credit.limit.v1"
+    node_id: str
+    seller_id: str
+    obligor_id: str
+    limit: Amount
+    limit_before: Amount | None
+    reason: str
+
+    @property
+    def subject(self) -> str:
+        return self.node_id
+
+
 class LineChanged(Event):
     """Trigger: propagation changed a line. Consumers: console. Contents: its cap, and what it had before."""
 
@@ -49,6 +69,39 @@ class LineChanged(Event):
     @property
     def subject(self) -> str:
         return self.line_id
+
+
+class LineBlock(Event):
+    """What a block of a line, or of its firm, says of the line; `blocks` are the reasons of all that stand now."""
+
+    topic: ClassVar[str] = "scf.credit.line.v1"
+    line_id: str
+    programme_id: str
+    enterprise_id: str
+    currency: str
+    block_id: str
+    scope: Literal["line", "firm"]
+    reason: str
+    blocks: list[str]
+
+    @property
+    def subject(self) -> str:
+        return self.line_id
+
+
+class LineBlocked(LineBlock):
+    """Trigger: draws on a line, or on every line of its firm, are stopped. Consumers: console. Contents: why.
+
+    What waited for its money on it is released or stopped by events of its own, of the same commit.
+    """
+
+    type: ClassVar[str] = "line.blocked.v1"
+
+
+class LineUnblocked(LineBlock):
+    """Trigger: two persons lift a block. Consumers: console. Contents: which one it was, and what still stands."""
+
+    type: ClassVar[str] = "line.unblocked.v1"
 
 
 class DrawdownEvent(Event):
@@ -75,6 +128,25 @@ class Evidence(BaseModel):
     digest: str
 
 
+class PlannedInstalment(BaseModel):
+    """What is repaid of the principal on a due date; a date has been moved to a business day where it fell on none."""
+
+    due_date: date
+    principal: Amount
+
+
+class RepaymentPlan(BaseModel):
+    """How a loan is paid back by dates; the last is its maturity. Without one it is paid at maturity.
+
+    `early_repayment` says what money above what is due does: later dates fall away, later instalments become lower,
+    or it waits.
+    """
+
+    kind: Literal["equal_instalments", "equal_principal", "interest_only"]
+    instalments: list[PlannedInstalment]
+    early_repayment: Literal["shorten", "lower", "refused"] = "shorten"
+
+
 class DrawdownHeld(DrawdownEvent):
     """Trigger: an SME draws; every limit on the path holds it. Consumers: receivables assigns the documents.
 
@@ -94,6 +166,7 @@ class DrawdownHeld(DrawdownEvent):
     product: str = ""
     payee: Payee | None = None
     evidence: list[Evidence] = Field(default_factory=list)
+    plan: RepaymentPlan | None = None
 
 
 class DrawdownReferred(DrawdownEvent):
@@ -133,6 +206,7 @@ class DrawdownApproved(DrawdownEvent):
     policy_version: str
     product: str = ""
     evidence: list[Evidence] = Field(default_factory=list)
+    plan: RepaymentPlan | None = None
 
 
 class DrawdownReleased(DrawdownEvent):

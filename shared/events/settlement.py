@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import ClassVar
+
+from pydantic import BaseModel
 
 from shared.events.envelope import Event
 from shared.values.money import Amount
@@ -78,11 +80,24 @@ class DisbursementFailed(LoanEvent):
 
 
 class LoanOverdue(LoanEvent):
-    """Trigger: end of day after grace, something unpaid. Consumers: credit freezes, console. Contents: the delay."""
+    """Trigger: end of day after grace, something unpaid. Consumers: credit freezes, console. Contents: the delay.
+
+    It counts from `due_date`, the oldest unpaid instalment's; `overdue` is the principal and interest that are due.
+    A receipt that leaves a later instalment as the oldest one says it again.
+    """
 
     type: ClassVar[str] = "loan.overdue.v1"
     days_past_due: int
     outstanding: Amount
+    overdue: Amount | None = None
+    due_date: date | None = None
+
+
+class LoanCured(LoanEvent):
+    """Trigger: nothing is overdue any more, and the loan goes on. Consumers: credit opens the line, console."""
+
+    type: ClassVar[str] = "loan.cured.v1"
+    cured_date: date
 
 
 class LoanRepaid(LoanEvent):
@@ -122,3 +137,57 @@ class CollectionReceived(Event):
     @property
     def subject(self) -> str:
         return self.collection_id
+
+
+class NettingEvent(Event):
+    """One proposal to set off debts that go round."""
+
+    topic: ClassVar[str] = "scf.settlement.netting.v1"
+    netting_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.netting_id
+
+
+class NettingLeg(BaseModel):
+    """One receivable, and by how much it falls."""
+
+    receivable_id: str
+    debtor_id: str
+    creditor_id: str
+    amount: Amount
+
+
+class NettingProposed(NettingEvent):
+    """Trigger: a netting run found debts that go round. Consumers: console. Contents: how much and until when."""
+
+    type: ClassVar[str] = "netting.proposed.v1"
+    cleared: Amount
+    parties: int
+    legs: int
+    accept_by: datetime
+
+
+class NettingAccepted(NettingEvent):
+    """Trigger: the last of its parties accepts. Consumers: receivables sets all legs off, or none (R14)."""
+
+    type: ClassVar[str] = "netting.accepted.v1"
+    cleared: Amount
+    legs: list[NettingLeg]
+
+
+class NettingSettled(NettingEvent):
+    """Trigger: every leg fell; the offsets are posted. Consumers: console. Contents: how much was cleared."""
+
+    type: ClassVar[str] = "netting.settled.v1"
+    cleared: Amount
+    posting_date: date
+
+
+class NettingEnded(NettingEvent):
+    """Trigger: declined, too late, or a debt changed: nothing happened. Consumers: console. Contents: why."""
+
+    type: ClassVar[str] = "netting.ended.v1"
+    code: str
+    reason: str

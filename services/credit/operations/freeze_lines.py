@@ -1,13 +1,13 @@
-"""Freeze the line of an overdue loan, until nothing is owed on it any more (R17)."""
+"""Freeze the line of an overdue loan, until nothing is overdue on it any more (R17)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from services.credit.operations.drawdown_rows import UnknownDrawdown
+from services.credit.operations.drawdown_rows import UnknownDrawdown, lock_drawdowns
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
-from shared.events.settlement import LoanOverdue
+from shared.events.settlement import LoanCured, LoanOverdue
 from shared.storage.database import Transaction
 
 # Without recourse the seller does not answer for the obligor's delay: a purchase freezes nobody's line.
@@ -31,6 +31,13 @@ async def freeze_overdue(tx: Transaction, events: Sequence[Received]) -> None:
     programmes = [programme_of[row["drawdown_id"]] for row in noted]
     if programmes:
         await propagate_limits(tx, programme_ids=programmes, cause="loan.overdue")
+
+
+async def open_cured(tx: Transaction, events: Sequence[Received]) -> None:
+    """Open the lines of loans of which nothing is overdue any more, unless another keeps one frozen."""
+    ids = [event.event.loan_id for event in events if isinstance(event.event, LoanCured)]
+    await lock_drawdowns(tx, drawdown_ids=ids)
+    await end_overdue(tx, drawdown_ids=ids, cause="loan.cured")
 
 
 async def end_overdue(tx: Transaction, *, drawdown_ids: Collection[str], cause: str) -> None:

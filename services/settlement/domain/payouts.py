@@ -22,15 +22,15 @@ class NothingToPay(ValueError):
 
 
 class AlreadyMatured(ValueError):
-    """The maturity is not after the value date: there is no time left to lend for."""
+    """Something would be due before or when money moves: there is no time left to lend for."""
 
     code: ClassVar[str] = "already_matured"
 
-    def __init__(self, *, maturity_date: date, value_date: date) -> None:
+    def __init__(self, *, due_date: date, value_date: date) -> None:
         """Keep both dates."""
-        self.maturity_date = maturity_date
+        self.due_date = due_date
         self.value_date = value_date
-        super().__init__(f"The loan would mature on {maturity_date}, and money moves on {value_date}.")
+        super().__init__(f"The loan would be due on {due_date}, and money moves on {value_date}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,17 @@ def payout(
     interest_payer: Literal["seller", "anchor"],
     value_date: date,
     maturity_date: date,
+    first_due_date: date | None = None,
 ) -> Payout:
     """Return what goes out: of a loan principal − fee; of a purchase principal − discount − fee.
 
     A purchase advances the principal on its face, all of it or less the holdback; the discount is simple interest on
     what is advanced. When the anchor pays the interest nothing is kept for it. NothingToPay or AlreadyMatured when the
-    terms cannot be.
+    terms cannot be; the first instalment is due at maturity where there is one only.
     """
-    if maturity_date <= value_date:
-        raise AlreadyMatured(maturity_date=maturity_date, value_date=value_date)
+    first_due = first_due_date or maturity_date
+    if first_due <= value_date:
+        raise AlreadyMatured(due_date=first_due, value_date=value_date)
     discount, holdback = 0, 0
     if form == "purchase":
         exact = interest(

@@ -13,8 +13,13 @@ def stage(*, days_past_due: int, rebutted: bool = False) -> int:
     return 2 if days_past_due <= STAGE_3_AFTER_DAYS else 3
 
 
+def first_mark(*, grace_days: int) -> int:
+    """Return the days past due at which a delay is announced first: after grace."""
+    return grace_days + 1
+
+
 def overdue_marks(*, grace_days: int) -> tuple[int, ...]:
     """Return the days past due at which a loan is announced: the first after grace, then each new stage."""
-    first = grace_days + 1
+    first = first_mark(grace_days=grace_days)
     marks = {first, STAGE_2_AFTER_DAYS + 1, STAGE_3_AFTER_DAYS + 1}
     return tuple(sorted(mark for mark in marks if mark >= first))

@@ -1,5 +1,6 @@
 """How a receipt is applied (R5, R17): costs, penalty, interest, principal; the rest is surplus or excess.
 
+What is due goes first, then what may be repaid ahead of its time.
 Only what the documents promise can be anybody's here: what exceeds their face waits in suspense for a person.
 """
 
@@ -26,6 +27,13 @@ class Owed:
     penalty: int = 0
     interest: int = 0
     principal: int = 0
+
+    def minus(self, other: Owed) -> Owed:
+        """Return what is owed beside another part of it; never less than nothing."""
+        return Owed(*(max(0, getattr(self, part) - getattr(other, part)) for part in PARTS))
+
+
+NOTHING = Owed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +73,33 @@ class Allocation:
         return self.costs + self.penalty + self.interest + self.principal + self.surplus + self.excess
 
 
-def allocate(*, receipt_minor: int, owed: Owed, paper: Paper, order: Sequence[str] = PARTS) -> Allocation:
+def allocate(
+    *,
+    receipt_minor: int,
+    owed: Owed,
+    paper: Paper,
+    order: Sequence[str] = PARTS,
+    ahead: Owed = NOTHING,
+    goes_on: bool = False,
+) -> Allocation:
     """Return where a receipt goes, on an open loan or on a closed one that owes nothing.
 
-    With recourse what is left of the face is surplus and returns to the seller. Without, only unpaid holdback is the
-    seller's, and the rest of the face is excess that the bank keeps (R17). Above the face nothing is anybody's yet.
+    What is owed now comes first, each part in the order; then what may be repaid ahead of its time, likewise. With
+    recourse what is left of the face is surplus and returns to the seller. Without, only unpaid holdback is the
+    seller's, and the rest of the face is excess that the bank keeps (R17). Above the face nothing is anybody's yet,
+    and nothing is while the loan goes on and takes nothing ahead.
     """
     if sorted(order) != sorted(PARTS):
         message = f"the order names each of {', '.join(PARTS)} once"
         raise InvalidWaterfall(message)
-    left, taken = receipt_minor, {}
-    for part in order:
-        taken[part] = min(left, getattr(owed, part))
-        left -= taken[part]
+    left, taken = receipt_minor, dict.fromkeys(PARTS, 0)
+    for owing in (owed, ahead):
+        for part in order:
+            paid = min(left, getattr(owing, part))
+            taken[part] += paid
+            left -= paid
+    if goes_on:
+        return Allocation(**taken, excess=left)
     room = max(0, paper.face - paper.collected - paper.passed_on - sum(taken.values()))
     surplus = min(left, room if paper.recourse else max(0, paper.holdback - paper.passed_on))
     kept = 0 if paper.recourse else min(left - surplus, max(0, room - surplus))

@@ -1,4 +1,4 @@
-"""Accrue loans day by day, and say which became overdue."""
+"""Accrue loans day by day, bill what falls due, and say which became overdue."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from services.settlement.domain.accrual import daily
 from services.settlement.domain.ledger import earning
 from services.settlement.domain.staging import overdue_marks
 from services.settlement.operations.loan_rows import Loan, Work, save, with_balances
+from services.settlement.operations.overdue import overdue_event
 from services.settlement.operations.post_entries import bookings
 from shared.events.settlement import LoanOverdue
 from shared.storage.database import Transaction
@@ -45,15 +46,32 @@ def accrue(loan: Loan, work: Work, *, through: date) -> None:
             loan_id=loan.loan_id,
         )
         loan.earned = loan.earned.plus(day.earned)
-    work.events += _overdue(loan, after=start, through=through)
     loan.accrued_through = through
+    _bill(loan, after=start, through=through)
+    work.events += _overdue(loan, after=start, through=through)
+
+
+def _bill(loan: Loan, *, after: date, through: date) -> None:
+    """Bill the instalments that fall due; one that demands nothing is paid."""
+    repayment = loan.repayment
+    fallen = [due for due in repayment.terms.due_dates if after < due <= through]
+    for due in fallen:
+        repayment = repayment.settle(on=due)
+    # The last one grows while it is in its grace.
+    if fallen or after >= repayment.terms.maturity:
+        loan.repayment = repayment.bill(through=through)
 
 
 def _overdue(loan: Loan, *, after: date, through: date) -> list[LoanOverdue]:
-    """Return one event at the first day after grace, and one at each new stage (R15, R21)."""
-    maturity = loan.row["maturity_date"]
+    """Return one event at the first day after grace of the oldest unpaid instalment, and one at each new stage.
+
+    They count from its due date (R15, R21).
+    """
+    since = loan.next_due_date
+    if since is None:
+        return []
     return [
-        LoanOverdue(loan_id=loan.loan_id, days_past_due=mark, outstanding=loan.amount(loan.outstanding))
+        overdue_event(loan, days=mark, on=since + timedelta(days=mark))
         for mark in overdue_marks(grace_days=loan.row["grace_days"])
-        if after < maturity + timedelta(days=mark) <= through
+        if after < since + timedelta(days=mark) <= through
     ]

@@ -74,7 +74,7 @@ def _disburse(loan: Loan, value_date: date, work: Work) -> None:
     row = loan.row
     loan.disbursed_date = loan.accrued_through = value_date
     loan.outstanding = row["principal_minor"]
-    loan.balances = [Balance(value_date, loan.outstanding)]
+    loan.balances = [Balance(value_date, each.principal, each.nth) for each in loan.instalments]
     paid = disbursement(
         form=row["form"],
         principal_minor=row["principal_minor"],

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from services.settlement.domain.business_day import BookNotOpen, payment_value_date
+from services.settlement.domain.instalments import InvalidPlan, check_plan
 from services.settlement.domain.payouts import AlreadyMatured, NothingToPay, Payout, payout
 from services.settlement.operations.book import SOURCE, open_day
 from shared.events.credit import DrawdownApproved
@@ -26,11 +27,15 @@ _LOAN = """
 INSERT INTO loan (loan_id, programme_id, enterprise_id, obligor_id, payee_id, form, currency, principal_minor,
     face_minor, fee_minor, discount_minor, paid_out_minor, holdback_minor, rate, penalty_rate,
     day_count, interest_payer, recourse, document_due_date, maturity_date, grace_days, collection_account,
-    seller_account, end_to_end_id, state, reason)
+    seller_account, end_to_end_id, state, reason, plan, early_repayment, next_due_date)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::int[], $15::int[],
     $16::text[], $17::text[], $18::boolean[], $19::date[], $20::date[], $21::int[], $22::text[],
-    $23::text[], $24::text[], $25::text[], $26::text[])
+    $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::date[])
+"""
+_INSTALMENT = """
+INSERT INTO instalment (loan_id, nth, due_date, principal_minor)
+SELECT * FROM unnest($1::text[], $2::smallint[], $3::date[], $4::bigint[])
 """
 _PAYMENT = """
 INSERT INTO payment (end_to_end_id, loan_id, purpose, account, currency, amount_minor, value_date)
@@ -55,6 +60,7 @@ class _Instruction:
     said: DrawdownApproved
     known: Mapping[str, Any]
     end_to_end_id: str
+    instalments: Sequence[tuple[date, int]]
     value_date: date | None
     terms: Payout
     reason: str | None
@@ -71,7 +77,9 @@ async def instruct_loans(tx: Transaction, events: Sequence[Received]) -> None:
     known = await _known(tx, approved)
     now = await database_now(tx)
     made = [_instruct(said, known[said.drawdown_id], open_date, now) for said in approved]
-    await tx.pg.execute(_LOAN, *by_column([_loan_row(each) for each in made], width=26))
+    await tx.pg.execute(_LOAN, *by_column([_loan_row(each) for each in made], width=29))
+    parts = [(each.said.drawdown_id, *part) for each in made for part in _parts(each)]
+    await tx.pg.execute(_INSTALMENT, *by_column(parts, width=4))
     going = [_payment_row(each) for each in made if each.reason is None]
     await tx.pg.execute(_PAYMENT, *by_column(going, width=6))
     references = [
@@ -102,11 +110,16 @@ async def _known(tx: Transaction, approved: Sequence[DrawdownApproved]) -> dict[
 def _instruct(said: DrawdownApproved, known: Mapping[str, Any], open_date: date | None, now: datetime) -> _Instruction:
     # Of the drawdown alone: a restored book that instructs it again asks the rail for the payment that it knows.
     end_to_end_id = said.drawdown_id.replace("-", "")
-    nothing = Payout(0, 0, 0)
+    instalments = [(said.maturity_date, said.principal.minor)]
+    terms, reason = Payout(0, 0, 0), None
     if open_date is None:
-        return _Instruction(said, known, end_to_end_id, None, nothing, BookNotOpen.code)
+        return _Instruction(said, known, end_to_end_id, instalments, None, terms, BookNotOpen.code)
     value_date = payment_value_date(instant=now, zone=known["zone"], cut_off=known["cut_off"], open_date=open_date)
     try:
+        if said.plan is not None:
+            planned = [(each.due_date, each.principal.minor) for each in said.plan.instalments]
+            check_plan(planned, principal_minor=said.principal.minor, maturity=said.maturity_date)
+            instalments = planned
         terms = payout(
             form=said.form,
             principal_minor=said.principal.minor,
@@ -117,10 +130,15 @@ def _instruct(said: DrawdownApproved, known: Mapping[str, Any], open_date: date 
             interest_payer=said.interest_payer,
             value_date=value_date,
             maturity_date=said.maturity_date,
+            first_due_date=instalments[0][0],
         )
-    except (AlreadyMatured, NothingToPay) as refusal:
-        return _Instruction(said, known, end_to_end_id, value_date, nothing, refusal.code)
-    return _Instruction(said, known, end_to_end_id, value_date, terms, None)
+    except (InvalidPlan, AlreadyMatured, NothingToPay) as refusal:
+        reason = refusal.code
+    return _Instruction(said, known, end_to_end_id, instalments, value_date, terms, reason)
+
+
+def _parts(each: _Instruction) -> list[tuple[int, date, int]]:
+    return [(nth, due, minor) for nth, (due, minor) in enumerate(each.instalments, start=1)]
 
 
 def _loan_row(each: _Instruction) -> tuple[Any, ...]:
@@ -152,6 +170,9 @@ def _loan_row(each: _Instruction) -> tuple[Any, ...]:
         each.end_to_end_id,
         "failed" if each.reason else "instructed",
         each.reason,
+        said.plan.kind if said.plan else "bullet",
+        said.plan.early_repayment if said.plan else "shorten",
+        each.instalments[0][0],
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from services.settlement.domain.accrual import Earned, after_receipt, earned_through
+from services.settlement.domain.accrual import Earned, earned_through
 from services.settlement.domain.ledger import collection, earning
 from services.settlement.domain.loans import Executed, Input, step
-from services.settlement.domain.waterfall import Allocation, Owed, Paper, allocate
+from services.settlement.domain.waterfall import NOTHING, Allocation, Owed, Paper, allocate
 from services.settlement.operations.loan_rows import Loan, Work
+from services.settlement.operations.overdue import due_on, owed_on, standing
 from services.settlement.operations.post_entries import bookings
 from shared.events.settlement import LoanClosed, LoanRepaid
 
@@ -23,19 +24,23 @@ def receive(
     order: Sequence[str],
     work: Work,
 ) -> tuple[Allocation, date]:
-    """Apply a receipt; return where it went and the date it counts from.
+    """Apply a receipt to what is due, then ahead; return where it went and the date it counts from.
 
     A receipt dated before an earlier one of the same loan counts from that one's date: what was allocated stays.
     """
     terms = loan.terms()
     counted = max(filter(None, (value_date, loan.disbursed_date, loan.last_receipt_date)))
+    owed, due, since = owed_on(loan, on=counted), due_on(loan, on=counted), loan.next_due_date
+    refused = loan.row["early_repayment"] == "refused" and due != owed
     allocation = allocate(
         receipt_minor=receipt_minor,
-        owed=owed_on(loan, on=counted),
+        owed=due,
         paper=paper_of(loan),
         order=order,
+        ahead=NOTHING if refused else owed.minus(due),
+        goes_on=refused,
     )
-    _pay(loan, allocation, counted)
+    _pay(loan, allocation, counted, due=due)
     work.booked += bookings(
         [collection(allocation, form=terms.form)],
         currency=loan.row["currency"],
@@ -50,7 +55,11 @@ def receive(
     settled = step(loan.state, Input.SETTLED) if is_settled else None
     if isinstance(settled, Executed):
         loan.state, loan.closed_date = settled.state, counted
+        loan.repayment = loan.repayment.close(on=counted)
         work.events.append(LoanClosed(loan_id=loan.loan_id, closed_date=counted))
+    else:
+        work.events += standing(loan, since, on=counted)
+    loan.repayment = loan.repayment.bill(through=loan.accrued_through or counted)
     return allocation, counted
 
 
@@ -93,24 +102,19 @@ def paper_of(loan: Loan) -> Paper:
     )
 
 
-def owed_on(loan: Loan, *, on: date) -> Owed:
-    """Return what a disbursed loan owes on a date."""
-    earned = earned_through(loan.terms(), loan.balances, through=on)
-    return Owed(
-        costs=loan.row["costs_minor"] - loan.costs_paid,
-        penalty=earned.penalty - loan.penalty_paid,
-        interest=earned.interest + loan.due_from_anchor - loan.interest_paid,
-        principal=loan.outstanding,
-    )
-
-
-def _pay(loan: Loan, allocation: Allocation, on: date) -> None:
+def _pay(loan: Loan, allocation: Allocation, on: date, *, due: Owed) -> None:
     loan.costs_paid += allocation.costs
     loan.penalty_paid += allocation.penalty
     loan.interest_paid += allocation.interest
+    repaid_due = min(allocation.principal, due.principal)
+    ahead = allocation.principal - repaid_due
+    beyond = max(0, ahead - loan.repayment.running_left(on=on))
     if allocation.principal:
-        loan.balances = after_receipt(loan.balances, value_date=on, principal_minor=allocation.principal)
+        loan.repayment = loan.repayment.repay(
+            due_minor=repaid_due, ahead_minor=ahead, on=on, early=loan.row["early_repayment"]
+        )
         loan.outstanding -= allocation.principal
+    loan.repayment = loan.repayment.settle(on=on, beyond_minor=beyond)
     loan.last_receipt_date = on
     loan.received += allocation.total - allocation.suspense
 

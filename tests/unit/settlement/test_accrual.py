@@ -61,9 +61,9 @@ def test_r15_grace_bears_interest_but_no_penalty_and_then_penalty_takes_its_plac
 
 
 def test_r15_days_past_due_run_from_maturity_and_grace_never_extends_it() -> None:
-    assert days_past_due(maturity=TERMS.maturity, on=_in(90)) == 0
-    assert days_past_due(maturity=TERMS.maturity, on=_in(92)) == 2
-    assert days_past_due(maturity=TERMS.maturity, on=_in(80)) == 0
+    assert days_past_due(due_date=TERMS.maturity, on=_in(90)) == 0
+    assert days_past_due(due_date=TERMS.maturity, on=_in(92)) == 2
+    assert days_past_due(due_date=TERMS.maturity, on=_in(80)) == 0
 
 
 def test_r5_interest_on_overdue_interest_is_off() -> None:

@@ -62,4 +62,4 @@ def test_r15_days_past_due_are_those_of_a_published_case() -> None:
     maturity = date.fromisoformat(case["given"]["repayment_start"])
     for expected in case["expected"]:
         on = date.fromisoformat(expected["as_of"])
-        assert days_past_due(maturity=maturity, on=on) == expected["days_past_due"]
+        assert days_past_due(due_date=maturity, on=on) == expected["days_past_due"]
