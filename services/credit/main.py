@@ -23,7 +23,7 @@ from services.credit.operations.covers import UnknownCover
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
 from services.credit.operations.line_terms import UnknownLine
-from services.credit.queries import InstantToCome, UnknownProgramme
+from services.credit.queries import InstantToCome, UnknownProgramme, WhatIfBusy, WhatIfTooLarge, WhatIfTooSlow
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from shared.web.parked import PARKED_STATUSES, parked_router
@@ -56,6 +56,9 @@ STATUSES: ErrorStatuses = {
     InvalidPlan: 422,
     TenorNotOffered: 422,
     NotSupposable: 422,
+    WhatIfTooLarge: 422,
+    WhatIfBusy: 503,
+    WhatIfTooSlow: 503,
     TooWide: 422,
     InstantToCome: 422,
 }

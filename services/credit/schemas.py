@@ -184,7 +184,7 @@ def _money(amount: Amount | None) -> Money | None:
 
 
 class RatedIn(Body):
-    """A firm is rated some notches lower (higher: below zero), or a grade, a cap, a multiplier."""
+    """A firm, or every member of the group it heads, is rated some notches lower, or a grade, a cap, a multiplier."""
 
     change: Literal["rating"]
     enterprise_id: _Id
@@ -192,36 +192,44 @@ class RatedIn(Body):
     grade: _Grade | None = None
     cap: Amount | None = None
     multiplier: _Share | None = None
+    whole_group: bool = False
 
     def supposed(self) -> Change:
         """Return the change as the rules know it."""
-        return Rated(self.enterprise_id, self.notches, self.grade, _money(self.cap), _factor(self.multiplier))
+        multiplier = _factor(self.multiplier)
+        return Rated(self.enterprise_id, self.notches, self.grade, _money(self.cap), multiplier, self.whole_group)
 
 
 class FailedIn(Body):
-    """A firm fails: its line closes, its trade is gone, what it owes is at risk."""
+    """A firm, or every member of the group it heads, fails: lines close, trade is gone, what is owed is at risk."""
 
     change: Literal["failure"]
     enterprise_id: _Id
+    whole_group: bool = False
 
     def supposed(self) -> Change:
         """Return the change as the rules know it."""
-        return Failed(self.enterprise_id)
+        return Failed(self.enterprise_id, self.whole_group)
 
 
 class LimitedIn(Body):
-    """The programme's limits change: to amounts, or by a share where no amount is given."""
+    """A programme's limits change: to amounts, or by a share where no amount is given."""
 
     change: Literal["limit"]
     limit: Amount | None = None
     upstream_limit: Amount | None = None
     downstream_limit: Amount | None = None
     by: _Rate | None = None
+    programme_id: _Id | None = None
 
     def supposed(self) -> Change:
         """Return the change as the rules know it."""
         return Limited(
-            _money(self.limit), _money(self.upstream_limit), _money(self.downstream_limit), _share_change(self.by)
+            _money(self.limit),
+            _money(self.upstream_limit),
+            _money(self.downstream_limit),
+            _share_change(self.by),
+            self.programme_id,
         )
 
 
@@ -252,6 +260,7 @@ class JoinedIn(Body):
     grade: _Grade | None = None
     anchor_support: _Share = "0"
     committed: Amount | None = None
+    programme_id: _Id | None = None
 
     def supposed(self) -> Change:
         """Return the change as the rules know it."""
@@ -265,18 +274,20 @@ class JoinedIn(Body):
             self.grade,
             min(MILLION, _factor(self.anchor_support) or 0),
             _money(self.committed),
+            self.programme_id,
         )
 
 
 class DeepenedIn(Body):
-    """The programme reaches another tier."""
+    """A programme reaches another tier."""
 
     change: Literal["max_tier"]
     max_tier: int = Field(ge=1, le=20)
+    programme_id: _Id | None = None
 
     def supposed(self) -> Change:
         """Return the change as the rules know it."""
-        return Deepened(self.max_tier)
+        return Deepened(self.max_tier, self.programme_id)
 
 
 def _share_change(text: str | None) -> int | None:
@@ -297,6 +308,17 @@ class WhatIfIn(Body):
 
     changes: list[ChangeIn] = Field(max_length=100)
     limit: int = Field(default=1000, ge=1, le=10_000)
+
+    def supposed(self) -> list[Change]:
+        """Return the changes as the rules know them."""
+        return [each.supposed() for each in self.changes]
+
+
+class WhatIfOfAllIn(WhatIfIn):
+    """Changes to suppose of some programmes, or, where none are named, of every one that they concern."""
+
+    changes: list[ChangeIn] = Field(min_length=1, max_length=100)
+    programme_ids: Annotated[list[_Id], Field(min_length=1, max_length=500)] | None = None
 
 
 class FlowIn(Body):

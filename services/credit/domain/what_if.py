@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
-from shared.values.money import Money, round_half_even
-from shared.values.rates import MILLION
+from services.credit.domain.risk_weights import IN_DEFAULT, RiskWeights, weighed_loss
+from shared.values.money import Money
 
-IN_DEFAULT = "D"
 _SOON_DAYS, _LATER_DAYS = 30, 90
 
 
 class NotSupposable(ValueError):
-    """A change that cannot be supposed of this programme, and why."""
+    """A change that cannot be supposed, and why."""
 
     code: ClassVar[str] = "change_not_supposable"
 
@@ -29,30 +28,36 @@ class NotSupposable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A firm is rated some notches lower (higher: below zero), or a grade; cap and multiplier follow, or are given."""
+    """A firm is rated some notches lower (higher: below zero), or a grade; cap and multiplier follow, or are given.
+
+    With its whole group, whose head it is, every member is.
+    """
 
     firm_id: str
     notches: int | None = None
     grade: str | None = None
     cap: Money | None = None
     multiplier: int | None = None
+    whole_group: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A firm fails: its line closes, its trade is gone, what it owes is at risk."""
+    """A firm fails, or a whole group: lines close, trade is gone, what is owed is at risk."""
 
     firm_id: str
+    whole_group: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """The programme's limits change: to amounts, or, where none is given, by a share in millionths."""
+    """A programme's limits change: to amounts, or, where none is given, by a share in millionths."""
 
     limit: Money | None = None
     upstream_limit: Money | None = None
     downstream_limit: Money | None = None
     by: int | None = None
+    programme_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,62 +83,29 @@ class Joined:
     grade: str | None = None
     anchor_support: int = 0
     committed: Money | None = None
+    programme_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Deepened:
-    """The programme reaches another tier."""
+    """A programme reaches another tier."""
 
     max_tier: int
+    programme_id: str | None = None
 
 
 Change = Rated | Failed | Limited | Traded | Joined | Deepened
 
 
-@dataclass(frozen=True, slots=True)
-class Grade:
-    """What our policy says of a grade: factors of cap and multiplier, probability of default; in millionths."""
-
-    grade: str
-    cap: int
-    multiplier: int
-    default: int
+def _nothing(_: Line) -> Mapping[str, int]:
+    return {}
 
 
-@dataclass(frozen=True, slots=True)
-class RiskWeights:
-    """Our policy's grades, best first, and the share that is lost in default."""
-
-    grades: tuple[Grade, ...]
-    unrated_default: int
-    loss_with_recourse: int
-    loss_without_recourse: int
-    version: str = ""
-
-    def find(self, grade: str | None) -> Grade | None:
-        """Return what the policy says of a grade, if it knows it."""
-        return next((each for each in self.grades if each.grade == grade), None)
-
-    def moved(self, grade: Grade, *, notches: int) -> Grade:
-        """Return the grade so many notches lower; beyond the ends of the list there is none."""
-        return self.grades[min(max(0, self.grades.index(grade) + notches), len(self.grades) - 1)]
-
-    def default_of(self, grade: str | None) -> int:
-        """Return how likely a firm of this grade defaults; unrated and unknown ones have a rate of their own."""
-        found = self.find(grade)
-        return self.unrated_default if found is None else found.default
-
-
-def rescaled(amount: int, *, before: int, after: int) -> int:
-    """Return an amount that goes with one factor as it would be with another, rounded down; from zero it stays."""
-    return amount * after // before if before else amount
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """What is, or would be, of a line; amounts in minor units."""
 
     line_id: str
+    programme_id: str
     firm_id: str
     direction: str
     tier: int
@@ -151,6 +123,7 @@ class Open:
 
     drawdown_id: str
     line_id: str
+    programme_id: str
     firm_id: str
     obligor_id: str
     waits: bool
@@ -163,12 +136,27 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: lines by id, nodes that are short, grades by firm, and who failed."""
+    """One side of a comparison: lines by id, nodes that are short, grades by firm, and who failed.
+
+    `shared` is what is left on the nodes of a line that it shares with other lines.
+    """
 
     lines: Mapping[str, Line]
     short: frozenset[str]
     grades: Mapping[str, str]
     failed: frozenset[str] = frozenset()
+    shared: Callable[[Line], Mapping[str, int]] = _nothing
+
+    def draws(self, line_ids: Sequence[str]) -> int:
+        """Return what can be drawn on some lines together: no more than any node leaves that all of them share."""
+        lines = [self.lines[line_id] for line_id in line_ids if line_id in self.lines]
+        drawable = [line for line in lines if line.drawable]
+        together = sum(line.available for line in drawable)
+        if len(drawable) < 2:  # noqa: PLR2004 - one line shares with none
+            return together
+        first, *others = [self.shared(line) for line in drawable]
+        in_all = [left for node_id, left in first.items() if all(node_id in each for each in others)]
+        return min([together, *in_all])
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +210,7 @@ def _traps(drawdown: Open, side: Side) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """What a firm could draw before and after, what would be frozen, and what falls due that it could not roll."""
 
     firm_id: str
@@ -248,31 +235,31 @@ def liquidity(
     What falls due can be rolled as far as its line has room for it again: a line that closes rolls nothing, one short
     of its use keeps what it is short.
     """
-    due = {days: _due(drawdowns, until=today + timedelta(days=days)) for days in (_SOON_DAYS, _LATER_DAYS)}
+    soon, later = (_due(drawdowns, until=today + timedelta(days=days)) for days in (_SOON_DAYS, _LATER_DAYS))
     used: dict[str, int] = defaultdict(int)
     kept: dict[str, int] = defaultdict(int)
     for each in drawdowns:
         used[each.line_id] += each.used
     for held in stuck:
         kept[held.drawdown.line_id] += held.amount
-    found: dict[str, Gap] = {}
+    by_firm: dict[str, list[Line]] = defaultdict(list)
     for line in after.lines.values():
-        was = before.lines.get(line.line_id)
-        known = found.get(line.firm_id) or Gap(line.firm_id, 0, 0, 0, 0, 0, 0)
-        found[line.firm_id] = Gap(
-            line.firm_id,
-            known.drawn + used[line.line_id],
-            known.could_draw_before + (_draws(was) if was else 0),
-            known.could_draw_after + _draws(line),
-            known.frozen + kept[line.line_id],
-            known.cannot_roll_soon + _cannot_roll(line, due[_SOON_DAYS].get(line.line_id, 0)),
-            known.cannot_roll_later + _cannot_roll(line, due[_LATER_DAYS].get(line.line_id, 0)),
+        by_firm[line.firm_id].append(line)
+    found = []
+    for firm_id, lines in by_firm.items():
+        ids = [line.line_id for line in lines]
+        found.append(
+            Gap(
+                firm_id,
+                sum(used[line_id] for line_id in ids if line_id in used),
+                before.draws(ids),
+                after.draws(ids),
+                sum(kept[line_id] for line_id in ids if line_id in kept),
+                sum(_cannot_roll(line, soon.get(line.line_id, 0)) for line in lines),
+                sum(_cannot_roll(line, later.get(line.line_id, 0)) for line in lines),
+            )
         )
-    return sorted(found.values(), key=lambda each: (-each.gap, -each.cannot_roll_later, each.firm_id))
-
-
-def _draws(line: Line) -> int:
-    return line.available if line.drawable else 0
+    return sorted(found, key=lambda each: (-each.gap, -each.cannot_roll_later, each.firm_id))
 
 
 def _due(drawdowns: Iterable[Open], *, until: date) -> dict[str, int]:
@@ -287,15 +274,20 @@ def _cannot_roll(line: Line, due: int) -> int:
     return min(due, line.shortfall) if line.drawable else due
 
 
-def expected_loss(drawdowns: Iterable[Open], side: Side, weights: RiskWeights) -> int:
-    """Return Σ use × probability that the obligor defaults × share lost then, rounded once.
+def expected_losses(
+    drawdowns: Iterable[Open], side: Side, weights: RiskWeights, secured: Mapping[str, Mapping[str, int]]
+) -> dict[str, int]:
+    """Return the weighed loss of each programme, not yet rounded; `secured`: by drawdown and kind of cover.
 
     The obligor pays the document, so its grade counts; recourse to another firm that stands lowers what is lost.
     """
-    total = 0
+    found: dict[str, int] = defaultdict(int)
     for each in drawdowns:
-        grade = IN_DEFAULT if each.obligor_id in side.failed else side.grades.get(each.obligor_id)
-        has_recourse = each.is_loan and each.firm_id not in {each.obligor_id, *side.failed}
-        loss = weights.loss_with_recourse if has_recourse else weights.loss_without_recourse
-        total += each.used * weights.default_of(grade) * loss
-    return round_half_even(numerator=total, denominator=MILLION * MILLION)
+        found[each.programme_id] += weighed_loss(
+            each.used,
+            grade=IN_DEFAULT if each.obligor_id in side.failed else side.grades.get(each.obligor_id),
+            has_recourse=each.is_loan and each.firm_id != each.obligor_id and each.firm_id not in side.failed,
+            secured=secured.get(each.drawdown_id, {}),
+            weights=weights,
+        )
+    return found

@@ -18,9 +18,9 @@ from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
 from shared.values.rates import parse_rate
 
-_READ = """
+_PLAIN = """
 SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reasons, l.drawable,
-    p.programme_id, p.anchor_id, p.group_head_id, p.currency, p.terms, n.version,
+    p.programme_id, p.anchor_id, p.group_head_id, p.currency, n.version,
     coalesce(e.size_class, '') AS size_class, r.risk_spread AS own_spread, a.risk_spread AS anchor_spread,
     f.name IS NOT NULL AS anchor_known,
     t.first_drawn_date, coalesce(t.repaid, 0) AS repaid, t.last_repaid_date, coalesce(t.repaid_that_day, 0) AS that_day,
@@ -34,6 +34,7 @@ LEFT JOIN rating a ON (a.enterprise_id, a.currency) = (p.anchor_id, p.currency)
 LEFT JOIN track_record t ON t.enterprise_id = l.enterprise_id
 WHERE l.line_id = ANY($1)
 """
+_READ = _PLAIN.replace("n.version", "p.terms, n.version")
 
 
 class UnknownLine(LookupError):
@@ -82,9 +83,11 @@ async def read_lines(
     return found, {row["programme_id"]: (row["version"], row["today"]) for row in rows}
 
 
-async def read_rows(tx: Transaction, *, line_ids: Collection[str]) -> Sequence[Mapping[str, Any]]:
-    """Return what `terms_of` makes terms of, line by line."""
-    rows: Sequence[Mapping[str, Any]] = await tx.pg.fetch(_READ, list(line_ids))
+async def read_rows(
+    tx: Transaction, *, line_ids: Collection[str], with_terms: bool = True
+) -> Sequence[Mapping[str, Any]]:
+    """Return what `terms_of` makes terms of, line by line; the programme's terms not where the caller has them."""
+    rows: Sequence[Mapping[str, Any]] = await tx.pg.fetch(_READ if with_terms else _PLAIN, list(line_ids))
     return rows
 
 
@@ -163,7 +166,7 @@ def _terms(
             buffer_days=programme.buffer_days,
         ),
         path=path_of(place, obligor_id=obligor_id),
-        not_drawable=_reasons(row, upstream=upstream) + lacking,
+        not_drawable=why_barred(row) + lacking,
         product=offered,
         recourse=recourse,
         form=offered.use(recourse=recourse).form,
@@ -178,11 +181,12 @@ def _terms(
     )
 
 
-def _reasons(row: Mapping[str, Any], *, upstream: bool) -> tuple[str, ...]:
+def why_barred(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every reason against drawing that a line's row tells, whatever is offered on it."""
     reasons = list(row["reasons"])
     if not row["drawable"] and not reasons:
         reasons.append("not_propagated_yet")
-    if row["anchor_spread"] is None and upstream:
+    if row["anchor_spread"] is None and row["direction"] == "upstream":
         reasons.append("anchor_unrated")
     if not row["anchor_known"]:
         reasons.append("anchor_unknown")

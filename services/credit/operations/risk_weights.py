@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from functools import lru_cache
 
-from services.credit.domain.what_if import Grade, RiskWeights
+from services.credit.domain.risk_weights import Grade, RiskWeights
 from shared.values.policies import policy_on
 from shared.values.rates import parse_rate
 
@@ -23,5 +23,6 @@ def risk_weights(*, on: date) -> RiskWeights:
         unrated_default=parse_rate(values["unrated_default"]),
         loss_with_recourse=parse_rate(values["loss"]["with_recourse"]),
         loss_without_recourse=parse_rate(values["loss"]["without_recourse"]),
+        loss_secured={kind: parse_rate(share) for kind, share in values["loss"]["secured"].items()},
         version=policy.version,
     )

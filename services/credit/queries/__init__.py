@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from services.credit.queries.cash_needs import Named, cash_needs
-from services.credit.queries.comparing import what_if
 from services.credit.queries.covers import cover, cover_of_firm, covers
 from services.credit.queries.explaining import InstantToCome, explanation
 from services.credit.queries.metering import pass_through
@@ -19,11 +18,18 @@ from services.credit.queries.reading import (
     programme,
     referrals,
 )
+from services.credit.queries.what_if_answer import WhatIfBusy, WhatIfTooSlow, Wish, what_if
+from services.credit.queries.what_if_reading import Asked, WhatIfTooLarge
 
 __all__ = [
+    "Asked",
     "InstantToCome",
     "Named",
     "UnknownProgramme",
+    "WhatIfBusy",
+    "WhatIfTooLarge",
+    "WhatIfTooSlow",
+    "Wish",
     "cash_needs",
     "cover",
     "cover_of_firm",

@@ -2,254 +2,166 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from services.credit.domain.limits import Node, binding
-from services.credit.domain.offers import Terms
-from services.credit.domain.paths import Level, Place, Step, path_of, product_node, tier_node
-from services.credit.domain.what_if import (
-    Change,
-    Joined,
-    Line,
-    Open,
-    RiskWeights,
-    Side,
-    expected_loss,
-    frozen,
-    liquidity,
-    trapped,
-)
-from services.credit.operations.line_terms import read_rows, terms_of
-from services.credit.operations.product_policies import programme_products
-from services.credit.operations.programme_facts import Computed, ComputedLine, Facts, compute, read_facts, sanctions
-from services.credit.operations.risk_weights import risk_weights
-from services.credit.queries.reading import UnknownProgramme, node_of
-from services.credit.queries.supposing import Supposed, suppose
-from services.credit.queries.what_if_out import Comparison, told
-from shared.events.onboarding import ProgrammeTerms
-from shared.runtime.offload import offload
-from shared.storage.database import Database, Transaction
+from services.credit.domain.limits import Node
+from services.credit.domain.what_if import Line, Side
+from services.credit.operations.programme_facts import Computed, compute, sanctions
+from services.credit.queries.path_shapes import Shape, new_shape
+from services.credit.queries.supposing import Supposed
+from services.credit.queries.what_if_reading import Read
 
-_PROGRAMME = """
-SELECT p.*, coalesce((SELECT open_date FROM book), current_date) AS today FROM programme p WHERE programme_id = $1
-"""
-_FIRMS = """
-SELECT f.enterprise_id, coalesce(e.name, '') AS name, e.size_class, e.industry, r.grade, r.cap_minor, r.multiplier,
-    (SELECT coalesce(sum(n.held_minor + n.utilised_minor), 0)::bigint FROM line o
-        JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
-        WHERE o.enterprise_id = f.enterprise_id) AS used
-FROM unnest($1::text[]) AS f(enterprise_id)
-LEFT JOIN enterprise e USING (enterprise_id)
-LEFT JOIN rating r ON r.enterprise_id = f.enterprise_id AND r.currency = $2
-"""
-_OPEN = """
-SELECT w.drawdown_id, w.line_id, w.enterprise_id, w.obligor_id, w.state, w.form, w.exposure_minor, w.used_minor,
-    w.maturity_date, w.path
-FROM unnest($1::text[]) AS l(line_id) CROSS JOIN LATERAL (
-    SELECT * FROM drawdown WHERE line_id = l.line_id
-        AND state IN ('held', 'referred', 'approved', 'cancelling', 'utilised')) AS w
-ORDER BY w.drawdown_id
-"""
-
-
-# Beyond these it takes more than a moment, and goes to the process that computes: the loop answers requests.
-_INLINE_LINES = 500
+# What propagation judges anew, and that it has not yet; all other reasons (a block, no product) stay as they are.
+_JUDGED = frozenset({
+    "sme_not_registered", "sme_suspended", "programme_not_active", "unrated", "rating_expired", "agreement_not_signed",
+    "agreement_expired", "overdue", "no_trade_with_the_anchor", "anchor_does_not_support", "deficiency",
+    "not_propagated_yet",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Read:
-    """Everything that one snapshot says of a programme; plain, for it may go to another process."""
+class Compared:
+    """A programme on both sides; pairs are (before, after)."""
 
-    facts: Facts
-    term_rows: Sequence[Mapping[str, Any]]
-    nodes: Mapping[str, Node]
-    firms: Mapping[str, Mapping[str, Any]]
-    drawdowns: Sequence[Open]
+    programme: Mapping[str, Any]
+    read: Read
+    supposed: Supposed
+    before: Side
+    after: Side
+    computed: Computed | None
 
     @cached_property
-    def terms(self) -> Mapping[str, Terms]:
-        """Return the terms of each line's first product."""
-        agreed = ProgrammeTerms.model_validate(self.facts.programme["terms"])
-        return {row["line_id"]: terms_of(row, agreed).usual for row in self.term_rows}
+    def lines(self) -> Sequence[Line]:
+        """Return the lines as they would be."""
+        return list(self.after.lines.values())
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Return the programme's limit."""
+        return self.read.facts.terms.limit.minor, self.supposed.facts.terms.limit.minor
+
+    @property
+    def pools(self) -> tuple[int, int]:
+        """Return what the lines share."""
+        pool = self.programme["pool_minor"]
+        return pool, self.computed.result.pool if self.computed else pool
+
+    @property
+    def shortfalls(self) -> tuple[int, int]:
+        """Return by how much what cannot shrink exceeds the pool."""
+        short = self.programme["shortfall_minor"]
+        return short, self.computed.result.shortfall if self.computed else short
 
 
-async def what_if(
-    database: Database, *, programme_id: str, changes: Sequence[Change], limit: int = 1000
-) -> dict[str, Any]:
-    """Return every line before and after the changes, and what they would do; no changes, no difference."""
-    async with database.snapshot() as tx:
-        read = await _read(tx, programme_id, changes)
-    weights = risk_weights(on=read.facts.programme["today"])
-    supposed = suppose(read.facts, changes, firms=read.firms, weights=weights)
-    answer = partial(_answer, read, supposed, weights, has_changed=bool(changes), limit=limit)
-    return answer() if len(read.facts.rows) <= _INLINE_LINES else await offload(answer)
-
-
-def _answer(read: _Read, supposed: Supposed, weights: RiskWeights, *, has_changed: bool, limit: int) -> dict[str, Any]:
+def compare(read: Read, supposed: Supposed) -> Compared:
+    """Return both sides; where nothing changes, what is there stands on both."""
     before = _before(read)
-    after, computed = _after(read, supposed, before) if has_changed else (before, None)
-    return told(_compare(read, supposed, before, after, computed, weights), limit=limit)
+    if not supposed.done:
+        return Compared(read.facts.programme, read, supposed, before, before, None)
+    after, computed = _after(read, supposed, before)
+    return Compared(read.facts.programme, read, supposed, before, after, computed)
 
 
-async def _read(tx: Transaction, programme_id: str, changes: Sequence[Change]) -> _Read:
-    row = await tx.pg.fetchrow(_PROGRAMME, programme_id)
-    if row is None:
-        raise UnknownProgramme(programme_id=programme_id)
-    facts = await read_facts(tx, row)
-    facts = Facts(dict(row), facts.terms, _plain(facts.rows), _plain(facts.links), facts.caps)
-    line_ids = [each["line_id"] for each in facts.rows]
-    drawn = await tx.pg.fetch(_OPEN, line_ids)
-    wanted = {node_id for _, node_id in facts.nodes()} | {step[1] for each in drawn for step in each["path"]}
-    offered = programme_products(names=tuple(facts.terms.products), recourse=facts.terms.recourse, on=row["today"])
-    wanted |= {product_node(line_id=line_id, product=each.name) for line_id in line_ids for each in offered}
-    nodes = await tx.pg.fetch("SELECT * FROM limit_node WHERE node_id = ANY($1)", sorted(wanted))
-    firm_ids = {each["enterprise_id"] for each in facts.rows} | {each["obligor_id"] for each in drawn}
-    firm_ids |= {row["anchor_id"], row["group_head_id"]}
-    firm_ids |= {each.firm_id for each in changes if isinstance(each, Joined)}
-    firms = await tx.pg.fetch(_FIRMS, sorted(firm_ids), facts.terms.currency)
-    return _Read(
-        facts,
-        _plain(await read_rows(tx, line_ids=line_ids)),
-        {each["node_id"]: node_of(each) for each in nodes},
-        {each["enterprise_id"]: dict(each) for each in firms},
-        [_open(each) for each in drawn],
-    )
+class _Room:
+    """What is left on nodes: of shared ones once a shape, of a line's own each time."""
+
+    def __init__(self, nodes: Mapping[str, Node], amounts: Mapping[str, int]) -> None:
+        self._nodes = nodes
+        self._amounts = amounts
+        self._least: dict[int, int] = {}
+
+    def left(self, node_id: str) -> int:
+        """Return what a node leaves: what it is, or would be, sanctioned, less held and utilised."""
+        node = self._nodes.get(node_id)
+        if node is None:
+            return max(0, self._amounts[node_id])
+        return max(0, self._amounts.get(node_id, node.sanctioned) - node.held - node.utilised)
+
+    def shortfall(self, node_id: str) -> int:
+        """Return by how much a node's use is above what it is, or would be, sanctioned."""
+        node = self._nodes.get(node_id)
+        return 0 if node is None else max(0, node.held + node.utilised - self._amounts.get(node_id, node.sanctioned))
+
+    def available(self, shape: Shape, line_id: str, firm_id: str) -> int:
+        """Return what a line's path leaves: the least of its nodes."""
+        least = self._least.get(id(shape))
+        if least is None:
+            least = self._least[id(shape)] = min(map(self.left, shape.shared))
+        for node_id in shape.nodes_of(line_id, firm_id):
+            least = min(least, self.left(node_id))
+        return least
+
+    def short(self) -> frozenset[str]:
+        """Return the nodes that are short."""
+        return frozenset(node_id for node_id in self._nodes if self.shortfall(node_id))
 
 
-def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    # A programme's terms are said once, not with every line.
-    return [{name: value for name, value in row.items() if name != "terms"} for row in rows]
-
-
-def _open(row: Mapping[str, Any]) -> Open:
-    return Open(
-        drawdown_id=row["drawdown_id"],
-        line_id=row["line_id"],
-        firm_id=row["enterprise_id"],
-        obligor_id=row["obligor_id"],
-        waits=row["state"] in {"held", "referred", "approved"},
-        is_loan=row["form"] == "loan",
-        exposure=row["exposure_minor"],
-        used=row["used_minor"],
-        maturity_date=row["maturity_date"],
-        node_ids=tuple(step[1] for step in row["path"]),
-    )
-
-
-def _before(read: _Read) -> Side:
+def _before(read: Read) -> Side:
     """Return what is there: the lines as they are stored, which is what they can be drawn by."""
-    lines = {}
+    room = _Room(read.nodes, {})
+    lines, shaped = {}, {}
     for row in read.facts.rows:
-        terms = read.terms[row["line_id"]]
-        share = (row["tier"] or 0, row["cap_minor"], row["reserved_minor"])
-        lines[row["line_id"]] = _line(row, share, terms.not_drawable, read.nodes, terms.path)
+        line_id, firm_id = row["line_id"], row["enterprise_id"]
+        shape = shaped[line_id] = read.shapes.of(line_id, tier=row["tier"])
+        reasons = read.shapes.why_barred(line_id, tier=row["tier"])
+        lines[line_id] = Line(
+            line_id=line_id,
+            programme_id=row["programme_id"],
+            firm_id=firm_id,
+            direction=row["direction"],
+            tier=row["tier"] or 0,
+            cap=row["cap_minor"],
+            reserved=row["reserved_minor"],
+            available=room.available(shape, line_id, firm_id),
+            shortfall=room.shortfall(f"line/{line_id}"),
+            drawable=not reasons,
+            reasons=reasons,
+        )
     grades = {firm_id: firm["grade"] for firm_id, firm in read.firms.items() if firm["grade"]}
-    return Side(lines, _short(read.nodes), grades)
+    return Side(lines, room.short(), grades, shared=_sharing(room, shaped))
 
 
-def _after(read: _Read, supposed: Supposed, before: Side) -> tuple[Side, Computed]:
+def _after(read: Read, supposed: Supposed, before: Side) -> tuple[Side, Computed]:
     facts = supposed.facts
     nodes = {node_id: Node(node_id, 0, 0, 0) for _, node_id in facts.nodes()} | dict(read.nodes)
     computed = compute(facts, nodes)
-    amounts = sanctions(facts, computed.lines)
-    nodes = {
-        node_id: replace(node, sanctioned=amounts.get(node_id, node.sanctioned)) for node_id, node in nodes.items()
-    }
-    lines = {}
+    room = _Room(nodes, sanctions(facts, computed.lines))
+    gone = _JUDGED | {"anchor_unrated"} if facts.programme["anchor_id"] in facts.caps else _JUDGED
+    lines, shaped = {}, {}
     for each in computed.lines:
-        line_id = each.row["line_id"]
+        row, line_id = each.row, each.row["line_id"]
         tier = each.reach.tier if each.reach else 0
-        reasons = (*each.reasons, *_kept_reasons(read.terms.get(line_id), before.lines.get(line_id), each, supposed))
-        share = (tier, each.share.cap, each.share.reserved)
-        lines[line_id] = _line(each.row, share, reasons, nodes, _path(facts, read.terms.get(line_id), each))
-    return Side(lines, _short(nodes), supposed.grades, supposed.failed), computed
-
-
-def _kept_reasons(
-    terms: Terms | None, line: Line | None, computed: ComputedLine, supposed: Supposed
-) -> tuple[str, ...]:
-    """Return the reasons against drawing that propagation does not know, as far as they would stay."""
-    if terms is None or line is None:
-        return ()
-    own = {*computed.row["reasons"], "not_propagated_yet"}
-    anchor = supposed.facts.programme["anchor_id"]
-    if anchor in supposed.facts.caps:
-        own.add("anchor_unrated")
-    return tuple(reason for reason in line.reasons if reason not in own)
-
-
-def _path(facts: Facts, terms: Terms | None, line: ComputedLine) -> tuple[Step, ...]:
-    programme, row = facts.programme, line.row
-    tier = (line.reach.tier if line.reach else 0) or 1
-    if terms is None:
-        place = Place(
-            line_id=row["line_id"],
-            programme_id=programme["programme_id"],
-            enterprise_id=row["enterprise_id"],
-            group_head_id=programme["group_head_id"],
+        is_new = line_id not in before.lines
+        shape = shaped[line_id] = new_shape(facts, row, tier) if is_new else read.shapes.of(line_id, tier=tier)
+        reasons = (*each.reasons, *_kept_reasons(before.lines.get(line_id), gone))
+        lines[line_id] = Line(
+            line_id=line_id,
+            programme_id=row["programme_id"],
+            firm_id=row["enterprise_id"],
             direction=row["direction"],
             tier=tier,
-            currency=facts.terms.currency,
-            recourse=facts.terms.recourse,
-            anchor_support=row["anchor_support"],
+            cap=each.share.cap,
+            reserved=each.share.reserved,
+            available=room.available(shape, line_id, row["enterprise_id"]),
+            shortfall=room.shortfall(f"line/{line_id}"),
+            drawable=not reasons,
+            reasons=reasons,
         )
-        upstream = row["direction"] == "upstream"
-        return path_of(place, obligor_id=programme["anchor_id"] if upstream else row["enterprise_id"])
-    moved = tier_node(programme_id=programme["programme_id"], direction=row["direction"], tier=tier)
-    return tuple(replace(step, node_id=moved) if step.level is Level.TIER else step for step in terms.path)
+    return Side(lines, room.short(), supposed.grades, supposed.failed, _sharing(room, shaped)), computed
 
 
-def _line(
-    row: Mapping[str, Any],
-    share: tuple[int, int, int],
-    reasons: tuple[str, ...],
-    nodes: Mapping[str, Node],
-    path: Sequence[Step],
-) -> Line:
-    tier, cap, reserved = share
-    own = nodes[f"line/{row['line_id']}"]
-    return Line(
-        line_id=row["line_id"],
-        firm_id=row["enterprise_id"],
-        direction=row["direction"],
-        tier=tier,
-        cap=cap,
-        reserved=reserved,
-        available=binding(nodes, path).available,
-        shortfall=own.shortfall,
-        drawable=not reasons,
-        reasons=reasons,
-    )
+def _sharing(room: _Room, shaped: Mapping[str, Shape]) -> Callable[[Line], Mapping[str, int]]:
+    def shared(line: Line) -> Mapping[str, int]:
+        shape = shaped[line.line_id]
+        names = [*shape.shared, *shape.nodes_of(line.line_id, line.firm_id)]
+        return {name: room.left(name) for name in names}
+
+    return shared
 
 
-def _short(nodes: Mapping[str, Node]) -> frozenset[str]:
-    return frozenset(node_id for node_id, node in nodes.items() if node.shortfall)
-
-
-def _compare(  # noqa: PLR0917 - private; a comparison is made of all of it
-    read: _Read, supposed: Supposed, before: Side, after: Side, computed: Computed | None, weights: RiskWeights
-) -> Comparison:
-    programme = read.facts.programme
-    stuck = frozen(read.drawdowns, before=before, after=after)
-    return Comparison(
-        programme_id=programme["programme_id"],
-        currency=read.facts.terms.currency,
-        today=programme["today"],
-        names={firm_id: firm["name"] for firm_id, firm in read.firms.items()},
-        before=before,
-        after=after,
-        limits=(read.facts.terms.limit.minor, supposed.facts.terms.limit.minor),
-        pools=(programme["pool_minor"], computed.result.pool if computed else programme["pool_minor"]),
-        shortfalls=(
-            programme["shortfall_minor"],
-            computed.result.shortfall if computed else programme["shortfall_minor"],
-        ),
-        frozen=stuck,
-        trapped=trapped(read.drawdowns, before=before, after=after),
-        gaps=liquidity(read.drawdowns, before=before, after=after, stuck=stuck, today=programme["today"]),
-        losses=(expected_loss(read.drawdowns, before, weights), expected_loss(read.drawdowns, after, weights)),
-        policies=(computed.policy.version if computed else "", weights.version),
-    )
+def _kept_reasons(line: Line | None, gone: frozenset[str]) -> tuple[str, ...]:
+    """Return the reasons against drawing that propagation does not judge, as far as they would stay."""
+    return tuple(reason for reason in line.reasons if reason not in gone) if line is not None else ()

@@ -25,13 +25,14 @@ SELECT * FROM cover WHERE state = 'registered' AND currency = $2 AND asset IN (
     SELECT asset FROM cover WHERE enterprise_id = $1 AND currency = $2 AND state = 'registered')
 ORDER BY cover_id
 """
-_LOANS = """
-SELECT w.drawdown_id, w.line_id, w.product, w.documents,
+LOANS = """
+SELECT w.enterprise_id, w.obligor_id, w.drawdown_id, w.line_id, w.product, w.documents,
     CASE w.state WHEN 'utilised' THEN w.outstanding_minor ELSE w.principal_minor END AS open_minor,
     (SELECT coalesce(array_agg(coalesce(d.eligible_minor, 0) ORDER BY u.document_id), '{}') FROM document_use u
         JOIN document d USING (document_id) WHERE u.drawdown_id = w.drawdown_id) AS eligible
-FROM drawdown w WHERE w.enterprise_id = $1 AND w.currency = $2 AND w.form = 'loan'
-    AND w.state IN ('held', 'referred', 'approved', 'cancelling', 'utilised')
+FROM unnest($1::text[]) AS f(enterprise_id) CROSS JOIN LATERAL (
+    SELECT * FROM drawdown WHERE enterprise_id = f.enterprise_id AND currency = $2 AND form = 'loan'
+        AND state IN ('held', 'referred', 'approved', 'cancelling', 'utilised')) AS w
 ORDER BY w.drawdown_id
 """
 
@@ -57,12 +58,12 @@ async def cover_of_firm(database: Database, *, enterprise_id: str, currency: str
     async with database.snapshot() as tx:
         today: date = await tx.pg.fetchval(_TODAY)
         rows = await tx.pg.fetch(_OF_FIRM, enterprise_id, currency)
-        loans = await tx.pg.fetch(_LOANS, enterprise_id, currency)
+        loans = await tx.pg.fetch(LOANS, [enterprise_id], currency)
         lines = await _lines(tx, enterprise_id, currency)
     policy = haircuts(on=today)
-    values = lending_values([_cover(row) for row in rows], policy, on=today)
-    own = [_cover(row) for row in rows if (row["enterprise_id"], row["currency"]) == (enterprise_id, currency)]
-    bases = {loan["drawdown_id"]: _base(loan, lines[loan["line_id"]]) for loan in loans}
+    values = lending_values([cover_of_row(row) for row in rows], policy, on=today)
+    own = [cover_of_row(row) for row in rows if (row["enterprise_id"], row["currency"]) == (enterprise_id, currency)]
+    bases = {loan["drawdown_id"]: base_of(loan, lines[loan["line_id"]]) for loan in loans}
     needs = [
         Need(loan["drawdown_id"], loan["line_id"], max(0, loan["open_minor"] - bases[loan["drawdown_id"]]))
         for loan in loans
@@ -102,7 +103,7 @@ async def _lines(tx: Transaction, enterprise_id: str, currency: str) -> dict[str
     return found
 
 
-def _base(loan: Mapping[str, Any], line: LineTerms) -> int:
+def base_of(loan: Mapping[str, Any], line: LineTerms) -> int:
     """Return what the loan's documents carry today: each eligible amount by the advance rate of its product."""
     products = {each.product.name: each.advance_rate for each in line.terms}
     rate = products.get(loan["product"], line.usual.advance_rate)
@@ -127,7 +128,8 @@ def _loan(loan: Mapping[str, Any], base: int, given: Allocation, currency: str) 
     }
 
 
-def _cover(row: Mapping[str, Any]) -> Cover:
+def cover_of_row(row: Mapping[str, Any]) -> Cover:
+    """Return a cover of its row."""
     line_ids: Sequence[str] | None = row["line_ids"]
     return Cover(
         cover_id=row["cover_id"],

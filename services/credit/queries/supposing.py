@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from services.credit.domain.risk_weights import IN_DEFAULT, Grade, RiskWeights, rescaled
 from services.credit.domain.what_if import (
-    IN_DEFAULT,
     Change,
     Deepened,
     Failed,
-    Grade,
     Joined,
     Limited,
     NotSupposable,
     Rated,
-    RiskWeights,
     Traded,
-    rescaled,
 )
 from services.credit.operations.programme_facts import Facts
 from shared.values.money import Amount, CurrencyMismatch, Money
@@ -28,27 +25,46 @@ from shared.values.rates import MILLION, share_of
 
 @dataclass(frozen=True, slots=True)
 class Supposed:
-    """Hypothetical facts, with what propagation does not look at: grades, and who failed."""
+    """Hypothetical facts, with what propagation does not look at: grades, and who failed.
+
+    `done` are the changes, by their number from 1, that are supposed; `refused` says why others cannot be here.
+    """
 
     facts: Facts
     grades: Mapping[str, str]
     failed: frozenset[str]
+    done: frozenset[int]
+    refused: Mapping[int, Exception]
 
 
 @dataclass(slots=True)
 class _Draft:
-    """Facts on their way to others."""
+    """Facts on their way to others; what is not changed is not copied."""
 
+    facts: Facts
     programme: dict[str, Any]
     terms: Any
-    rows: dict[str, dict[str, Any]]
-    links: dict[tuple[str, str], dict[str, Any]]
+    rows: dict[str, Mapping[str, Any]]
     caps: dict[str, int]
     firms: Mapping[str, Mapping[str, Any]]
     grades: dict[str, str]
     weights: RiskWeights
     nth: int = 0
     failed: set[str] = field(default_factory=set)
+    _links: dict[tuple[str, str], Mapping[str, Any]] | None = None
+    _line_ids: dict[str, list[str]] | None = None
+
+    @property
+    def links(self) -> dict[tuple[str, str], Mapping[str, Any]]:
+        """Return who trades with whom, to be changed."""
+        if self._links is None:
+            self._links = {(link["supplier_id"], link["buyer_id"]): link for link in self.facts.links}
+        return self._links
+
+    @property
+    def is_of_the_anchor(self) -> frozenset[str]:
+        """Return who the anchor is, and who heads its group."""
+        return frozenset({self.programme["anchor_id"], self.programme["group_head_id"]})
 
     def refuse(self, reason: str) -> NotSupposable:
         return NotSupposable(nth=self.nth, reason=reason)
@@ -62,35 +78,62 @@ class _Draft:
         return money.amount_minor
 
     def lines_of(self, firm_id: str) -> list[dict[str, Any]]:
-        """Return the firm's lines; refused when it has no part in the programme."""
-        found = [row for row in self.rows.values() if row["enterprise_id"] == firm_id]
-        if not found and firm_id not in {self.programme["anchor_id"], self.programme["group_head_id"]}:
-            raise self.refuse("the firm has no part in the programme")
-        return found
+        """Return the firm's lines, to be changed."""
+        if self._line_ids is None:
+            self._line_ids = {}
+            for row in self.rows.values():
+                self._line_ids.setdefault(row["enterprise_id"], []).append(row["line_id"])
+        found = {line_id: dict(self.rows[line_id]) for line_id in self._line_ids.get(firm_id, ())}
+        self.rows |= found
+        return list(found.values())
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a line."""
+        self.rows[row["line_id"]] = row
+        self._line_ids = None
+
+    def done(self) -> Facts:
+        """Return the facts as they have become."""
+        links = self.facts.links if self._links is None else list(self._links.values())
+        return Facts(self.programme, self.terms, list(self.rows.values()), links, self.caps)
 
 
 def suppose(
-    facts: Facts, changes: Sequence[Change], *, firms: Mapping[str, Mapping[str, Any]], weights: RiskWeights
+    facts: Facts,
+    changes: Sequence[tuple[int, Change]],
+    *,
+    firms: Mapping[str, Mapping[str, Any]],
+    weights: RiskWeights,
 ) -> Supposed:
-    """Return the facts after changes, one after the other; NotSupposable names the one that cannot be."""
+    """Return the facts after numbered changes, one after the other, and which cannot be supposed of this programme."""
     draft = _Draft(
+        facts=facts,
         programme=dict(facts.programme),
         terms=facts.terms,
-        rows={row["line_id"]: dict(row) for row in facts.rows},
-        links={(link["supplier_id"], link["buyer_id"]): dict(link) for link in facts.links},
+        rows={row["line_id"]: row for row in facts.rows},
         caps=dict(facts.caps),
         firms=firms,
         grades={firm_id: firm["grade"] for firm_id, firm in firms.items() if firm["grade"]},
         weights=weights,
     )
-    for draft.nth, change in enumerate(changes, start=1):
-        _APPLY[type(change)](draft, change)
-    after = Facts(draft.programme, draft.terms, list(draft.rows.values()), list(draft.links.values()), draft.caps)
-    return Supposed(after, draft.grades, frozenset(draft.failed))
+    done: set[int] = set()
+    refused: dict[int, Exception] = {}
+    for draft.nth, change in changes:
+        try:
+            _APPLY[type(change)](draft, change)
+            done.add(draft.nth)
+        except (NotSupposable, CurrencyMismatch) as error:
+            refused[draft.nth] = error
+    return Supposed(draft.done(), draft.grades, frozenset(draft.failed), frozenset(done), refused)
+
+
+_NO_PART = "the firm has no part in the programme"
 
 
 def _rate(draft: _Draft, change: Rated) -> None:
     rows, firm = draft.lines_of(change.firm_id), change.firm_id
+    if not rows and firm not in draft.is_of_the_anchor:
+        raise draft.refuse(_NO_PART)
     grade = _grade_after(draft, change)
     known = draft.caps.get(firm, next((row["rating_cap"] for row in rows), None))
     cap = _cap_after(draft, change, grade, known)
@@ -99,7 +142,7 @@ def _rate(draft: _Draft, change: Rated) -> None:
         if multiplier is None:
             multiplier = _factor(draft, firm, grade, row["multiplier"] or MILLION, name="multiplier")
         row |= {"rating_cap": cap, "multiplier": multiplier, "valid_until": date.max}
-    if firm in {draft.programme["anchor_id"], draft.programme["group_head_id"]}:
+    if firm in draft.is_of_the_anchor:
         draft.caps[firm] = cap
     if grade is not None:
         draft.grades[firm] = grade.grade
@@ -136,9 +179,12 @@ def _factor(draft: _Draft, firm_id: str, grade: Grade | None, amount: int, *, na
 
 def _fail(draft: _Draft, change: Failed) -> None:
     firm = change.firm_id
-    for row in draft.lines_of(firm):
+    rows, trades = draft.lines_of(firm), [each for each in draft.links if firm in each]
+    if not rows and not trades and firm not in draft.is_of_the_anchor:
+        raise draft.refuse(_NO_PART)
+    for row in rows:
         row |= {"sme_active": False, "rating_cap": 0, "multiplier": 0}
-    for names in [each for each in draft.links if firm in each]:
+    for names in trades:
         del draft.links[names]
     if firm in draft.caps:
         draft.caps[firm] = 0
@@ -177,13 +223,18 @@ def _join(draft: _Draft, change: Joined) -> None:
     firm, upstream = change.firm_id, change.direction == "upstream"
     if any(row["enterprise_id"] == firm for row in draft.rows.values()):
         raise draft.refuse("the firm has a line already")
+    if change.grade is not None and draft.weights.find(change.grade) is None:
+        raise draft.refuse("the policy does not know the grade")
     known: Mapping[str, Any] = draft.firms.get(firm, {})
     cap = known.get("cap_minor") if change.cap is None else draft.minor(change.cap)
+    committed = 0 if change.committed is None else draft.minor(change.committed)
+    supplier, buyer = (firm, change.trades_with) if upstream else (change.trades_with, firm)
+    _trade(draft, Traded(supplier, buyer, traded=change.traded))
     multiplier = change.multiplier if change.multiplier is not None else known.get("multiplier") or MILLION
-    line_id = f"new/{firm}"
-    draft.rows[line_id] = {
-        "line_id": line_id,
-        "programme_id": draft.programme["programme_id"],
+    programme_id = draft.programme["programme_id"]
+    line = {
+        "line_id": f"new/{programme_id}/{firm}",
+        "programme_id": programme_id,
         "enterprise_id": firm,
         "direction": change.direction,
         "anchor_support": change.anchor_support,
@@ -194,16 +245,13 @@ def _join(draft: _Draft, change: Joined) -> None:
         "multiplier": multiplier,
         "valid_until": None if cap is None else date.max,
         "expiry_date": date.max,
-        "committed": 0 if change.committed is None else draft.minor(change.committed),
+        "committed": committed,
         "sme_used": known.get("used") or 0,
         "deficient": False,
         "overdue": False,
     }
-    supplier, buyer = (firm, change.trades_with) if upstream else (change.trades_with, firm)
-    _trade(draft, Traded(supplier, buyer, traded=change.traded))
+    draft.add(line)
     if change.grade is not None:
-        if draft.weights.find(change.grade) is None:
-            raise draft.refuse("the policy does not know the grade")
         draft.grades[firm] = change.grade
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.credit.consumers import HANDLERS
-from services.credit.queries import comparing, past
+from services.credit.queries import past
 from shared.events.onboarding import EnterpriseReinstated, EnterpriseSuspended, ProgrammeLimitChanged
 from shared.events.risk import RatingRecorded
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened, LoanClosed
@@ -292,12 +292,3 @@ async def test_looking_back_reads_the_events_since_and_not_all_events(world: Wor
     assert "outbox_time" in text, text
     for table in ("outbox", "drawdown"):
         assert f"Seq Scan on {table} " not in text, text
-
-
-async def test_the_open_drawdowns_of_lines_are_read_by_index(world: World) -> None:
-    async with world.database.transaction() as tx:
-        await tx.pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        await tx.pg.execute(f"PREPARE opened AS {comparing._OPEN}")
-        plan = await tx.pg.fetch("EXPLAIN EXECUTE opened(ARRAY['a', 'b'])")
-    text = "\n".join(row[0] for row in plan)
-    assert "Seq Scan on drawdown" not in text, text

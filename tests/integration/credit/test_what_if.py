@@ -171,7 +171,7 @@ async def test_many_lines_are_compared_off_the_loop_to_the_same_end(
     firms = await _river(world, random.Random(2))  # noqa: S311 - a story, not secrecy
     change = {"change": "failure", "enterprise_id": firms[0]}
     here = await _what_if(world, change)
-    monkeypatch.setattr("services.credit.queries.comparing._INLINE_LINES", 1)
+    monkeypatch.setattr("services.credit.queries.what_if_answer._INLINE", 1)
     try:
         assert await _what_if(world, change) == here
     finally:

@@ -7,30 +7,25 @@ from datetime import date, timedelta
 
 import pytest
 
-from services.credit.domain.what_if import (
-    Line,
-    Open,
-    RiskWeights,
-    Side,
-    expected_loss,
-    frozen,
-    liquidity,
-    rescaled,
-    trapped,
-)
+from services.credit.domain.risk_weights import RiskWeights, rescaled, rounded_loss
+from services.credit.domain.what_if import Line, Open, Side, expected_losses, frozen, liquidity, trapped
 from services.credit.operations.risk_weights import risk_weights
 
 TODAY = date(2026, 3, 2)
 WEIGHTS = risk_weights(on=TODAY)
-LINE = Line("l", "firm", "upstream", 1, 1000, 1000, 400, 0, drawable=True, reasons=())
-CLOSED = replace(LINE, available=0, drawable=False, reasons=("sme_suspended",))
-SHORT = replace(LINE, cap=500, available=0, shortfall=100)
-USED = Open("u", "l", "firm", "anchor", False, True, 600, 600, TODAY + timedelta(days=20), ("group/a", "line/l"))  # noqa: FBT003 - it does not wait
+LINE = Line("l", "p", "firm", "upstream", 1, 1000, 1000, 400, 0, drawable=True, reasons=())
+CLOSED = LINE._replace(available=0, drawable=False, reasons=("sme_suspended",))
+SHORT = LINE._replace(cap=500, available=0, shortfall=100)
+USED = Open("u", "l", "p", "firm", "anchor", False, True, 600, 600, TODAY + timedelta(days=20), ("group/a", "line/l"))  # noqa: FBT003 - it does not wait
 WAITING = replace(USED, drawdown_id="w", waits=True, exposure=70, used=0)
 
 
 def side(line: Line, *, short: tuple[str, ...] = (), failed: tuple[str, ...] = (), **grades: str) -> Side:
     return Side({line.line_id: line}, frozenset(short), grades, frozenset(failed))
+
+
+def expected_loss(drawdowns: list[Open], of: Side, secured: dict[str, dict[str, int]] | None = None) -> int:
+    return rounded_loss(sum(expected_losses(drawdowns, of, WEIGHTS, secured or {}).values()))
 
 
 def test_what_waits_freezes_when_its_line_closes_or_its_path_falls_short_or_its_obligor_fails() -> None:
@@ -77,24 +72,44 @@ def test_a_line_short_of_its_use_rolls_what_falls_due_less_what_it_is_short(days
 
 def test_expected_loss_is_use_by_the_obligors_default_by_what_recourse_leaves() -> None:
     million = replace(USED, used=1_000_000_00)
-    assert expected_loss([million], side(LINE, anchor="A"), WEIGHTS) == 1_000_000_00 * 15 * 30 // 10_000 // 100
+    assert expected_loss([million], side(LINE, anchor="A")) == 1_000_000_00 * 15 * 30 // 10_000 // 100
     bought = replace(million, is_loan=False)
-    assert expected_loss([bought], side(LINE, anchor="A"), WEIGHTS) == 1_000_000_00 * 15 * 45 // 10_000 // 100
+    assert expected_loss([bought], side(LINE, anchor="A")) == 1_000_000_00 * 15 * 45 // 10_000 // 100
     own_debt = replace(million, firm_id="anchor")
-    assert expected_loss([own_debt], side(LINE, anchor="A"), WEIGHTS) == expected_loss(
-        [bought], side(LINE, anchor="A"), WEIGHTS
-    )
+    assert expected_loss([own_debt], side(LINE, anchor="A")) == expected_loss([bought], side(LINE, anchor="A"))
 
 
 def test_an_obligor_that_fails_defaults_for_certain_and_recourse_to_a_firm_that_fails_is_worth_nothing() -> None:
-    assert expected_loss([USED], side(LINE, failed=("anchor",), anchor="AAA"), WEIGHTS) == 600 * 30 // 100
-    assert expected_loss([USED], side(LINE, failed=("anchor", "firm"), anchor="AAA"), WEIGHTS) == 600 * 45 // 100
+    assert expected_loss([USED], side(LINE, failed=("anchor",), anchor="AAA")) == 600 * 30 // 100
+    assert expected_loss([USED], side(LINE, failed=("anchor", "firm"), anchor="AAA")) == 600 * 45 // 100
+
+
+def test_what_covers_secure_is_lost_at_the_share_of_their_kind_and_the_rest_at_the_usual_one() -> None:
+    loan = replace(USED, used=1_000_000_00)
+    here = side(LINE, anchor="B")
+    covered = expected_loss([loan], here, {"u": {"building": 400_000_00, "guarantee": 100_000_00}})
+    assert covered == (400_000_00 * 10 + 100_000_00 * 15 + 500_000_00 * 30) * 5 // 100 // 100
+    assert covered < expected_loss([loan], here)
+    assert expected_loss([loan], here, {"u": {"building": 9_000_000_00}}) == 1_000_000_00 * 10 * 5 // 100 // 100
+    assert expected_loss([loan], here, {"u": {"a kind of tomorrow": 400_000_00}}) == expected_loss([loan], here)
+
+
+def test_what_several_lines_can_draw_is_no_more_than_what_all_of_them_share_leaves() -> None:
+    other = LINE._replace(line_id="k", programme_id="q", available=300)
+    left = {"l": {"group/a": 450, "line/l": 400}, "k": {"group/a": 450, "line/k": 300}}
+    sides = Side({"l": LINE, "k": other}, frozenset(), {}, shared=lambda line: left[line.line_id])
+    assert sides.draws(["l", "k"]) == 450
+    assert sides.draws(["l"]) == 400
+    apart = replace(sides, shared=lambda _: {})
+    assert apart.draws(["l", "k"]) == 700
+    closed = replace(sides, lines={"l": CLOSED, "k": other})
+    assert closed.draws(["l", "k"]) == 300
 
 
 def test_expected_loss_is_rounded_once() -> None:
     tiny = [replace(USED, used=1)] * 1000
-    assert expected_loss(tiny, side(LINE, anchor="AAA"), WEIGHTS) == 0
-    assert expected_loss(tiny, side(LINE, anchor="B"), WEIGHTS) == 15
+    assert expected_loss(tiny, side(LINE, anchor="AAA")) == 0
+    assert expected_loss(tiny, side(LINE, anchor="B")) == 15
 
 
 def test_notches_go_down_and_up_the_policys_grades_and_end_at_its_ends() -> None:
@@ -117,3 +132,5 @@ def test_the_policys_grades_are_those_of_the_raters_each_worse_than_the_one_befo
         assert values == sorted(values, reverse=name != "default")
     assert isinstance(WEIGHTS, RiskWeights)
     assert WEIGHTS.loss_with_recourse < WEIGHTS.loss_without_recourse
+    assert set(WEIGHTS.loss_secured) == {"building", "instrument", "equipment", "guarantee"}
+    assert max(WEIGHTS.loss_secured.values()) < WEIGHTS.loss_with_recourse
