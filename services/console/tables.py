@@ -56,6 +56,10 @@ CONSOLE_1: tuple[str, ...] = (
     """CREATE TABLE collection (
         collection_id text PRIMARY KEY, account text, currency text, received_minor bigint, applied_minor bigint,
         unmatched_minor bigint, value_date date, reference text)""",
+    """CREATE TABLE netting (
+        netting_id text PRIMARY KEY, currency text, cleared_minor bigint, parties int, legs int, state text,
+        accept_by timestamptz, posting_date date, reason text) WITH (fillfactor = 70)""",
+    "CREATE INDEX netting_open ON netting (netting_id) WHERE state IN ('proposed', 'accepted')",
     "CREATE INDEX collection_unmatched ON collection (collection_id) WHERE unmatched_minor > 0",
 )
 
@@ -106,6 +110,11 @@ COLLECTION = Model(
     "collection_id",
     ["account", "currency", "received_minor", "applied_minor", "unmatched_minor", "value_date", "reference"],
 )
+NETTING = Model(
+    "netting",
+    "netting_id",
+    ["currency", "cleared_minor", "parties", "legs", "state", "accept_by", "posting_date", "reason"],
+)
 
 # The state that I7 hashes: every read model by its key, without what only our own processing made.
 STATE: tuple[tuple[str, str, Sequence[str]], ...] = (
@@ -113,6 +122,6 @@ STATE: tuple[tuple[str, str, Sequence[str]], ...] = (
     ("drawdown", "drawdown_id", ()),
     *(
         (model.table, model.key, ())
-        for model in (BOOK, ENTERPRISE, PROGRAMME, LINE, ASSIGNMENT, LOAN, RECEIVABLE, COLLECTION)
+        for model in (BOOK, ENTERPRISE, PROGRAMME, LINE, ASSIGNMENT, LOAN, RECEIVABLE, COLLECTION, NETTING)
     ),
 )

@@ -8,9 +8,10 @@ from services.receivables.operations.assign_documents import assign_documents
 from services.receivables.operations.follow_loans import finance_documents, free_documents, settle_documents
 from services.receivables.operations.movables_registry import MovablesRegistry
 from services.receivables.operations.parties import keep_business_day, keep_enterprises, keep_programmes
+from services.receivables.operations.set_off import set_off
 from shared.events.credit import DrawdownHeld, DrawdownReleased
 from shared.events.onboarding import EnterpriseRegistered, ProgrammeActivated, ProgrammeSuspended
-from shared.events.settlement import BusinessDayClosed, BusinessDayOpened, LoanClosed, LoanDisbursed
+from shared.events.settlement import BusinessDayClosed, BusinessDayOpened, LoanClosed, LoanDisbursed, NettingAccepted
 from shared.messaging.applying import Handlers
 from shared.runtime.settings import Settings
 
@@ -20,6 +21,7 @@ TOPICS = [
     "scf.credit.drawdown.v1",
     "scf.settlement.business_day.v1",
     "scf.settlement.loan.v1",
+    "scf.settlement.netting.v1",
 ]
 
 
@@ -36,4 +38,5 @@ def handlers(settings: Settings) -> Handlers:
         DrawdownReleased: partial(free_documents, registry=registry),
         LoanDisbursed: partial(finance_documents, registry=registry),
         LoanClosed: partial(settle_documents, registry=registry),
+        NettingAccepted: set_off,
     }

@@ -9,6 +9,7 @@ from services.receivables.domain.financeable import IrrevocableUndertaking
 from services.receivables.domain.parties import UnknownParty
 from services.receivables.domain.receivables import NotPossible
 from services.receivables.domain.slices import InvalidSlice, IssuanceLimitExceeded, VoucherTooLong
+from services.receivables.operations.agree import NotTheirDispute
 from services.receivables.operations.dilute import DuplicateDilution
 from services.receivables.operations.locking import UnknownProgramme, UnknownReceivable, UnknownVoucher
 from services.receivables.operations.read_upload import UnsupportedMediaType
@@ -33,6 +34,7 @@ STATUSES: ErrorStatuses = {
     NotPossible: 409,
     IrrevocableUndertaking: 409,
     IssuanceLimitExceeded: 409,
+    NotTheirDispute: 403,
     UnknownReceivable: 404,
     UnknownVoucher: 404,
     UnknownProgramme: 404,

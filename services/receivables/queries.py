@@ -13,7 +13,8 @@ from shared.web.auth import ForeignParty
 
 _RECEIVABLE = """
 SELECT receivable_id, seller_id, obligor_id, number, document_type, syntax, issue_date, due_date, currency,
-    payable_minor, financeable_minor, state, reasons, undertaking, vouchered, drawdown_id FROM receivable
+    payable_minor, financeable_minor, state, reasons, undertaking, vouchered, acknowledged, disputed, drawdown_id
+FROM receivable
 """
 _STATE = "AND ($2 = '' OR state = $2)"
 _PAGE = f"receivable_id > $1 {_STATE} ORDER BY receivable_id LIMIT $3"

@@ -61,6 +61,24 @@ class DilutionIn(Body):
     reference: Reference
 
 
+class ObligationIn(Body):
+    """A debt between two firms as one of them states it; `number` is its own or its document's."""
+
+    debtor_id: Id
+    creditor_id: Id
+    amount: Amount
+    number: Reference
+    issue_date: date = Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31))
+    due_date: date = Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31))
+
+
+class DisputeIn(Body):
+    """Whether the obligor disputes the debt, and why."""
+
+    disputed: bool
+    reason: Reason
+
+
 class VoucherIn(Body):
     """The confirmed payable to issue a voucher over."""
 

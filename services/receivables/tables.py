@@ -29,6 +29,7 @@ RECEIVABLES_1: tuple[str, ...] = (
         reasons text[] NOT NULL,
         undertaking text NOT NULL DEFAULT 'none' CHECK (undertaking IN ('none', 'irrevocable')),
         vouchered boolean NOT NULL DEFAULT false, guards boolean NOT NULL DEFAULT true, drawdown_id text,
+        acknowledged boolean NOT NULL DEFAULT false, disputed boolean NOT NULL DEFAULT false,
         policy_version text NOT NULL, registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         CHECK (seller_id <> obligor_id), CHECK (guards OR state IN ('referred', 'rejected')),
         CHECK (drawdown_id IS NULL OR NOT vouchered),
@@ -43,6 +44,15 @@ RECEIVABLES_1: tuple[str, ...] = (
     "CREATE INDEX receivable_of_seller ON receivable (seller_id, receivable_id)",
     "CREATE INDEX receivable_of_obligor ON receivable (obligor_id, receivable_id)",
     "CREATE INDEX receivable_of_drawdown ON receivable (drawdown_id) WHERE drawdown_id IS NOT NULL",
+    # Who of seller and obligor said that the debt exists; both make it one that can be netted.
+    """CREATE TABLE acknowledgement (
+        receivable_id text NOT NULL REFERENCES receivable, enterprise_id text NOT NULL REFERENCES enterprise,
+        person text NOT NULL, acknowledged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (receivable_id, enterprise_id))""",
+    # What became of each netting that every party accepted: answered once.
+    """CREATE TABLE set_off (
+        netting_id text PRIMARY KEY, refused boolean NOT NULL, receivable_id text, code text,
+        answered_at timestamptz NOT NULL DEFAULT clock_timestamp(), CHECK (refused = (code IS NOT NULL)))""",
     """CREATE TABLE dilution (
         receivable_id text NOT NULL REFERENCES receivable, reference text NOT NULL,
         amount_minor bigint NOT NULL CHECK (amount_minor > 0), reason text NOT NULL, actor text NOT NULL,

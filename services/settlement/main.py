@@ -11,8 +11,12 @@ from services.settlement.domain.business_day import (
     ValueDateAhead,
 )
 from services.settlement.domain.loans import NotPossible
+from services.settlement.domain.netting import TooMuchDebt
+from services.settlement.domain.proposals import NettingClosed, NettingTooLate, UnknownNetting
 from services.settlement.operations.find_out import UnknownLoan
 from services.settlement.operations.record_statement import EntryConflict
+from services.settlement.operations.run_netting import DebtsMoved, TooLongToAccept
+from services.settlement.queries import UnknownRun
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from shared.web.parked import PARKED_STATUSES, parked_router
@@ -30,6 +34,13 @@ STATUSES: ErrorStatuses = {
     NotPossible: 409,
     UnknownLoan: 404,
     EntryConflict: 409,
+    UnknownNetting: 404,
+    UnknownRun: 404,
+    NettingClosed: 409,
+    NettingTooLate: 409,
+    DebtsMoved: 409,
+    TooMuchDebt: 422,
+    TooLongToAccept: 422,
 }
 
 

@@ -11,6 +11,7 @@ from shared.values.money import Amount
 
 # PostgreSQL keeps no NUL, and no other control character belongs into a name or a reason.
 _Text = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
+_Id = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
 class Body(BaseModel):
@@ -62,3 +63,19 @@ class StatementIn(Body):
 
     account: _Text = Field(min_length=1, max_length=40)
     entries: list[EntryIn] = Field(min_length=1, max_length=5000)
+
+
+class CashIn(Body):
+    """Money from outside that a run may count with: so much in all, to any firm or only to those named."""
+
+    total: Amount
+    by_enterprise: dict[_Id, Amount] = Field(default_factory=dict, max_length=10_000)
+
+
+class NettingIn(Body):
+    """What a netting run covers: the currency, the firms (all when none is named), and cash to quote with."""
+
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    enterprise_ids: list[_Id] | None = Field(default=None, min_length=2, max_length=10_000)
+    cash: CashIn | None = None
+    accept_hours: int | None = Field(default=None, ge=1, le=10_000)

@@ -50,6 +50,33 @@ class ReceivableConfirmed(ReceivableEvent):
     undertaking: Literal["none", "irrevocable"]
 
 
+class ReceivableAcknowledged(ReceivableEvent):
+    """Trigger: seller and obligor have both said that the debt exists. Consumers: settlement may net it.
+
+    It is no confirmation: nothing can be financed on it. Contents: `owed` is what is still payable.
+    """
+
+    type: ClassVar[str] = "receivable.acknowledged.v1"
+    seller_id: str
+    obligor_id: str
+    owed: Amount
+    due_date: date
+
+
+class ReceivableDisputed(ReceivableEvent):
+    """Trigger: the obligor disputes the debt. Consumers: settlement nets it no more, console."""
+
+    type: ClassVar[str] = "receivable.disputed.v1"
+    reason: str
+
+
+class ReceivableDisputeEnded(ReceivableEvent):
+    """Trigger: the obligor takes its dispute back. Consumers: settlement, console."""
+
+    type: ClassVar[str] = "receivable.dispute_ended.v1"
+    reason: str
+
+
 class ReceivableDiluted(ReceivableEvent):
     """Trigger: a credit note or set-off (R6). Consumers: credit. Contents: what is still payable."""
 
@@ -70,6 +97,32 @@ class ReceivableSettled(ReceivableEvent):
     """Trigger: the obligor's payment closed the loan over this document. Consumers: console."""
 
     type: ClassVar[str] = "receivable.settled.v1"
+
+
+class SetOffEvent(Event):
+    """The answer to a netting that every party accepted; it has the netting's id."""
+
+    topic: ClassVar[str] = "scf.receivables.set_off.v1"
+    netting_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.netting_id
+
+
+class SetOffMade(SetOffEvent):
+    """Trigger: every leg of an accepted netting fell, in one transaction (R14). Consumers: settlement posts it."""
+
+    type: ClassVar[str] = "set_off.made.v1"
+
+
+class SetOffRefused(SetOffEvent):
+    """Trigger: a leg was not free any more: none of them fell (R14). Consumers: settlement ends it. Contents: why."""
+
+    type: ClassVar[str] = "set_off.refused.v1"
+    receivable_id: str
+    code: str
+    reason: str
 
 
 class Slice(BaseModel):

@@ -41,6 +41,7 @@ class Candidate:
     financeable: Money
     state: str
     vouchered: bool = False
+    disputed: bool = False
 
 
 _FREE = {State.CONFIRMED.value, SliceState.LIVE.value}
@@ -59,6 +60,7 @@ def why_not(
     checks = (
         (candidate.state in _IN_USE, "document_in_use", f"The document {document_id} is {candidate.state} already."),
         (candidate.vouchered, "document_vouchered", f"A voucher replaced the document {document_id}."),
+        (candidate.disputed, "document_disputed", f"The document {document_id} is disputed."),
         (candidate.state not in _FREE, "document_not_free", f"The document {document_id} is {candidate.state}."),
         (foreign, "foreign_document", f"The document {document_id} is between other parties."),
         (amount.currency != carried.currency, "currency_mismatch", f"{document_id} is in {carried.currency}."),

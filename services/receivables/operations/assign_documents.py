@@ -185,6 +185,7 @@ def _receivable(row: Row) -> Candidate:
         financeable=Money(row["financeable_minor"], row["currency"]),
         state=row["state"],
         vouchered=row["vouchered"],
+        disputed=row["disputed"],
     )
 
 

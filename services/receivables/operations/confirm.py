@@ -91,6 +91,8 @@ async def _confirmable(tx: Transaction, *, receivable_ids: Sequence[str], party:
             raise UnknownReceivable(receivable_id=receivable_id)
         if row["obligor_id"] != party:
             raise ForeignParty
+        if row["disputed"]:
+            raise NotPossible(document_id=receivable_id, state="disputed", asked=str(Step.CONFIRM))
         if isinstance(advance(document_id=receivable_id, state=row["state"], asked=Step.CONFIRM), AlreadyApplied):
             # An undertaking is not changed in passing: what is confirmed says so.
             raise NotPossible(document_id=receivable_id, state=row["state"], asked=str(Step.CONFIRM))

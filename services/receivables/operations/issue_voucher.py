@@ -86,8 +86,9 @@ async def _issuable(tx: Transaction, *, programme_id: str, receivable_id: str, p
     if row["currency"] != programme["currency"]:
         raise CurrencyMismatch(expected=programme["currency"], found=row["currency"])
     advance(document_id=receivable_id, state=row["state"], asked=Step.VOUCHER)
-    if row["vouchered"]:
-        raise NotPossible(document_id=receivable_id, state="vouchered", asked=str(Step.VOUCHER))
+    for why in ("vouchered", "disputed"):
+        if row[why]:
+            raise NotPossible(document_id=receivable_id, state=why, asked=str(Step.VOUCHER))
     whole(slice_id=receivable_id, face_minor=row["financeable_minor"], holder_id=row["seller_id"])
     today = await tx.pg.fetchval("SELECT open_date FROM book")
     if today is not None and row["due_date"] <= today:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.settlement.queries.netting import UnknownRun, netting, netting_run, nettings, obligations
 from services.settlement.queries.reading import (
     accounts,
     collections,
@@ -13,4 +14,18 @@ from services.settlement.queries.reading import (
     transactions,
 )
 
-__all__ = ["accounts", "collections", "current_day", "income", "loan", "loans", "suspense", "transactions"]
+__all__ = [
+    "UnknownRun",
+    "accounts",
+    "collections",
+    "current_day",
+    "income",
+    "loan",
+    "loans",
+    "netting",
+    "netting_run",
+    "nettings",
+    "obligations",
+    "suspense",
+    "transactions",
+]

@@ -342,6 +342,40 @@ def _other_drawdowns() -> list[Event]:
     ]
 
 
+def _nettings() -> list[Event]:
+    """One that every party accepts, one that a debt is in the way of, one that is late."""
+    debt, done, refused, late = (identity(n) for n in range(51, 55))
+
+    def proposed(netting_id: str) -> Event:
+        return settlement.NettingProposed(
+            netting_id=netting_id, cleared=cny("180.00"), parties=3, legs=3, accept_by=START + timedelta(days=3)
+        )
+
+    def accepted(netting_id: str) -> Event:
+        leg = settlement.NettingLeg(receivable_id=debt, debtor_id=SUPPLIER, creditor_id=SECOND, amount=cny("60.00"))
+        return settlement.NettingAccepted(netting_id=netting_id, cleared=cny("180.00"), legs=[leg])
+
+    return [
+        receivables.ReceivableAcknowledged(
+            receivable_id=debt, seller_id=SECOND, obligor_id=SUPPLIER, owed=cny("60.00"), due_date=DAY
+        ),
+        receivables.ReceivableDisputed(receivable_id=debt, reason="not delivered"),
+        receivables.ReceivableDisputeEnded(receivable_id=debt, reason="delivered after all"),
+        proposed(done),
+        accepted(done),
+        receivables.SetOffMade(netting_id=done),
+        settlement.NettingSettled(netting_id=done, cleared=cny("180.00"), posting_date=DAY),
+        proposed(refused),
+        accepted(refused),
+        receivables.SetOffRefused(
+            netting_id=refused, receivable_id=debt, code="receivable_assigned", reason="it is assigned"
+        ),
+        settlement.NettingEnded(netting_id=refused, code="obligation_changed", reason="a debt in it has changed"),
+        proposed(late),
+        settlement.NettingEnded(netting_id=late, code="netting_too_late", reason="not every party accepted in time"),
+    ]
+
+
 def story() -> list[Event]:
     """Return the events in the order of their happening."""
     return [
@@ -351,6 +385,7 @@ def story() -> list[Event]:
         *_documents(),
         *_repaid_drawdown(),
         *_other_drawdowns(),
+        *_nettings(),
         settlement.BusinessDayClosed(closed_date=DAY, open_date=DAY + timedelta(days=1)),
         onboarding.ProgrammeSuspended(programme_id=PROGRAMME, reason="review"),
     ]

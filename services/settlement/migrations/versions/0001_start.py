@@ -1,6 +1,6 @@
 """The protocol's tables and settlement's own."""
 
-from services.settlement.tables import SETTLEMENT_1
+from services.settlement.tables import NETTING_1, SETTLEMENT_1
 from shared.messaging.ddl import MESSAGING_1
 from shared.storage.approvals import APPROVALS_1
 from shared.storage.audit import AUDIT_1
@@ -12,4 +12,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    execute_all(MESSAGING_1, IDEMPOTENCY_1, AUDIT_1, APPROVALS_1, SETTLEMENT_1)
+    execute_all(MESSAGING_1, IDEMPOTENCY_1, AUDIT_1, APPROVALS_1, SETTLEMENT_1, NETTING_1)
