@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from services.credit.api import HOT_ROUTES, TooManyItems, document_hot_routes, router
+from services.credit.domain.blocks import BlockLifted, UnknownBlockReason
 from services.credit.domain.covers import CoverStepNotPossible
 from services.credit.domain.drawdowns import NotPossible
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible
@@ -19,6 +20,7 @@ from services.credit.domain.pricing import NothingToLend
 from services.credit.domain.products import ProductNotOffered, TenorNotOffered
 from services.credit.domain.what_if import NotSupposable
 from services.credit.domain.wide_integers import TooWide
+from services.credit.operations.block_lines import UnknownBlock, UnknownEnterprise
 from services.credit.operations.covers import UnknownCover
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
@@ -38,18 +40,22 @@ STATUSES: ErrorStatuses = {
     UnknownDrawdown: 404,
     UnknownQuote: 404,
     UnknownCover: 404,
+    UnknownBlock: 404,
+    UnknownEnterprise: 404,
     LimitExceeded: 409,
     NotDrawable: 409,
     DocumentInUse: 409,
     QuoteMismatch: 409,
     NotPossible: 409,
     CoverStepNotPossible: 409,
+    BlockLifted: 409,
     QuoteExpired: 410,
     TooManyItems: 413,
     NotEligible: 422,
     BaseExceeded: 422,
     NothingToLend: 422,
     UnknownPurpose: 422,
+    UnknownBlockReason: 422,
     EntrustedPaymentNeedsPayee: 422,
     PayeeNotAllowed: 422,
     ProductNotOffered: 422,

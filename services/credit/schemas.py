@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from services.credit.domain.instructions import NO_INSTRUCTION, Evidence, Instruction, Payee
 from services.credit.domain.what_if import Change, Deepened, Failed, Joined, Limited, Rated, Traded
@@ -14,6 +14,7 @@ from shared.values.rates import MILLION, InvalidRate, parse_rate
 
 _ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _MOST_DOCUMENTS = 200
+_Id = Annotated[str, Field(pattern=_ID)]
 
 
 class Body(BaseModel):
@@ -154,6 +155,27 @@ class ReasonIn(Body):
     reason: _Text
 
 
+class BlockIn(Body):
+    """Lines, and firms with every line of theirs, on which draws are stopped, and why.
+
+    The reason is a code of the blocks policy; the reference tells causes of one reason apart (an order's number). The
+    note is for the bank's people alone.
+    """
+
+    line_ids: list[_Id] = Field(default_factory=list, max_length=500)
+    enterprise_ids: list[_Id] = Field(default_factory=list, max_length=500)
+    reason: str = Field(pattern=r"^[a-z][a-z_]{0,39}$")
+    reference: str = Field(default="", max_length=100, pattern=r"^[^\x00-\x1f]*$")
+    note: _Text
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if not self.line_ids and not self.enterprise_ids:
+            message = "name a line or an enterprise"
+            raise ValueError(message)
+        return self
+
+
 class DecisionIn(Body):
     """What becomes of a referred drawdown, and why."""
 
@@ -161,7 +183,6 @@ class DecisionIn(Body):
     reason: _Text
 
 
-_Id = Annotated[str, Field(pattern=_ID)]
 _Rate = Annotated[str, Field(pattern=r"^-?[0-9]{1,3}([.][0-9]{1,6})?$", examples=["-0.300000"])]
 _Share = Annotated[str, Field(pattern=r"^[0-9]{1,3}([.][0-9]{1,6})?$", examples=["0.300000"])]
 _Grade = Annotated[str, Field(pattern=r"^[A-Z]{1,3}$")]

@@ -131,6 +131,16 @@ CREDIT_1: tuple[str, ...] = (
         registry_reference text, version int NOT NULL DEFAULT 1)""",
     "CREATE INDEX cover_enterprise ON cover (enterprise_id, cover_id)",
     "CREATE UNIQUE INDEX cover_rank ON cover (asset, rank) WHERE state = 'registered'",
+    # Draws stopped on a line, or on every line of a firm: one open block for each cause, kept when it is lifted.
+    """CREATE TABLE block (
+        block_id text PRIMARY KEY, scope text NOT NULL CHECK (scope IN ('line', 'firm')), subject text NOT NULL,
+        reason text NOT NULL, reference text NOT NULL, note text NOT NULL, policy_version text NOT NULL,
+        blocked_by text NOT NULL, blocked_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+        lifted_by text[], lifted_at timestamptz, lift_reason text,
+        CHECK (num_nonnulls(lifted_by, lifted_at, lift_reason) IN (0, 3)))""",
+    "CREATE UNIQUE INDEX block_standing ON block (subject, reason, reference) WHERE lifted_at IS NULL",
+    "CREATE INDEX block_open ON block (block_id) WHERE lifted_at IS NULL",
+    "CREATE INDEX block_subject ON block (subject, block_id)",
     # Programmes whose inputs moved: propagated soon, once for any number of notes.
     """CREATE TABLE due_propagation (
         note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, programme_id text NOT NULL, cause text NOT NULL,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.credit import queries
+from services.credit.api.blocks import router as blocks
 from services.credit.api.cash_needs import router as cash_needs
 from services.credit.api.covers import router as covers
 from services.credit.api.explanations import router as explanations
@@ -15,6 +16,7 @@ from services.credit.api.prices import router as prices
 from services.credit.api.products import router as products
 from services.credit.api.what_if import router as what_if
 from services.credit.domain.instructions import Instruction
+from services.credit.operations.block_lines import LIFT_BLOCK, lift
 from services.credit.operations.close_drawdowns import cancel_drawdown
 from services.credit.operations.covers import COVER_STEP, take_cover_step
 from services.credit.operations.decide_referrals import KIND, carry_out, propose_decision
@@ -66,7 +68,7 @@ async def list_lines(  # noqa: PLR0917 - FastAPI passes each by name
 @router.get("/lines/{line_id}")
 async def read_line(line_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read a line."""
-    found = await queries.line(database, line_id=parse_id(line_id))
+    found = await queries.line(database, line_id=parse_id(line_id), whole=caller.party is None)
     own_party(caller, found["enterprise_id"])
     return found
 
@@ -178,6 +180,7 @@ async def post_decision(
     return proposal.wire()
 
 
+router.include_router(blocks)
 router.include_router(cash_needs)
 router.include_router(covers)
 router.include_router(explanations)
@@ -186,6 +189,7 @@ router.include_router(products)
 router.include_router(what_if)
 router.include_router(
     approvals_router(
-        deciders=("bank_checker", "bank_maker"), approved={KIND: carry_out, COVER_STEP: take_cover_step, **DECISIONS}
+        deciders=("bank_checker", "bank_maker"),
+        approved={KIND: carry_out, COVER_STEP: take_cover_step, LIFT_BLOCK: lift, **DECISIONS},
     )
 )

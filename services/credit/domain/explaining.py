@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Literal
 
+from services.credit.domain.blocks import BARS, Blocked
 from services.credit.domain.limits import Node
 from services.credit.domain.paths import Level, Step
 from shared.values.money import minor_text
@@ -46,6 +48,7 @@ class Derivation:
     own: frozenset[Level]
     reasons: Sequence[str]
     base: Base | None
+    blocks: Sequence[Blocked] = ()
 
 
 def explain(derived: Derivation, *, language: Language) -> list[str]:
@@ -100,7 +103,19 @@ def explain(derived: Derivation, *, language: Language) -> list[str]:
         )
     if derived.reasons:
         told.append(text["barred"].format(reasons=text["and"].join(word(reason) for reason in derived.reasons)))
-    return told
+    return told + [_told_block(block, language=language) for block in derived.blocks]
+
+
+def _told_block(block: Blocked, *, language: Language) -> str:
+    text = _TEXTS[language]
+    return text["blocked"].format(
+        bar=_WORDS[language][BARS[block.scope]],
+        since=f"{block.since.astimezone(UTC):%Y-%m-%d %H:%M}",
+        by=block.by,
+        reason=block.reason[language],
+        reference=text["reference"].format(reference=block.reference) if block.reference else "",
+        note=block.note,
+    )
 
 
 def _level(derived: Derivation, node_id: str) -> str:
@@ -123,6 +138,8 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
         "short": ", short by {amount}",
         "base": "{count} free documents, eligible {eligible} × advance rate {rate}, carry {carries} of new principal.",
         "barred": "It cannot be drawn now: {reasons}.",
+        "blocked": "{bar} since {since} UTC by {by}, {reason}{reference}: {note}",
+        "reference": " ({reference})",
         "and": ", ",
     },
     "zh": {
@@ -137,6 +154,8 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
         "short": "，缺口 {amount}",
         "base": "未被占用的单据 {count} 份，合格金额 {eligible} × 融资比例 {rate}，可支持新增本金 {carries}。",
         "barred": "目前不可提款：{reasons}。",
+        "blocked": "{bar}，自 {since}（UTC）起由 {by} 决定，{reason}{reference}：{note}",
+        "reference": "（{reference}）",
         "and": "、",
     },
 }
@@ -151,6 +170,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "line": "line itself",
         "product": "product's quota",
         "sme_headroom": "SME-wide headroom",
+        "line_blocked": "the line is blocked",
+        "firm_blocked": "the firm is blocked",
     },
     "zh": {
         "group": "核心企业集团额度",
@@ -177,6 +198,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "agreement_not_signed": "协议未签署",
         "agreement_expired": "协议已过期",
         "overdue": "逾期",
+        "line_blocked": "本额度已冻结",
+        "firm_blocked": "企业额度已冻结",
         "no_trade_with_the_anchor": "与核心企业无交易",
         "anchor_does_not_support": "核心企业未提供支持",
         "deficiency": "担保基础不足",

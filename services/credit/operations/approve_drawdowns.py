@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.credit.domain.blocks import BARS
 from services.credit.domain.drawdowns import Input, outside_policy
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible, check_approval
 from services.credit.domain.instructions import Payee, doubts
@@ -21,7 +22,7 @@ from shared.values.policies import policy_on
 from shared.values.rates import rate_text, share_of
 
 # A freeze revokes; other reasons that came since (an expired rating, another loan's lack) are a person's to weigh.
-FREEZES = frozenset({"sme_suspended", "programme_not_active", "overdue"})
+FREEZES = frozenset({"sme_suspended", "programme_not_active", "overdue", *BARS.values()})
 WITHDRAWN = "documents_withdrawn"
 _PROGRAMMES = """
 SELECT p.programme_id, p.terms, coalesce((SELECT open_date FROM book), current_date) AS today,

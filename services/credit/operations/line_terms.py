@@ -8,6 +8,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any, ClassVar
 
+from services.credit.domain.blocks import bars
 from services.credit.domain.eligibility import Drawer
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Place, path_of
@@ -23,6 +24,8 @@ SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reas
     p.programme_id, p.anchor_id, p.group_head_id, p.currency, n.version,
     coalesce(e.size_class, '') AS size_class, r.risk_spread AS own_spread, a.risk_spread AS anchor_spread,
     f.name IS NOT NULL AS anchor_known,
+    EXISTS (SELECT FROM block b WHERE b.subject = l.line_id AND b.lifted_at IS NULL) AS line_blocked,
+    EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.lifted_at IS NULL) AS firm_blocked,
     t.first_drawn_date, coalesce(t.repaid, 0) AS repaid, t.last_repaid_date, coalesce(t.repaid_that_day, 0) AS that_day,
     coalesce((SELECT open_date FROM book), current_date) AS today
 FROM line l JOIN programme p USING (programme_id)
@@ -190,4 +193,4 @@ def why_barred(row: Mapping[str, Any]) -> tuple[str, ...]:
         reasons.append("anchor_unrated")
     if not row["anchor_known"]:
         reasons.append("anchor_unknown")
-    return tuple(reasons)
+    return (*reasons, *bars(line_blocked=row["line_blocked"], firm_blocked=row["firm_blocked"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.credit.operations.advance_drawdowns import block
+from services.credit.operations.block_lines import lock_admitted, tell_of_new_lines
 from services.credit.operations.due_propagations import note_inputs, note_moved
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
@@ -142,6 +143,7 @@ async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
 async def keep_members(tx: Transaction, events: Sequence[Received]) -> None:
     """Open a line for each admitted firm; one that is admitted anew is propagated anew, with its history."""
     kept = [event.event for event in events if isinstance(event.event, MemberAdmitted)]
+    await lock_admitted(tx, enterprise_ids=[each.enterprise_id for each in kept])
     await tx.pg.executemany(
         """INSERT INTO line (line_id, programme_id, enterprise_id, direction, anchor_support)
         VALUES ($1, $2, $3, $4, $5)
@@ -155,6 +157,7 @@ async def keep_members(tx: Transaction, events: Sequence[Received]) -> None:
     names = [each.programme_id for each in kept]
     await propagate_limits(tx, programme_ids=names, cause="member.admitted")
     await note_moved(tx, programme_ids=names, cause="member.admitted")
+    await tell_of_new_lines(tx, enterprise_ids=[each.enterprise_id for each in kept])
 
 
 async def _note_for(tx: Transaction, enterprise_ids: Sequence[str], *, cause: str) -> None:

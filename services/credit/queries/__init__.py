@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.credit.queries.blocks import blocks, blocks_named, reasons_in_force
 from services.credit.queries.cash_needs import Named, cash_needs
 from services.credit.queries.covers import cover, cover_of_firm, covers
 from services.credit.queries.explaining import InstantToCome, explanation
@@ -30,6 +31,8 @@ __all__ = [
     "WhatIfTooLarge",
     "WhatIfTooSlow",
     "Wish",
+    "blocks",
+    "blocks_named",
     "cash_needs",
     "cover",
     "cover_of_firm",
@@ -45,6 +48,7 @@ __all__ = [
     "pass_through",
     "programme",
     "purposes",
+    "reasons_in_force",
     "referrals",
     "what_if",
 ]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, ClassVar
 
+from services.credit.domain.blocks import Blocked
 from services.credit.domain.explaining import Base, Derivation, Language, explain
 from services.credit.domain.limits import Node, binding
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Level
+from services.credit.queries.blocks import blocked_out, blocks_of
 from services.credit.queries.past import closing_instant, read_past
 from services.credit.queries.reading import line_out, node_out, read_line
 from shared.runtime.clock import database_now
@@ -67,7 +69,8 @@ async def explanation(
         else:
             row, terms, nodes, today = await read_past(tx, line_id=line_id, as_of=as_of)
             base = None
-    found = told(row, terms, nodes, base, whole=whole, language=language)
+        blocks = await blocks_of(tx, row, as_of=as_of or now) if whole else []
+    found = told(row, terms, nodes, base, whole=whole, language=language, blocks=blocks)
     return {**found, "as_of": as_of or now, "business_date": today}
 
 
@@ -79,6 +82,7 @@ def told(
     *,
     whole: bool,
     language: Language,
+    blocks: Sequence[Blocked] = (),
 ) -> dict[str, Any]:
     """Return a derivation as data and as text."""
     currency = row["currency"]
@@ -101,6 +105,7 @@ def told(
         own=frozenset(Level) if whole else frozenset({Level.LINE, Level.SME, Level.PRODUCT}),
         reasons=terms.not_drawable,
         base=base,
+        blocks=blocks,
     )
     return {
         "line_id": row["line_id"],
@@ -110,6 +115,7 @@ def told(
         "nodes": _nodes_out(derived),
         "propagation": _propagation_out(derived, row["policy_version"]),
         "base": None if base is None else _base_out(base, currency),
+        "blocks": [blocked_out(each) for each in blocks],
     }
 
 

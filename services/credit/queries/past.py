@@ -23,7 +23,11 @@ from shared.values.money import parse_minor
 
 _LINE = """
 SELECT h.*, l.programme_id, l.enterprise_id, coalesce(e.name, '') AS enterprise_name,
-    coalesce(e.size_class, '') AS size_class, p.currency, f.facts
+    coalesce(e.size_class, '') AS size_class, p.currency, f.facts,
+    EXISTS (SELECT FROM block b WHERE b.subject = l.line_id AND b.blocked_at <= $2
+        AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS line_blocked,
+    EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.blocked_at <= $2
+        AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS firm_blocked
 FROM line l JOIN programme p USING (programme_id) LEFT JOIN enterprise e USING (enterprise_id)
 CROSS JOIN LATERAL (SELECT * FROM line_history
     WHERE line_id = l.line_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS h

@@ -11,7 +11,9 @@ from services.credit.domain.paths import Level
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.line_terms import UnknownLine, read_terms
 from services.credit.operations.programme_terms import terms_in_force
+from services.credit.queries.blocks import blocked_out, blocks_of
 from shared.events.onboarding import ProgrammeTerms
+from shared.runtime.clock import database_now
 from shared.storage.database import Database, Transaction
 from shared.storage.paging import page
 from shared.values.money import Amount, Money
@@ -83,11 +85,13 @@ async def lines(
     return page(found, limit=limit, key=lambda each: str(each["line_id"]))
 
 
-async def line(database: Database, *, line_id: str) -> dict[str, Any]:
-    """Return one line; UnknownLine when there is none."""
+async def line(database: Database, *, line_id: str, whole: bool) -> dict[str, Any]:
+    """Return one line; UnknownLine when there is none. Shown whole it tells who blocked it, when and why."""
     async with database.snapshot() as tx:
         row, terms, nodes = await read_line(tx, line_id=line_id)
-    return line_out(row, terms, nodes)
+        blocks = await blocks_of(tx, row, as_of=await database_now(tx)) if whole else []
+    shown = line_out(row, terms, nodes)
+    return {**shown, "blocks": [blocked_out(each) for each in blocks]} if whole else shown
 
 
 async def programme(database: Database, *, programme_id: str) -> dict[str, Any]:
