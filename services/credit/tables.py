@@ -150,3 +150,55 @@ CREDIT_1: tuple[str, ...] = (
         cause text NOT NULL, traceparent text, CHECK (num_nonnulls(enterprise_id, currency) = 1))""",
     "CREATE INDEX due_propagation_of ON due_propagation (programme_id, note_id)",
 )
+    # A generation of a large programme's lines (decision 0026): computed beside them, in force from its flip on, then
+    # written into their rows chunk by chunk. While it is in force a line's row there stands above the line's own.
+    "CREATE SEQUENCE generation_number",
+    """CREATE TABLE generation (
+        programme_id text PRIMARY KEY, number bigint NOT NULL DEFAULT nextval('generation_number'),
+        claimed_until timestamptz NOT NULL DEFAULT '-infinity', attempts int NOT NULL DEFAULT 0,
+        notes bigint[] NOT NULL DEFAULT '{}', cause text NOT NULL, traceparent text,
+        pool_minor bigint, reserved_minor bigint, shortfall_minor bigint, changed_lines int, policy_version text,
+        flipped_at timestamptz, phase text NOT NULL DEFAULT 'lines' CHECK (phase IN ('lines', 'quotas')),
+        written_through text NOT NULL DEFAULT '', has_risen boolean NOT NULL DEFAULT false)""",
+    """CREATE TABLE line_next (
+        programme_id text NOT NULL, number bigint NOT NULL, line_id text NOT NULL, direction text NOT NULL,
+        anchor_support int NOT NULL, tier int, volume_minor bigint NOT NULL, weight bigint NOT NULL,
+        floor_minor bigint NOT NULL, ceiling_minor bigint NOT NULL, reserved_minor bigint NOT NULL,
+        cap_minor bigint NOT NULL, bounds jsonb NOT NULL, drawable boolean NOT NULL, reasons text[] NOT NULL,
+        policy_version text NOT NULL, PRIMARY KEY (programme_id, number, line_id))""",
+    # What everybody reads who does not write: lines and nodes as they are in force.
+    """CREATE VIEW line_now AS
+        SELECT l.line_id, l.programme_id, l.enterprise_id, l.direction, l.anchor_support,
+            CASE WHEN g.line_id IS NULL THEN l.tier ELSE g.tier END AS tier,
+            coalesce(g.volume_minor, l.volume_minor) AS volume_minor, coalesce(g.weight, l.weight) AS weight,
+            coalesce(g.floor_minor, l.floor_minor) AS floor_minor,
+            coalesce(g.ceiling_minor, l.ceiling_minor) AS ceiling_minor,
+            coalesce(g.reserved_minor, l.reserved_minor) AS reserved_minor,
+            coalesce(g.cap_minor, l.cap_minor) AS cap_minor, coalesce(g.bounds, l.bounds) AS bounds,
+            coalesce(g.drawable, l.drawable) AS drawable, coalesce(g.reasons, l.reasons) AS reasons,
+            coalesce(g.policy_version, l.policy_version) AS policy_version, g.cap_minor AS next_cap_minor
+        FROM line l LEFT JOIN LATERAL (
+            SELECT x.* FROM generation v CROSS JOIN LATERAL (
+                SELECT * FROM line_next n WHERE (n.programme_id, n.number, n.line_id)
+                    = (v.programme_id, v.number, l.line_id) LIMIT 1) AS x
+            WHERE v.programme_id = l.programme_id AND v.flipped_at IS NOT NULL LIMIT 1) AS g ON true""",
+    """CREATE VIEW limit_node_now AS
+        SELECT n.node_id, n.level, n.currency, coalesce((
+                SELECT x.cap_minor FROM generation v CROSS JOIN LATERAL (
+                    SELECT cap_minor FROM line_next g WHERE (g.programme_id, g.number, g.line_id)
+                        = (v.programme_id, v.number, substr(n.node_id, 6)) LIMIT 1) AS x
+                WHERE v.flipped_at IS NOT NULL AND starts_with(n.node_id, 'line/') LIMIT 1),
+            n.sanctioned_minor) AS sanctioned_minor, n.held_minor, n.utilised_minor, n.version
+        FROM limit_node n""",
+    # The past too: what was flipped and is not written yet was in force since the flip.
+    """CREATE VIEW line_past AS
+        SELECT line_id, since, direction, anchor_support, tier, volume_minor, weight, floor_minor, ceiling_minor,
+            reserved_minor, cap_minor, bounds, drawable, reasons, policy_version FROM line_history
+        UNION ALL SELECT g.line_id, v.flipped_at, g.direction, g.anchor_support, g.tier, g.volume_minor, g.weight,
+            g.floor_minor, g.ceiling_minor, g.reserved_minor, g.cap_minor, g.bounds, g.drawable, g.reasons,
+            g.policy_version
+        FROM generation v JOIN line_next g USING (programme_id, number) WHERE v.flipped_at IS NOT NULL""",
+    """CREATE VIEW node_past AS
+        SELECT node_id, since, sanctioned_minor FROM node_history
+        UNION ALL SELECT 'line/' || g.line_id, v.flipped_at, g.cap_minor
+        FROM generation v JOIN line_next g USING (programme_id, number) WHERE v.flipped_at IS NOT NULL""",

@@ -10,11 +10,16 @@ NAME = "limit tree"
 _PROGRAMMES = """
 SELECT p.programme_id, p.pool_minor, coalesce(sum(l.reserved_minor), 0)::bigint AS reserved,
     coalesce(sum(l.floor_minor), 0)::bigint AS floors
-FROM programme p LEFT JOIN line l USING (programme_id) GROUP BY p.programme_id, p.pool_minor ORDER BY p.programme_id
+FROM programme p LEFT JOIN line_now l USING (programme_id) GROUP BY p.programme_id, p.pool_minor ORDER BY p.programme_id
 """
+# Of a line whose generation is in force and not written yet, the generation names the cause.
 _NODES = """
-SELECT n.node_id, n.held_minor + n.utilised_minor - n.sanctioned_minor AS over, o.cause FROM limit_node n
-LEFT JOIN overuse o ON o.node_id = n.node_id AND o.until IS NULL
+SELECT n.node_id, n.held_minor + n.utilised_minor - n.sanctioned_minor AS over,
+    coalesce(o.cause, (SELECT v.cause FROM generation v CROSS JOIN LATERAL (
+        SELECT FROM line_next g WHERE (g.programme_id, g.number, g.line_id)
+            = (v.programme_id, v.number, substr(n.node_id, 6)) LIMIT 1) AS g
+        WHERE v.flipped_at IS NOT NULL AND starts_with(n.node_id, 'line/') LIMIT 1)) AS cause
+FROM limit_node_now n LEFT JOIN overuse o ON o.node_id = n.node_id AND o.until IS NULL
 """
 # A share so small that the node carries nothing of the hold cannot be refused by it.
 _DURING = """

@@ -18,6 +18,7 @@ from services.credit.domain.eligibility import Financeable, NotEligible
 from services.credit.domain.instructions import NO_INSTRUCTION, Instruction, check_payee
 from services.credit.domain.limits import hold
 from services.credit.domain.offers import DocumentInUse, Offer, Quoted, Terms, offer
+from services.credit.domain.paths import line_node
 from services.credit.operations.approve_drawdowns import review_held
 from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
 from services.credit.operations.hold_texts import path_text, payment_text, texts_of
@@ -96,10 +97,12 @@ class _Line:
     paths: dict[str, str]
     node_ids: frozenset[str]
 
+    own_id: str
     @classmethod
     def of(cls, offers: LineTerms) -> _Line:
         paths = {terms.product.name: path_text(terms.path) for terms in offers.terms}
-        return cls(offers, paths, frozenset(step.node_id for terms in offers.terms for step in terms.path))
+        node_ids = frozenset(step.node_id for terms in offers.terms for step in terms.path)
+        return cls(offers, paths, node_ids, line_node(line_id=offers.usual.line_id))
 
 
 class HoldDrawdowns:
@@ -187,6 +190,8 @@ class HoldDrawdowns:
         if (version, situation.today) != self._versions[programme_id]:
             raise _TermsMoved
         held_before = {node.node_id: node.held for node in situation.nodes.values()}
+        for line in {draw.line_id for draw in batch}:
+            _apply_generation(lines[line], situation)
         decisions = _decide_all(batch, lines, situation, hold_seconds=self._hold_seconds)
         holds = [each for each in decisions if isinstance(each, Hold)]
         if holds:
@@ -215,6 +220,12 @@ class HoldDrawdowns:
 
 
 def _decide_all(
+def _apply_generation(line: _Line, situation: Situation) -> None:
+    """Sanction the line's node what a generation in force gives it that is not written there yet."""
+    if line.offers.next_cap is not None:
+        situation.nodes[line.own_id].sanctioned = line.offers.next_cap
+
+
     batch: Sequence[Draw], lines: dict[str, _Line], situation: Situation, *, hold_seconds: int
 ) -> list[Hold | str | Exception]:
     """Answer each command on its own: held, known already, or refused; the first of twins decides for both."""

@@ -11,7 +11,7 @@ _KEEP = """
 INSERT INTO programme_history (programme_id, since, facts)
 SELECT p.programme_id, statement_timestamp(), f.facts FROM programme p CROSS JOIN LATERAL (
     SELECT jsonb_build_object('name', p.name, 'terms', p.terms, 'anchor_id', p.anchor_id,
-        'group_head_id', p.group_head_id,
+        'group_head_id', p.group_head_id, 'active', p.active,
         'anchor_rated', EXISTS (SELECT FROM rating r
             WHERE (r.enterprise_id, r.currency) = (p.anchor_id, p.currency)),
         'anchor_known', EXISTS (SELECT FROM enterprise e WHERE e.enterprise_id = p.anchor_id)) AS facts) AS f

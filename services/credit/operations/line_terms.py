@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from services.credit.domain.blocks import bars
-from services.credit.domain.eligibility import Drawer
+from services.credit.domain.eligibility import Drawer, LineState, why_not_drawable
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Place, path_of
 from services.credit.domain.pricing import TrackRecord
@@ -20,7 +20,10 @@ from shared.storage.database import Transaction
 from shared.values.rates import parse_rate
 
 _PLAIN = """
-SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reasons, l.drawable,
+SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reasons, l.drawable, l.next_cap_minor,
+    e.active AS sme_active, p.active AS programme_active, r.valid_until, g.expiry_date,
+    EXISTS (SELECT FROM overdue_loan o WHERE o.line_id = l.line_id) AS overdue,
+    EXISTS (SELECT FROM deficiency d WHERE d.line_id = l.line_id AND d.deficiency_minor > 0) AS deficient,
     p.programme_id, p.anchor_id, p.group_head_id, p.currency, n.version,
     coalesce(e.size_class, '') AS size_class, r.risk_spread AS own_spread, a.risk_spread AS anchor_spread,
     f.name IS NOT NULL AS anchor_known,
@@ -28,7 +31,7 @@ SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reas
     EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.lifted_at IS NULL) AS firm_blocked,
     t.first_drawn_date, coalesce(t.repaid, 0) AS repaid, t.last_repaid_date, coalesce(t.repaid_that_day, 0) AS that_day,
     coalesce((SELECT open_date FROM book), current_date) AS today
-FROM line l JOIN programme p USING (programme_id)
+FROM line_now l JOIN programme p USING (programme_id)
 JOIN limit_node n ON n.node_id = 'programme/' || p.programme_id
 LEFT JOIN enterprise e ON e.enterprise_id = l.enterprise_id
 LEFT JOIN enterprise f ON f.enterprise_id = p.anchor_id
@@ -38,6 +41,7 @@ LEFT JOIN track_record t ON t.enterprise_id = l.enterprise_id
 WHERE l.line_id = ANY($1)
 """
 _READ = _PLAIN.replace("n.version", "p.terms, n.version")
+LEFT JOIN agreement g ON (g.programme_id, g.enterprise_id) = (l.programme_id, l.enterprise_id)
 
 
 class UnknownLine(LookupError):
@@ -53,13 +57,17 @@ class UnknownLine(LookupError):
 
 @dataclass(frozen=True)
 class LineTerms:
-    """What a line offers: the terms of each product of its programme that its direction has, in their order."""
+    """What a line offers: the terms of each product of its programme that its direction has, in their order.
+
+    `next_cap` is the line's cap by a generation that is in force and not written into its node yet, if there is one.
+    """
 
     products: tuple[Product, ...]
     terms: tuple[Terms, ...]
 
     def choose(self, *, named: str | None, kinds: Sequence[str]) -> Terms:
         """Return the terms of a drawdown on documents of these kinds; ProductNotOffered when there are none."""
+    next_cap: int | None = None
         return self._by_name[choose(self.products, named=named, kinds=kinds).name]
 
     @property
@@ -128,11 +136,13 @@ def terms_of(row: Mapping[str, Any], programme: ProgrammeTerms) -> LineTerms:
     offered = programme_products(names=tuple(programme.products), recourse=programme.recourse, on=row["today"])
     products = in_direction(offered, row["direction"])
     if products:
-        return LineTerms(products, tuple(_terms(row, programme, each) for each in products))
+        return LineTerms(products, tuple(_terms(row, programme, each) for each in products), row["next_cap_minor"])
     # A line that its programme has no product for is shown, with that reason; nothing is drawn on it.
     known = tuple(product(name=name, on=row["today"]) for name in derived(recourse=False))
     usual = in_direction(known, row["direction"]) or known[:1]
-    return LineTerms((), tuple(_terms(row, programme, each, lacking=("no_product",)) for each in usual))
+    return LineTerms(
+        (), tuple(_terms(row, programme, each, lacking=("no_product",)) for each in usual), row["next_cap_minor"]
+    )
 
 
 def _terms(
@@ -191,6 +201,12 @@ def why_barred(row: Mapping[str, Any]) -> tuple[str, ...]:
         reasons.append("not_propagated_yet")
     if row["anchor_spread"] is None and row["direction"] == "upstream":
         reasons.append("anchor_unrated")
+    # What stops draws counts as soon as it is known, whenever the line itself is propagated.
+    state = LineState(
+        row["sme_active"], row["programme_active"], row["valid_until"], row["expiry_date"], row["overdue"]
+    )
+    known = why_not_drawable(state, on=row["today"]) + ["deficiency"] * row["deficient"]
+    reasons += [reason for reason in known if reason not in reasons]
     if not row["anchor_known"]:
         reasons.append("anchor_unknown")
     return (*reasons, *bars(line_blocked=row["line_blocked"], firm_blocked=row["firm_blocked"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from services.credit.domain.limits import Node
 from services.credit.domain.paths import Level, programme_node
@@ -29,11 +30,11 @@ WITH changed AS (
     FROM unnest($1::text[], $2::bigint[]) AS s(node_id, amount)
     WHERE n.node_id = s.node_id AND n.sanctioned_minor <> s.amount RETURNING n.node_id, n.sanctioned_minor)
 INSERT INTO node_history (node_id, since, sanctioned_minor)
-SELECT node_id, statement_timestamp(), sanctioned_minor FROM changed
+SELECT node_id, coalesce($3, statement_timestamp()), sanctioned_minor FROM changed
 ON CONFLICT (node_id, since) DO UPDATE SET sanctioned_minor = excluded.sanctioned_minor
 """
 _OVERUSED = """
-SELECT n.node_id FROM limit_node n
+SELECT n.node_id FROM limit_node_now n
 WHERE n.node_id = ANY($1) AND n.held_minor + n.utilised_minor > n.sanctioned_minor ORDER BY n.node_id
 """
 _NOTE_OVERUSE = """
@@ -42,7 +43,7 @@ SELECT i.overuse_id, i.node_id, $3 FROM unnest($1::text[], $2::text[]) AS i(node
 ON CONFLICT (node_id) WHERE until IS NULL DO NOTHING
 """
 _BACK_IN_LIMIT = """
-UPDATE overuse o SET until = clock_timestamp() FROM limit_node n
+UPDATE overuse o SET until = clock_timestamp() FROM limit_node_now n
 WHERE o.node_id = n.node_id AND n.node_id = ANY($1) AND o.until IS NULL
     AND n.held_minor + n.utilised_minor <= n.sanctioned_minor
 """
@@ -59,9 +60,9 @@ async def lock_nodes(tx: Transaction, *, node_ids: Collection[str]) -> dict[str,
     return {row["node_id"]: Node(*row) for row in rows}
 
 
-async def sanction(tx: Transaction, amounts: Mapping[str, int]) -> None:
-    """Set what locked nodes are sanctioned, and keep since when; only propagation does this."""
-    await tx.pg.execute(_SANCTION, list(amounts), list(amounts.values()))
+async def sanction(tx: Transaction, amounts: Mapping[str, int], *, since: datetime | None = None) -> None:
+    """Set what locked nodes are sanctioned, and keep since when; only propagation, a pair's limit and cover do this."""
+    await tx.pg.execute(_SANCTION, list(amounts), list(amounts.values()), since)
 
 
 async def renew_version(tx: Transaction, *, programme_id: str) -> None:

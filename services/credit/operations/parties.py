@@ -155,7 +155,8 @@ async def keep_members(tx: Transaction, events: Sequence[Received]) -> None:
         ],
     )
     names = [each.programme_id for each in kept]
-    await propagate_limits(tx, programme_ids=names, cause="member.admitted")
+    firms = sorted({each.enterprise_id for each in kept})
+    await propagate_limits(tx, programme_ids=names, cause="member.admitted", admitted=firms)
     await note_moved(tx, programme_ids=names, cause="member.admitted")
     await tell_of_new_lines(tx, enterprise_ids=[each.enterprise_id for each in kept])
 

@@ -25,6 +25,7 @@ _LINES = """
 SELECT l.line_id, l.direction, coalesce(e.size_class, '') AS size_class, coalesce(e.industry, '') AS industry
 FROM line l LEFT JOIN enterprise e USING (enterprise_id) WHERE l.programme_id = $1
 """
+_LINES_OF = f"{_LINES} AND l.enterprise_id = ANY($2)"
 # What was repaid of a version that does not revolve is not lent again (R11), where a quota of its own carried it.
 _REPAID = """
 SELECT w.line_id, w.product, sum(r.exposure_minor)::bigint AS repaid FROM line l
@@ -34,13 +35,25 @@ WHERE l.programme_id = $1 AND w.product_version = ANY($2)
 """
 
 
-async def sanction_quotas(tx: Transaction, *, programme: Mapping[str, Any], terms: ProgrammeTerms, cause: str) -> None:
-    """Sanction the quotas of a programme's lines anew; the nodes above are locked, these come after them."""
+async def sanction_quotas(
+    tx: Transaction,
+    *,
+    programme: Mapping[str, Any],
+    terms: ProgrammeTerms,
+    cause: str,
+    firms: Collection[str] | None = None,
+) -> None:
+    """Sanction the quotas of a programme's lines anew, of all or of some firms'; these nodes come after all above."""
     offered = programme_products(names=tuple(terms.products), recourse=terms.recourse, on=programme["today"])
     bounded = [each for each in offered if each.quotas]
     if not bounded:
         return
-    lines = await tx.pg.fetch(_LINES, programme["programme_id"])
+    if firms is None:
+        lines = await tx.pg.fetch(_LINES, programme["programme_id"])
+    else:
+        lines = await tx.pg.fetch(_LINES_OF, programme["programme_id"], list(firms)) if firms else []
+    if not lines:
+        return
     repaid = await _repaid(tx, programme["programme_id"], [each.name for each in bounded])
     amounts = {
         product_node(line_id=line["line_id"], product=each.name): max(

@@ -44,13 +44,12 @@ WITH used AS (
     SELECT o.enterprise_id, sum(n.held_minor + n.utilised_minor)::bigint AS minor FROM line l
     JOIN line o USING (enterprise_id) JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
     WHERE l.programme_id = $1 GROUP BY o.enterprise_id)
-SELECT l.line_id, l.programme_id, l.enterprise_id, l.direction, l.anchor_support, l.tier, l.cap_minor,
-    l.reserved_minor, l.drawable, l.reasons, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier,
+SELECT l.*, e.active AS sme_active, r.cap_minor AS rating_cap, r.multiplier,
     r.valid_until, e.size_class, e.industry, a.expiry_date, coalesce(a.committed_minor, 0) AS committed,
     coalesce(u.minor, 0) AS sme_used,
     EXISTS (SELECT FROM deficiency d WHERE d.line_id = l.line_id AND d.deficiency_minor > 0) AS deficient,
     EXISTS (SELECT FROM overdue_loan o WHERE o.line_id = l.line_id) AS overdue
-FROM line l
+FROM line_now l
 LEFT JOIN used u USING (enterprise_id)
 LEFT JOIN enterprise e USING (enterprise_id)
 LEFT JOIN rating r ON r.enterprise_id = l.enterprise_id AND r.currency = $2
@@ -75,6 +74,17 @@ class ComputedLine:
         """Return whether anything that others see is new."""
         seen = (self.row["cap_minor"], self.row["tier"], self.row["drawable"], tuple(self.row["reasons"]))
         return seen != (self.share.cap, self.reach.tier if self.reach else None, not self.reasons, self.reasons)
+
+    def is_new(self, *, policy_version: str) -> bool:
+        """Return whether anything of the line is new, or by which policy it is what it is."""
+        row, given = self.row, self.given
+        kept = (row["volume_minor"], row["weight"], row["floor_minor"], row["ceiling_minor"], row["reserved_minor"])
+        volume = self.reach.volume_minor if self.reach else 0
+        return (
+            self.changed
+            or kept != (volume, given.weight, given.floor, given.ceiling, self.share.reserved)
+            or (row["bounds"], row["policy_version"]) != (self.bounds, policy_version)
+        )
 
 
 @dataclass(frozen=True)
@@ -148,6 +158,11 @@ async def read_links(tx: Transaction, *, currency: str) -> Sequence[Mapping[str,
     return rows
 
 
+async def read_head(tx: Transaction, programme: Mapping[str, Any]) -> Facts:
+    """Return a programme's facts without its lines: what the nodes above them are sanctioned by."""
+    return await _facts(tx, programme, rows=(), links=())
+
+
 async def read_facts(
     tx: Transaction, programme: Mapping[str, Any], *, links: Sequence[Mapping[str, Any]] | None = None
 ) -> Facts:
@@ -155,18 +170,25 @@ async def read_facts(
 
     Whoever reads several programmes reads the links of their currency once.
     """
+    rows = await tx.pg.fetch(_LINES, programme["programme_id"], programme["currency"])
+    if links is None:
+        links = await read_links(tx, currency=programme["currency"])
+    return await _facts(tx, programme, rows=rows, links=links)
+
+
+async def _facts(
+    tx: Transaction,
+    programme: Mapping[str, Any],
+    *,
+    rows: Sequence[Mapping[str, Any]],
+    links: Sequence[Mapping[str, Any]],
+) -> Facts:
     terms = (await terms_in_force(tx, [programme]))[programme["programme_id"]]
     caps = await tx.pg.fetch(
         "SELECT enterprise_id, cap_minor FROM rating WHERE currency = $1 AND enterprise_id = ANY($2)",
         *(terms.currency, [programme["group_head_id"], programme["anchor_id"]]),
     )
-    return Facts(
-        programme,
-        terms,
-        await tx.pg.fetch(_LINES, programme["programme_id"], terms.currency),
-        await read_links(tx, currency=terms.currency) if links is None else links,
-        {row["enterprise_id"]: row["cap_minor"] for row in caps},
-    )
+    return Facts(programme, terms, rows, links, {row["enterprise_id"]: row["cap_minor"] for row in caps})
 
 
 def compute(facts: Facts, nodes: Mapping[str, Node]) -> Computed:

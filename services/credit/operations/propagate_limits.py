@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from services.credit.domain.limits import Node
+from services.credit.operations.bring_in import bring_in
+from services.credit.operations.due_propagations import note_moved
 from services.credit.operations.keep_history import keep_programmes
+from services.credit.operations.large_programmes import create_line_nodes, large_among, sanction_head
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, renew_version, sanction
 from services.credit.operations.product_quotas import sanction_quotas
 from services.credit.operations.programme_facts import (
     Computed,
-    ComputedLine,
     Facts,
     compute,
     read_facts,
+    read_head,
     read_links,
     sanctions,
 )
@@ -47,25 +51,42 @@ ON CONFLICT (line_id, since) DO NOTHING
 """
 
 
-async def propagate_limits(tx: Transaction, *, programme_ids: Sequence[str], cause: str) -> None:
-    """Propagate each programme anew; only lines that changed produce an event. What was due of them is done."""
+async def propagate_limits(
+    tx: Transaction, *, programme_ids: Sequence[str], cause: str, admitted: Collection[str] = ()
+) -> None:
+    """Propagate each programme anew; only lines that changed produce an event. What was due of them is done.
+
+    A large one is due instead: what is above its lines is sanctioned now, and its lines are read anew at their next
+    draw, so that what must stop draws stops them. Firms that were `admitted` to it have their nodes.
+    """
     names = sorted(set(programme_ids))
     rows = await tx.pg.fetch(
         """SELECT p.*, coalesce((SELECT open_date FROM book), current_date) AS today FROM programme p
         WHERE programme_id = ANY($1) ORDER BY programme_id FOR UPDATE OF p""",
         names,
     )
+    large = await large_among(tx, rows)
+    small = [row for row in rows if row["programme_id"] not in large]
     # Under the lock, before anything is read: a note that is not seen here stays, and what it tells of is read next.
-    await tx.pg.execute("DELETE FROM due_propagation WHERE programme_id = ANY($1)", names)
-    links = {each: await read_links(tx, currency=each) for each in sorted({row["currency"] for row in rows})}
-    read = [await read_facts(tx, row, links=links[row["currency"]]) for row in rows]
-    for each in read:
+    await tx.pg.execute(
+        "DELETE FROM due_propagation WHERE programme_id = ANY($1)", [row["programme_id"] for row in small]
+    )
+    links = {each: await read_links(tx, currency=each) for each in sorted({row["currency"] for row in small})}
+    read = [await read_facts(tx, row, links=links[row["currency"]]) for row in small]
+    heads = [await read_head(tx, row) for row in rows if row["programme_id"] in large]
+    for each in (*read, *heads):
         await create_nodes(tx, nodes=each.nodes(), currency=each.terms.currency)
+    for each in heads:
+        await create_line_nodes(tx, each, admitted=admitted)
     # All programmes' nodes in one statement: root first, or two propagations could wait for each other.
-    nodes = await lock_nodes(tx, node_ids={node_id for each in read for _, node_id in each.nodes()})
+    nodes = await lock_nodes(tx, node_ids={node_id for each in (*read, *heads) for _, node_id in each.nodes()})
     for each in read:
         await _propagate_one(tx, each, nodes, cause)
-    await keep_programmes(tx, programme_ids=[each.programme["programme_id"] for each in read])
+    for each in heads:
+        await sanction_head(tx, each, cause=cause)
+        await sanction_quotas(tx, programme=each.programme, terms=each.terms, cause=cause, firms=admitted)
+    await keep_programmes(tx, programme_ids=[row["programme_id"] for row in rows])
+    await note_moved(tx, programme_ids=sorted(large), cause=cause)
 
 
 async def _propagate_one(tx: Transaction, facts: Facts, nodes: Mapping[str, Node], cause: str) -> None:
@@ -74,13 +95,15 @@ async def _propagate_one(tx: Transaction, facts: Facts, nodes: Mapping[str, Node
     await sanction(tx, amounts)
     await note_overuse(tx, node_ids=amounts, cause=cause)
     await sanction_quotas(tx, programme=facts.programme, terms=facts.terms, cause=cause)
+    await bring_in(tx, programme=facts.programme)
     await renew_version(tx, programme_id=facts.programme["programme_id"])
     await _write(tx, facts, computed, cause=cause)
 
 
 async def _write(tx: Transaction, facts: Facts, computed: Computed, *, cause: str) -> None:
-    programme_id, terms, lines = facts.programme["programme_id"], facts.terms, computed.lines
+    programme_id, terms = facts.programme["programme_id"], facts.terms
     result, policy = computed.result, computed.policy
+    lines = [line for line in computed.lines if line.is_new(policy_version=policy.version)]
     await tx.pg.execute(
         _WRITE_LINES,
         [line.row["line_id"] for line in lines],
@@ -101,18 +124,23 @@ async def _write(tx: Transaction, facts: Facts, computed: Computed, *, cause: st
         *(programme_id, result.shortfall, result.pool),
     )
     changed = [line for line in lines if line.changed]
-    events: list[Event] = [_line_changed(line, programme_id, terms.currency) for line in changed]
-
-    def amount(minor: int) -> Amount:
-        return Amount.of(amount_minor=minor, currency=terms.currency)
-
+    events: list[Event] = [
+        line_changed(
+            line.row,
+            tier=line.reach.tier if line.reach else None,
+            cap=line.share.cap,
+            reasons=line.reasons,
+            currency=terms.currency,
+        )
+        for line in changed
+    ]
     events.append(
-        LimitPropagated(
-            programme_id=programme_id,
+        limit_propagated(
+            programme_id,
             limit=terms.limit,
-            pool=amount(result.pool),
-            reserved=amount(result.reserved),
-            shortfall=amount(result.shortfall),
+            pool=result.pool,
+            reserved=result.reserved,
+            shortfall=result.shortfall,
             changed_lines=len(changed),
             cause=cause,
             policy_version=policy.version,
@@ -121,15 +149,46 @@ async def _write(tx: Transaction, facts: Facts, computed: Computed, *, cause: st
     await append(tx, events, source="credit")
 
 
-def _line_changed(line: ComputedLine, programme_id: str, currency: str) -> LineChanged:
-    return LineChanged(
-        line_id=line.row["line_id"],
+def limit_propagated(
+    programme_id: str,
+    *,
+    limit: Amount,
+    pool: int,
+    reserved: int,
+    shortfall: int,
+    changed_lines: int,
+    cause: str,
+    policy_version: str,
+) -> LimitPropagated:
+    """Return what is said of a programme whose limit was propagated; amounts in minor units of the limit's currency."""
+
+    def amount(minor: int) -> Amount:
+        return Amount.of(amount_minor=minor, currency=limit.currency)
+
+    return LimitPropagated(
         programme_id=programme_id,
-        enterprise_id=line.row["enterprise_id"],
-        tier=line.reach.tier if line.reach else 0,
-        direction=line.row["direction"],
-        cap=Amount.of(amount_minor=line.share.cap, currency=currency),
-        cap_before=Amount.of(amount_minor=line.row["cap_minor"], currency=currency),
-        drawable=not line.reasons,
-        reasons=list(line.reasons),
+        limit=limit,
+        pool=amount(pool),
+        reserved=amount(reserved),
+        shortfall=amount(shortfall),
+        changed_lines=changed_lines,
+        cause=cause,
+        policy_version=policy_version,
+    )
+
+
+def line_changed(
+    before: Mapping[str, Any], *, tier: int | None, cap: int, reasons: Sequence[str], currency: str
+) -> LineChanged:
+    """Return what is said of a line of which others see something new; its row is as it was before."""
+    return LineChanged(
+        line_id=before["line_id"],
+        programme_id=before["programme_id"],
+        enterprise_id=before["enterprise_id"],
+        tier=tier or 0,
+        direction=before["direction"],
+        cap=Amount.of(amount_minor=cap, currency=currency),
+        cap_before=Amount.of(amount_minor=before["cap_minor"], currency=currency),
+        drawable=not reasons,
+        reasons=list(reasons),
     )

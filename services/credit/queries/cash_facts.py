@@ -96,7 +96,7 @@ async def read_cash_facts(tx: Transaction, *, enterprise_id: str, currency: str)
     line_ids = [row["line_id"] for row in await tx.pg.fetch(_LINES, enterprise_id, currency)]
     lines, _ = await read_lines(tx, line_ids=line_ids)
     wanted = sorted({step.node_id for line in lines.values() for each in line.terms for step in each.path})
-    rows = await tx.pg.fetch("SELECT * FROM limit_node WHERE node_id = ANY($1)", wanted)
+    rows = await tx.pg.fetch("SELECT * FROM limit_node_now WHERE node_id = ANY($1)", wanted)
     nodes = {row["node_id"]: node_of(row) for row in rows}
     found = _on_documents(lines, [Financeable(*row) for row in owed], today=today)
     found += [each for line in lines.values() for each in _on_nothing(line, nodes, today=today)]

@@ -29,7 +29,7 @@ SELECT h.*, l.programme_id, l.enterprise_id, coalesce(e.name, '') AS enterprise_
     EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.blocked_at <= $2
         AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS firm_blocked
 FROM line l JOIN programme p USING (programme_id) LEFT JOIN enterprise e USING (enterprise_id)
-CROSS JOIN LATERAL (SELECT * FROM line_history
+CROSS JOIN LATERAL (SELECT * FROM line_past
     WHERE line_id = l.line_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS h
 CROSS JOIN LATERAL (SELECT facts FROM programme_history
     WHERE programme_id = l.programme_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS f
@@ -43,7 +43,7 @@ WHERE EXISTS (SELECT FROM day_history WHERE open_date = $1)
 """
 _SANCTIONED = """
 SELECT n.node_id, h.sanctioned_minor FROM unnest($1::text[]) AS n(node_id) CROSS JOIN LATERAL (
-    SELECT sanctioned_minor FROM node_history
+    SELECT sanctioned_minor FROM node_past
     WHERE node_id = n.node_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS h
 """
 # Whatever drawdown something happened to since: what was last said of it by then, and how it stands now.
@@ -95,6 +95,13 @@ def _row(row: Mapping[str, Any], today: date) -> dict[str, Any]:
         "last_repaid_date": None,
         "that_day": 0,
         "today": today,
+        "next_cap_minor": None,
+        "sme_active": True,
+        "programme_active": facts["active"],
+        "valid_until": date.max,
+        "expiry_date": date.max,
+        "overdue": False,
+        "deficient": False,
     }
 
 

@@ -21,7 +21,7 @@ from shared.values.rates import rate_text
 
 _LINES = """
 SELECT l.*, p.currency, p.name AS programme_name, coalesce(e.name, '') AS enterprise_name
-FROM line l JOIN programme p USING (programme_id) LEFT JOIN enterprise e USING (enterprise_id)
+FROM line_now l JOIN programme p USING (programme_id) LEFT JOIN enterprise e USING (enterprise_id)
 WHERE l.line_id > $1 AND ($2::text IS NULL OR l.enterprise_id = $2) AND ($3::text IS NULL OR l.programme_id = $3)
     AND ($4::text IS NULL OR l.line_id = $4)
 ORDER BY l.line_id LIMIT $5
@@ -49,7 +49,7 @@ FROM ((SELECT * FROM document WHERE owner_id = $1 AND document_id > $2 ORDER BY 
 LEFT JOIN document_use u USING (document_id) ORDER BY d.document_id LIMIT $3
 """
 _NODES = """
-SELECT n.* FROM limit_node n WHERE (n.level, n.node_id) > ($2, $3) AND n.node_id IN (
+SELECT n.* FROM limit_node_now n WHERE (n.level, n.node_id) > ($2, $3) AND n.node_id IN (
     SELECT unnest(ARRAY['group/' || p.group_head_id || '/' || p.currency,
         'obligor/' || p.anchor_id || '/' || p.currency, 'programme/' || p.programme_id])
         FROM programme p WHERE p.programme_id = $1
@@ -101,7 +101,7 @@ async def programme(database: Database, *, programme_id: str) -> dict[str, Any]:
         if row is None:
             raise UnknownProgramme(programme_id=programme_id)
         reserved = await tx.pg.fetchval(
-            "SELECT coalesce(sum(reserved_minor), 0)::bigint FROM line WHERE programme_id = $1", programme_id
+            "SELECT coalesce(sum(reserved_minor), 0)::bigint FROM line_now WHERE programme_id = $1", programme_id
         )
         terms = (await terms_in_force(tx, [row]))[programme_id]
     agreed, currency = ProgrammeTerms.model_validate(row["terms"]), row["currency"]
@@ -176,7 +176,7 @@ async def read_paths(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> tupl
     """Return the terms of lines, and the nodes of their paths as they stand."""
     terms, _ = await read_terms(tx, line_ids=[row["line_id"] for row in rows])
     wanted = sorted({step.node_id for each in terms.values() for step in each.path})
-    found = await tx.pg.fetch("SELECT * FROM limit_node WHERE node_id = ANY($1)", wanted)
+    found = await tx.pg.fetch("SELECT * FROM limit_node_now WHERE node_id = ANY($1)", wanted)
     return terms, {row["node_id"]: node_of(row) for row in found}
 
 

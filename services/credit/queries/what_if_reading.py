@@ -52,7 +52,7 @@ SELECT o.enterprise_id, sum(n.held_minor + n.utilised_minor)::bigint AS used FRO
 JOIN limit_node n ON n.node_id = 'line/' || o.line_id AND n.currency = $2
 WHERE o.enterprise_id = ANY($1) GROUP BY o.enterprise_id
 """
-_NODES = "SELECT node_id, sanctioned_minor, held_minor, utilised_minor FROM limit_node WHERE node_id = ANY($1)"
+_NODES = "SELECT node_id, sanctioned_minor, held_minor, utilised_minor FROM limit_node_now WHERE node_id = ANY($1)"
 # What is used is found by programme; what waits is on lines that hold something, which are few.
 _OPEN = """
 SELECT w.drawdown_id, w.line_id, w.programme_id, w.enterprise_id, w.obligor_id, w.state, w.form, w.exposure_minor,

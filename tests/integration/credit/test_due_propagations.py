@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from services.credit.consumers import HANDLERS
-from services.credit.operations import due_propagations
-from services.credit.operations.due_propagations import notes_of, propagate_due
+from services.credit.operations import propagate_due as job
+from services.credit.operations.due_propagations import notes_of
+from services.credit.operations.propagate_due import propagate_due
 from shared.events.envelope import Event, Received
 from shared.events.onboarding import EnterpriseSuspended, ProgrammeLimitChanged
 from shared.events.settlement import BusinessDayOpened
@@ -198,7 +199,7 @@ async def test_what_is_due_is_found_by_index_among_many_programmes(world: World)
             FROM programme, generate_series(1, 5000) AS n"""
         )
         await tx.pg.execute("ANALYZE programme")
-        for statement, given in ((due_propagations._TAKE, ()), (due_propagations._LAST_NOTE, ("p",))):
+        for statement, given in ((job._TAKE, ()), (job._LAST_NOTE, ("p",))):
             plan = "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN {statement}", *given))
             assert "Seq Scan on programme" not in plan, plan
             assert "Index Cond" in plan, plan

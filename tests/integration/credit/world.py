@@ -10,7 +10,8 @@ from typing import Any, Literal
 import httpx
 
 from services.credit.consumers import HANDLERS
-from services.credit.operations.due_propagations import propagate_due
+from services.credit.operations.generations.carry import carry_generations
+from services.credit.operations.propagate_due import propagate_due
 from shared.events.envelope import Event, Received
 from shared.events.onboarding import (
     Direction,
@@ -82,6 +83,7 @@ class World:
         async with self.database.transaction() as tx:
             await HANDLERS[type(events[0])](tx, [self._received(event) for event in events])
         await propagate_due(self.database)
+        await carry_generations(self.database)
 
     def _received(self, event: Event) -> Received:
         self._sequences[event.topic, event.subject] += 1

@@ -1,0 +1,68 @@
+"""Programmes of more lines than are propagated under a lock: what is done of them at once (decision 0026).
+
+What must stop draws needs no line written: a line's terms are read with its firm's, its programme's and its papers'
+state, and are read anew once the programme's version is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from services.credit.domain.paths import Level, line_node, programme_node
+from services.credit.operations.bring_in import bring_in
+from services.credit.operations.nodes import create_nodes, note_overuse, renew_version, sanction
+from services.credit.operations.programme_facts import Facts, firm_node, sanctions
+from shared.storage.database import Transaction
+from shared.values.policies import policy_on
+
+# As soon as one line is beyond the most: what is counted is bounded. One whose generation is on its way stays large.
+_LARGE = """
+SELECT g.programme_id FROM unnest($1::text[], $2::int[]) AS g(programme_id, most)
+WHERE EXISTS (SELECT FROM line l WHERE l.programme_id = g.programme_id OFFSET g.most)
+    OR EXISTS (SELECT FROM generation v WHERE v.programme_id = g.programme_id)
+"""
+_LINES = """
+SELECT line_id, enterprise_id, direction FROM line WHERE programme_id = $1 AND enterprise_id = ANY($2)
+"""
+_ALL_LINES = "SELECT line_id, enterprise_id, direction FROM line WHERE programme_id = $1"
+
+
+async def large_among(tx: Transaction, programmes: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return which programmes have more lines than the policy propagates under a lock; rows come with `today`."""
+    if not programmes:
+        return set()
+    most = [
+        policy_on(row["terms"]["propagation_policy"], on=row["today"]).values["lines_under_lock"] for row in programmes
+    ]
+    rows = await tx.pg.fetch(_LARGE, [row["programme_id"] for row in programmes], most)
+    return {row["programme_id"] for row in rows}
+
+
+async def create_line_nodes(tx: Transaction, head: Facts, *, admitted: Collection[str]) -> None:
+    """Create the nodes of the lines of firms that were admitted; of all lines when the programme itself is new.
+
+    They are sanctioned nothing until a generation reaches them.
+    """
+    programme_id = head.programme["programme_id"]
+    node_id = programme_node(programme_id=programme_id)
+    is_new = not await tx.pg.fetchval(
+        "SELECT EXISTS (SELECT FROM limit_node WHERE node_id = $1 AND version > 0)", node_id
+    )
+    if is_new:
+        rows = await tx.pg.fetch(_ALL_LINES, programme_id)
+    else:
+        rows = await tx.pg.fetch(_LINES, programme_id, list(admitted)) if admitted else []
+    nodes = [(Level.LINE, line_node(line_id=row["line_id"])) for row in rows]
+    await create_nodes(
+        tx, nodes=[*(firm_node(row, head.terms.currency) for row in rows), *nodes], currency=head.terms.currency
+    )
+
+
+async def sanction_head(tx: Transaction, head: Facts, *, cause: str) -> None:
+    """Sanction the locked nodes above a programme's lines, and have whoever remembers the lines read them anew."""
+    amounts = sanctions(head, ())
+    await sanction(tx, amounts)
+    await note_overuse(tx, node_ids=amounts, cause=cause)
+    await bring_in(tx, programme=head.programme)
+    await renew_version(tx, programme_id=head.programme["programme_id"])
