@@ -25,6 +25,7 @@ from services.credit.operations.covers import UnknownCover
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.hold_drawdowns import HoldDrawdowns, QuoteExpired, QuoteMismatch, UnknownQuote
 from services.credit.operations.line_terms import UnknownLine
+from services.credit.operations.pair_limits import NoPair
 from services.credit.queries import InstantToCome, UnknownProgramme, WhatIfBusy, WhatIfTooLarge, WhatIfTooSlow
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
@@ -65,6 +66,7 @@ STATUSES: ErrorStatuses = {
     WhatIfTooLarge: 422,
     WhatIfBusy: 503,
     WhatIfTooSlow: 503,
+    NoPair: 422,
     TooWide: 422,
     InstantToCome: 422,
 }

@@ -342,6 +342,15 @@ class WhatIfOfAllIn(WhatIfIn):
     programme_ids: Annotated[list[_Id], Field(min_length=1, max_length=500)] | None = None
 
 
+class PairLimitIn(Body):
+    """The most that is financed of one seller's claims on one obligor."""
+
+    seller_id: _Id
+    obligor_id: _Id
+    limit: Amount
+    reason: _Text
+
+
 class FlowIn(Body):
     """Money that the firm expects or owes on a day, which the platform does not know of."""
 

@@ -42,6 +42,8 @@ CREDIT_1: tuple[str, ...] = (
         held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0),
         utilised_minor bigint NOT NULL DEFAULT 0 CHECK (utilised_minor >= 0),
         version bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50)""",
+    # The level of pairs, of which few have a limit: what is held and used of a node touches no index.
+    "CREATE INDEX limit_node_pair ON limit_node (node_id) WHERE level = 9",
     """CREATE TABLE overuse (
         overuse_id text PRIMARY KEY, node_id text NOT NULL REFERENCES limit_node, cause text NOT NULL,
         since timestamptz NOT NULL DEFAULT clock_timestamp(), until timestamptz)""",

@@ -36,6 +36,7 @@ SUMMARIES: dict[str, str] = {
     "assignment.settled.v1": "The assignment of {who} is settled",
     "rating.recorded.v1": "{enterprise_id} is rated {grade}, at most {cap}",
     "limit.propagated.v1": "{programme_id}: {reserved} of {pool} reserved, {changed_lines} lines changed ({cause})",
+    "limit.pair_changed.v1": "At most {limit} is financed of what {obligor_id} owes {seller_id}: {reason}",
     "line.changed.v1": "The line of {enterprise_id}, tier {tier} {direction}: {cap_before} → {cap}",
     "drawdown.held.v1": "{enterprise_id} draws {principal}, {held} is held",
     "drawdown.referred.v1": "A person decides on the drawdown of {who}: {reasons}",
@@ -85,7 +86,7 @@ WORDS: tuple[str, ...] = (
     *("agreement not signed", "agreement expired", "no trade with the anchor"),
     *("sme not registered", "overdue", "deficiency", "anchor does not support", "anchor unrated", "anchor unknown"),
     *("not propagated yet", "firm failed", "obligor failed", "line short", "short"),
-    *("group", "obligor", "programme", "direction", "tier", "sme", "line", "product"),
+    *("group", "obligor", "programme", "direction", "tier", "sme", "line", "product", "pair"),
     *(
         "a party declined",
         "not every party accepted in time",

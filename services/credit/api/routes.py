@@ -12,6 +12,7 @@ from services.credit.api.blocks import router as blocks
 from services.credit.api.cash_needs import router as cash_needs
 from services.credit.api.covers import router as covers
 from services.credit.api.explanations import router as explanations
+from services.credit.api.pair_limits import router as pair_limits
 from services.credit.api.prices import router as prices
 from services.credit.api.products import router as products
 from services.credit.api.what_if import router as what_if
@@ -21,6 +22,7 @@ from services.credit.operations.close_drawdowns import cancel_drawdown
 from services.credit.operations.covers import COVER_STEP, take_cover_step
 from services.credit.operations.decide_referrals import KIND, carry_out, propose_decision
 from services.credit.operations.give_quotes import give_quote
+from services.credit.operations.pair_limits import PAIR_LIMIT, set_pair_limit
 from services.credit.schemas import DecisionIn, QuoteIn, ReasonIn
 from shared.messaging.parked import DECISIONS
 from shared.storage.idempotency import Key
@@ -184,12 +186,19 @@ router.include_router(blocks)
 router.include_router(cash_needs)
 router.include_router(covers)
 router.include_router(explanations)
+router.include_router(pair_limits)
 router.include_router(prices)
 router.include_router(products)
 router.include_router(what_if)
 router.include_router(
     approvals_router(
         deciders=("bank_checker", "bank_maker"),
-        approved={KIND: carry_out, COVER_STEP: take_cover_step, LIFT_BLOCK: lift, **DECISIONS},
+        approved={
+            KIND: carry_out,
+            COVER_STEP: take_cover_step,
+            LIFT_BLOCK: lift,
+            PAIR_LIMIT: set_pair_limit,
+            **DECISIONS,
+        },
     )
 )

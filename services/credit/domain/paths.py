@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from shared.values.rates import MILLION, share_of
 
@@ -19,6 +21,7 @@ class Level(IntEnum):
     SME = 5
     LINE = 6
     PRODUCT = 7
+    PAIR = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,15 @@ class Step:
         if self.share == MILLION:
             return exposure_minor
         return share_of(amount=exposure_minor, millionths=self.share)
+
+    def stored(self) -> list[int | str]:
+        """Return the step as a drawdown stores it: level, node, share."""
+        return [int(self.level), self.node_id, self.share]
+
+
+def stored_path(steps: Sequence[Sequence[Any]]) -> tuple[Step, ...]:
+    """Return a path as it was stored."""
+    return tuple(Step(Level(level), node_id, share) for level, node_id, share in steps)
 
 
 def group_node(*, enterprise_id: str, currency: str) -> str:
@@ -76,12 +88,17 @@ def product_node(*, line_id: str, product: str) -> str:
     return f"product/{line_id}/{product}"
 
 
+def pair_node(*, seller_id: str, obligor_id: str, currency: str) -> str:
+    """Return the id of what is financed of one seller's claims on one obligor."""
+    return f"pair/{seller_id}/{obligor_id}/{currency}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a line stands in its programme.
 
     `alone` is a drawdown on the rating, without a document: nobody but the borrower owes. `product` names one with a
-    quota of its own.
+    quota of its own, `pair` the node of seller and obligor where a limit is set for the two.
     """
 
     line_id: str
@@ -95,6 +112,7 @@ class Place:
     anchor_support: int
     alone: bool = False
     product: str | None = None
+    pair: str | None = None
 
 
 def path_of(place: Place, *, obligor_id: str) -> tuple[Step, ...]:
@@ -121,4 +139,6 @@ def path_of(place: Place, *, obligor_id: str) -> tuple[Step, ...]:
         steps.append(Step(Level.PRODUCT, product_node(line_id=place.line_id, product=place.product)))
     if upstream and (place.recourse or place.alone):
         steps.append(Step(Level.SME, sme_node(enterprise_id=place.enterprise_id, currency=place.currency)))
+    if place.pair and not place.alone:
+        steps.append(Step(Level.PAIR, place.pair))
     return tuple(sorted(steps, key=lambda step: (step.level, step.node_id)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal
 
 from services.credit.domain.drawdowns import AlreadyApplied, Executed, Input, State, step
 from services.credit.domain.limits import Move, Node
-from services.credit.domain.paths import Level, Step
+from services.credit.domain.paths import Step, stored_path
 from services.credit.operations.nodes import lock_nodes, move, note_overuse
 from shared.events.credit import (
     DrawdownCancellationRequested,
@@ -202,15 +202,22 @@ async def lock_drawdowns(tx: Transaction, *, drawdown_ids: Collection[str], node
     names = sorted(set(drawdown_ids))
     await tx.pg.execute(_PROGRAMMES, names)
     rows = await tx.pg.fetch("SELECT path FROM drawdown WHERE drawdown_id = ANY($1)", names)
-    wanted = {node_id for row in rows for _, node_id, _ in row["path"]} | set(node_ids)
+    wanted = _on_paths(rows) | set(node_ids)
     nodes = await lock_nodes(tx, node_ids=sorted(wanted))
     rows = await tx.pg.fetch(
         "SELECT * FROM drawdown WHERE drawdown_id = ANY($1) ORDER BY drawdown_id FOR NO KEY UPDATE", names
     )
+    # A limit that was set between the two readings is on the path now; its level is the last, so it is locked last.
+    late = _on_paths(rows) - nodes.keys()
+    if late:
+        nodes |= await lock_nodes(tx, node_ids=sorted(late))
     return Locked({row["drawdown_id"]: _read(row) for row in rows}, nodes)
 
 
+def _on_paths(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {step[1] for row in rows for step in row["path"]}
+
+
 def _read(row: Mapping[str, Any]) -> Drawdown:
-    path = tuple(Step(Level(level), node_id, share) for level, node_id, share in row["path"])
     columns = {name: row[name] for name in Drawdown.__slots__}
-    return Drawdown(**{**columns, "state": State(row["state"]), "path": path})
+    return Drawdown(**{**columns, "state": State(row["state"]), "path": stored_path(row["path"])})

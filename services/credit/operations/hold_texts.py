@@ -29,7 +29,7 @@ class Texts:
 
 def path_text(path: Sequence[Step]) -> str:
     """Return a path as it is stored: level, node, share."""
-    return json.dumps([[int(step.level), step.node_id, step.share] for step in path])
+    return json.dumps([step.stored() for step in path])
 
 
 def texts_of(

@@ -29,6 +29,9 @@ SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reas
     f.name IS NOT NULL AS anchor_known,
     EXISTS (SELECT FROM block b WHERE b.subject = l.line_id AND b.lifted_at IS NULL) AS line_blocked,
     EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.lifted_at IS NULL) AS firm_blocked,
+    (SELECT k.node_id FROM limit_node k WHERE k.node_id = 'pair/' || CASE l.direction
+        WHEN 'upstream' THEN l.enterprise_id || '/' || p.anchor_id ELSE p.anchor_id || '/' || l.enterprise_id END
+        || '/' || p.currency) AS pair_node,
     t.first_drawn_date, coalesce(t.repaid, 0) AS repaid, t.last_repaid_date, coalesce(t.repaid_that_day, 0) AS that_day,
     coalesce((SELECT open_date FROM book), current_date) AS today
 FROM line_now l JOIN programme p USING (programme_id)
@@ -164,6 +167,7 @@ def _terms(
         anchor_support=row["anchor_support"],
         alone=alone,
         product=offered.name if offered.quotas else None,
+        pair=row["pair_node"],
     )
     return Terms(
         line_id=row["line_id"],

@@ -7,6 +7,7 @@ from services.credit.queries.cash_needs import Named, cash_needs
 from services.credit.queries.covers import cover, cover_of_firm, covers
 from services.credit.queries.explaining import InstantToCome, explanation
 from services.credit.queries.metering import pass_through
+from services.credit.queries.pair_limits import pair_limits
 from services.credit.queries.products import line_products, purposes
 from services.credit.queries.reading import (
     UnknownProgramme,
@@ -45,6 +46,7 @@ __all__ = [
     "line_products",
     "lines",
     "nodes",
+    "pair_limits",
     "pass_through",
     "programme",
     "purposes",

@@ -102,7 +102,7 @@ def told(
         binding=binding(nodes, terms.path).node_id,
         path=terms.path,
         nodes=nodes,
-        own=frozenset(Level) if whole else frozenset({Level.LINE, Level.SME, Level.PRODUCT}),
+        own=frozenset(Level) if whole else frozenset({Level.LINE, Level.SME, Level.PRODUCT, Level.PAIR}),
         reasons=terms.not_drawable,
         base=base,
         blocks=blocks,

@@ -13,7 +13,7 @@ from typing import Any
 from services.credit.domain.limits import Node
 from services.credit.domain.offers import Terms
 from services.credit.domain.past import TELLING, Carried, Moved, carried, undo
-from services.credit.domain.paths import Level, Step
+from services.credit.domain.paths import stored_path
 from services.credit.operations.line_terms import UnknownLine, terms_of
 from services.credit.queries.reading import node_of
 from shared.events.credit import DrawdownHeld
@@ -27,7 +27,10 @@ SELECT h.*, l.programme_id, l.enterprise_id, coalesce(e.name, '') AS enterprise_
     EXISTS (SELECT FROM block b WHERE b.subject = l.line_id AND b.blocked_at <= $2
         AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS line_blocked,
     EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.blocked_at <= $2
-        AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS firm_blocked
+        AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS firm_blocked,
+    (SELECT k.node_id FROM node_history k WHERE k.since <= $2 AND k.node_id = 'pair/' || CASE h.direction
+        WHEN 'upstream' THEN l.enterprise_id || '/' || p.anchor_id ELSE p.anchor_id || '/' || l.enterprise_id END
+        || '/' || p.currency LIMIT 1) AS pair_node
 FROM line l JOIN programme p USING (programme_id) LEFT JOIN enterprise e USING (enterprise_id)
 CROSS JOIN LATERAL (SELECT * FROM line_past
     WHERE line_id = l.line_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS h
@@ -122,7 +125,7 @@ def _moved(row: Mapping[str, Any], currency: str) -> Moved:
     outstanding = 0 if row["outstanding"] is None else parse_minor(amount=row["outstanding"], currency=currency)
     is_held = row["state"] in {"held", "referred", "approved", "cancelling"}
     return Moved(
-        path=tuple(Step(Level(level), node_id, share) for level, node_id, share in row["path"]),
+        path=stored_path(row["path"]),
         then=carried(row["type"], exposure=exposure, disbursed=row["disbursed_minor"], outstanding=outstanding),
         now=Carried(held=exposure if is_held else 0, utilised=0 if is_held else row["used_minor"]),
     )

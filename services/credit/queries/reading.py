@@ -58,6 +58,9 @@ SELECT n.* FROM limit_node_now n WHERE (n.level, n.node_id) > ($2, $3) AND n.nod
         FROM unnest(ARRAY['upstream', 'downstream']) AS d, generate_series(1, 20) AS t
     UNION SELECT unnest(ARRAY['line/' || l.line_id, CASE l.direction WHEN 'upstream' THEN 'sme/' ELSE 'obligor/' END
         || l.enterprise_id || '/' || p.currency])
+        FROM line l JOIN programme p USING (programme_id) WHERE l.programme_id = $1
+    UNION SELECT 'pair/' || CASE l.direction WHEN 'upstream' THEN l.enterprise_id || '/' || p.anchor_id
+            ELSE p.anchor_id || '/' || l.enterprise_id END || '/' || p.currency
         FROM line l JOIN programme p USING (programme_id) WHERE l.programme_id = $1)
 ORDER BY n.level, n.node_id LIMIT $4
 """

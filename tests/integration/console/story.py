@@ -15,6 +15,7 @@ from shared.messaging.applying import Outcome, apply_all
 from shared.messaging.inbox_rows import Arrival
 from shared.storage.database import Database
 from shared.values.money import Amount
+from tests.integration.console.limits_story import limits
 
 DAY = date(2026, 3, 2)
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -121,38 +122,8 @@ def _programme() -> list[Event]:
             valid_until=DAY + timedelta(days=365),
             policy_version="officer",
         ),
-        credit.LimitPropagated(
-            programme_id=PROGRAMME,
-            limit=cny("900.00"),
-            pool=cny("900.00"),
-            reserved=cny("863.00"),
-            shortfall=cny("0.00"),
-            changed_lines=3,
-            cause="rating.recorded",
-            policy_version="2000-01",
-        ),
-        _line(LINE, SUPPLIER, "450.00", tier=1),
-        _line(LINE_2, SECOND, "276.00", tier=2, reasons=["agreement_not_signed"]),
-        _line(LINE_3, DEALER, "137.00", tier=1, direction="downstream"),
+        *limits(PROGRAMME, (LINE, LINE_2, LINE_3), (SUPPLIER, SECOND, DEALER), anchor_id=ANCHOR),
     ]
-
-
-def _line(
-    line_id: str, enterprise_id: str, cap: str, *, tier: int, direction: str = "upstream", reasons: Sequence[str] = ()
-) -> Event:
-    return credit.LineChanged.model_validate(
-        {
-            "line_id": line_id,
-            "programme_id": PROGRAMME,
-            "enterprise_id": enterprise_id,
-            "tier": tier,
-            "direction": direction,
-            "cap": cny(cap),
-            "cap_before": cny("0.00"),
-            "drawable": not reasons,
-            "reasons": list(reasons),
-        }
-    )
 
 
 def _documents() -> list[Event]:

@@ -20,8 +20,10 @@ from services.credit.consumers import HANDLERS
 from services.credit.operations.close_drawdowns import cancel_drawdown, expire_drawdowns
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
+from services.credit.operations.pair_limits import PAIR_LIMIT, set_pair_limit
 from shared.events.envelope import Received
 from shared.events.receivables import Document, DocumentsAssigned
+from shared.storage.approvals import approve_proposal
 from shared.storage.database import Database
 from shared.storage.idempotency import Key
 from shared.values.ids import new_id
@@ -69,6 +71,12 @@ async def _cancel(database: Database, drawdown_id: str) -> str:
     return str(json.loads(answer)["state"])
 
 
+async def _decide(database: Database, approval_id: str) -> str:
+    effects = {PAIR_LIMIT: set_pair_limit}
+    done = await approve_proposal(database, approval_id=approval_id, actor="checker", party=None, effects=effects)
+    return done.state
+
+
 async def _do(database: Database, holds: HoldDrawdowns, order: Mapping[str, Any]) -> dict[str, Any]:
     """Return what came of an order: `done`, or the code of what refused it; a deadlock is an error, never expected."""
     try:
@@ -79,6 +87,8 @@ async def _do(database: Database, holds: HoldDrawdowns, order: Mapping[str, Any]
                 done = await _cancel(database, order["drawdown"])
             case "approve":
                 done = await _approve(database, order["drawdown"])
+            case "decide":
+                done = await _decide(database, order["approval"])
             case _:
                 done = str(await expire_drawdowns(database))
     except _AGAIN as error:

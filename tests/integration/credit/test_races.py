@@ -6,15 +6,13 @@ import asyncio
 import random
 from collections import Counter, defaultdict
 from contextvars import Context
-from datetime import UTC, datetime
 from typing import Any
 
 from services.credit.operations.close_drawdowns import expire_drawdowns
 from shared.storage.database import Transaction
+from tests.integration.credit.checks import sound
 from tests.integration.credit.desk import work
 from tests.integration.credit.world import World, cny
-from tributary.verify import i01_limit_tree, i02_held_and_utilised
-from tributary.verify.snapshots import World as Verified
 
 DESKS = 3
 # Not pg_stat_activity: a transaction sees it as it was when it first looked.
@@ -37,29 +35,6 @@ async def _free(world: World, supplier: str, many: int) -> list[str]:
             many,
         )
     return sorted(row["document_id"] for row in rows)
-
-
-async def _sound(world: World) -> None:
-    """Ask of credit what `tributary verify` asks: the limit tree, and every node the sum of its drawdowns."""
-    async with world.database.snapshot() as tx:
-        seen = Verified(
-            settings=world.bench.settings,
-            databases={},
-            state={"credit": tx},
-            outboxes={},
-            ends={},
-            now=datetime.now(UTC),
-        )
-        tree = await i01_limit_tree.check(seen)
-        assert (tree.violations, tree.examples) == (0, [])
-        assert tree.checked > 0
-        for node in await tx.pg.fetch(i02_held_and_utilised._NODES):
-            assert node["held"] == node["held_by_drawdowns"], dict(node)
-            assert node["utilised"] == node["used_by_drawdowns"], dict(node)
-            assert node["held"] >= 0 <= node["utilised"]
-        orphans = """SELECT count(*) FROM document_use u LEFT JOIN drawdown d USING (drawdown_id)
-            WHERE d.drawdown_id IS NULL OR d.state IN ('released', 'repaid')"""
-        assert await tx.pg.fetchval(orphans) == 0
 
 
 async def _lives(world: World) -> dict[str, list[str]]:
@@ -107,7 +82,7 @@ async def test_r10_hundreds_of_draws_from_several_processes_on_an_almost_exhaust
     nodes = await world.nodes()
     assert nodes[f"programme/{world.programme}"]["held"]["amount"] == "9978.32"
     assert {nodes[f"line/{line}"]["held"]["amount"] for line in lines.values()} == {"4989.16"}
-    await _sound(world)
+    await sound(world)
 
 
 async def test_of_cancel_approve_and_expire_in_several_processes_exactly_one_is_first(world: World) -> None:
@@ -153,7 +128,7 @@ async def test_of_cancel_approve_and_expire_in_several_processes_exactly_one_is_
     drawn = {each["done"] for each in done if each["do"] == "hold" and "done" in each}
     assert sum(states.values()) == len(held) + len(drawn)
     assert all(lives[drawdown_id] == ["held"] for drawdown_id in drawn)
-    await _sound(world)
+    await sound(world)
 
 
 async def test_expiry_looks_at_the_databases_clock_again_once_it_has_the_locks(world: World) -> None:

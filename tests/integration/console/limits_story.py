@@ -1,0 +1,66 @@
+"""What credit says of limits in the story: programme, lines, pairs and cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.events import credit
+from shared.events.envelope import Event
+from shared.values.money import Amount
+
+
+def limits(programme_id: str, lines: Sequence[str], firms: Sequence[str], *, anchor_id: str) -> list[Event]:
+    """Return a propagation and what it made of three lines: one drawn on, one barred, one of a distributor."""
+    first, second, third = zip(lines, firms, strict=True)
+    return [
+        credit.LimitPropagated(
+            programme_id=programme_id,
+            limit=_cny("900.00"),
+            pool=_cny("900.00"),
+            reserved=_cny("863.00"),
+            shortfall=_cny("0.00"),
+            changed_lines=3,
+            cause="rating.recorded",
+            policy_version="2000-01",
+        ),
+        credit.PairLimitChanged(
+            node_id=f"pair/{firms[0]}/{anchor_id}/CNY",
+            seller_id=firms[0],
+            obligor_id=anchor_id,
+            limit=_cny("400.00"),
+            limit_before=None,
+            reason="new trade",
+        ),
+        _line(programme_id, *first, "450.00", tier=1),
+        _line(programme_id, *second, "276.00", tier=2, reasons=["agreement_not_signed"]),
+        _line(programme_id, *third, "137.00", tier=1, direction="downstream"),
+    ]
+
+
+def _cny(amount: str) -> Amount:
+    return Amount(amount=amount, currency="CNY")
+
+
+def _line(
+    programme_id: str,
+    line_id: str,
+    enterprise_id: str,
+    cap: str,
+    *,
+    tier: int,
+    direction: str = "upstream",
+    reasons: Sequence[str] = (),
+) -> Event:
+    return credit.LineChanged.model_validate(
+        {
+            "line_id": line_id,
+            "programme_id": programme_id,
+            "enterprise_id": enterprise_id,
+            "tier": tier,
+            "direction": direction,
+            "cap": _cny(cap),
+            "cap_before": _cny("0.00"),
+            "drawable": not reasons,
+            "reasons": list(reasons),
+        }
+    )
