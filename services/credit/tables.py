@@ -120,6 +120,15 @@ CREDIT_1: tuple[str, ...] = (
         programme_id text NOT NULL, since timestamptz NOT NULL, facts jsonb NOT NULL,
         PRIMARY KEY (programme_id, since))""",
     "CREATE TABLE day_history (since timestamptz PRIMARY KEY, open_date date NOT NULL)",
+    # What a document carried then: a row when it became free, when what it carries changed, when it was free no more.
+    """CREATE TABLE document_history (
+        document_id text NOT NULL, since timestamptz NOT NULL, owner_id text NOT NULL, obligor_id text NOT NULL,
+        eligible_minor bigint NOT NULL, currency text NOT NULL, due_date date NOT NULL, free boolean NOT NULL,
+        PRIMARY KEY (document_id, since))""",
+    "CREATE INDEX document_history_owner ON document_history (owner_id, obligor_id, document_id)",
+    """CREATE TABLE enterprise_history (
+        enterprise_id text NOT NULL, since timestamptz NOT NULL, name text NOT NULL,
+        PRIMARY KEY (enterprise_id, since))""",
     # Events since an instant, at next to no cost for who writes them.
     "CREATE INDEX outbox_time ON outbox USING brin (time) WITH (pages_per_range = 16, autosummarize = on)",
     # Whoever owes sees what it owes, and a forecast counts it.

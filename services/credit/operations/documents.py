@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.credit.operations.advance_drawdowns import withdraw_documents
+from services.credit.operations.keep_history import keep_documents
 from services.credit.operations.note_deficiencies import note_deficiencies
 from shared.events.envelope import Received
 from shared.events.receivables import (
@@ -65,6 +66,7 @@ async def keep_registered(tx: Transaction, events: Sequence[Received]) -> None:
         for each in kept
     ]
     await tx.pg.execute(_REGISTERED, *by_column(rows, width=6))
+    await keep_documents(tx, document_ids=[each.receivable_id for each in kept])
 
 
 async def keep_confirmed(tx: Transaction, events: Sequence[Received]) -> None:
@@ -74,6 +76,7 @@ async def keep_confirmed(tx: Transaction, events: Sequence[Received]) -> None:
         (each.receivable_id, each.financeable.minor, each.due_date, each.undertaking == "irrevocable") for each in kept
     ]
     await tx.pg.execute(_CONFIRMED, *by_column(rows, width=4))
+    await keep_documents(tx, document_ids=[each.receivable_id for each in kept])
 
 
 async def keep_diluted(tx: Transaction, events: Sequence[Received]) -> None:
@@ -81,6 +84,7 @@ async def keep_diluted(tx: Transaction, events: Sequence[Received]) -> None:
     kept = [event.event for event in events if isinstance(event.event, ReceivableDiluted)]
     rows = [(each.receivable_id, each.financeable.minor) for each in kept]
     await tx.pg.execute(_DILUTED, *by_column(rows, width=2))
+    await keep_documents(tx, document_ids=[each.receivable_id for each in kept])
     await _note_deficiencies(tx, [each.receivable_id for each in kept])
 
 
@@ -92,6 +96,7 @@ async def keep_ended(tx: Transaction, events: Sequence[Received]) -> None:
     await tx.pg.execute(
         "UPDATE document SET state = 'rejected', eligible_minor = 0 WHERE document_id = ANY($1)", rejected
     )
+    await keep_documents(tx, document_ids=[*settled, *rejected])
     if rejected:
         await _note_deficiencies(tx, rejected)
         await withdraw_documents(tx, document_ids=rejected)
@@ -110,6 +115,7 @@ async def keep_vouchers(tx: Transaction, events: Sequence[Received]) -> None:
         ON CONFLICT (document_id) DO UPDATE SET vouchered = true""",
         [(each.receivable_id,) for each in kept],
     )
+    await keep_documents(tx, document_ids=[each.receivable_id for each in kept])
     await _keep_slices(tx, [(each.root_id, each.slice) for each in kept])
 
 
@@ -119,6 +125,7 @@ async def move_slices(tx: Transaction, events: Sequence[Received]) -> None:
     await tx.pg.execute(
         "UPDATE document SET state = 'replaced' WHERE document_id = ANY($1)", [each.replaced_slice_id for each in kept]
     )
+    await keep_documents(tx, document_ids=[each.replaced_slice_id for each in kept])
     await _keep_slices(tx, [(each.root_id, part) for each in kept for part in each.slices])
 
 
@@ -126,6 +133,7 @@ async def settle_slices(tx: Transaction, events: Sequence[Received]) -> None:
     """Close paid slices."""
     paid = [event.event.slice_id for event in events if isinstance(event.event, VoucherSettled)]
     await tx.pg.execute("UPDATE document SET state = 'paid' WHERE document_id = ANY($1)", paid)
+    await keep_documents(tx, document_ids=paid)
 
 
 async def _keep_slices(tx: Transaction, slices: Sequence[tuple[str, Slice]]) -> None:
@@ -137,6 +145,7 @@ async def _keep_slices(tx: Transaction, slices: Sequence[tuple[str, Slice]]) -> 
         [part.end_minor - part.start_minor for _, part in slices],
         [part.state for _, part in slices],
     )
+    await keep_documents(tx, document_ids=[part.slice_id for _, part in slices])
 
 
 async def _note_deficiencies(tx: Transaction, document_ids: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.credit.operations.advance_drawdowns import block
 from services.credit.operations.block_lines import lock_admitted, tell_of_new_lines
 from services.credit.operations.due_propagations import note_inputs, note_moved
+from services.credit.operations.keep_history import keep_names
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.events.envelope import Received
 from shared.events.onboarding import (
@@ -44,6 +45,7 @@ async def keep_enterprises(tx: Transaction, events: Sequence[Received]) -> None:
             for each in kept
         ],
     )
+    await keep_names(tx, enterprise_ids=[each.enterprise_id for each in kept])
     await _note_for(tx, [each.enterprise_id for each in kept], cause="enterprise.registered")
 
 

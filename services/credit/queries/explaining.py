@@ -11,22 +11,15 @@ from services.credit.domain.explaining import Base, Derivation, Language, explai
 from services.credit.domain.limits import Node, binding
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Level
+from services.credit.queries.bases import read_base
 from services.credit.queries.blocks import blocked_out, blocks_of
 from services.credit.queries.past import closing_instant, read_past
 from services.credit.queries.reading import line_out, node_out, read_line
 from shared.runtime.clock import database_now
-from shared.storage.database import Database, Transaction
+from shared.storage.database import Database
 from shared.values.money import Money
 from shared.values.rates import rate_text
 
-# What the firm's free documents carry: each document carries one financing, so what is in use carries nothing more.
-_BASE = """
-SELECT count(*)::int AS documents, coalesce(sum(d.eligible_minor), 0)::bigint AS eligible,
-    coalesce(sum(d.eligible_minor * $5 / 1000000), 0)::bigint AS carries
-FROM document d
-WHERE d.owner_id = $1 AND d.obligor_id = $2 AND d.currency = $3 AND d.due_date > $4
-    AND document_state(d) = 'free' AND NOT EXISTS (SELECT FROM document_use u WHERE u.document_id = d.document_id)
-"""
 _TODAY = "SELECT coalesce((SELECT open_date FROM book), current_date)"
 
 
@@ -63,12 +56,12 @@ async def explanation(
                 raise InstantToCome(asked=on.isoformat())
         if as_of is None:
             row, terms, nodes = await read_line(tx, line_id=line_id)
-            today, base = await tx.pg.fetchval(_TODAY), await _read_base(tx, terms)
+            today = await tx.pg.fetchval(_TODAY)
         elif as_of > now:
             raise InstantToCome(asked=as_of.isoformat())
         else:
             row, terms, nodes, today = await read_past(tx, line_id=line_id, as_of=as_of)
-            base = None
+        base = await read_base(tx, terms, today=today, as_of=as_of)
         blocks = await blocks_of(tx, row, as_of=as_of or now) if whole else []
     found = told(row, terms, nodes, base, whole=whole, language=language, blocks=blocks)
     return {**found, "as_of": as_of or now, "business_date": today}
@@ -154,12 +147,3 @@ def _base_out(base: Base, currency: str) -> dict[str, Any]:
         "advance_rate": rate_text(base.advance_rate),
         "carries": Money(base.carries, currency).wire(),
     }
-
-
-async def _read_base(tx: Transaction, terms: Terms) -> Base:
-    drawer = terms.drawer
-    upstream = drawer.direction == "upstream"
-    owner, obligor = (drawer.enterprise_id, drawer.anchor_id) if upstream else (drawer.anchor_id, drawer.enterprise_id)
-    today = await tx.pg.fetchval(_TODAY)
-    (row,) = await tx.pg.fetch(_BASE, owner, obligor, drawer.currency, today, terms.advance_rate)
-    return Base(row["documents"], row["eligible"], row["carries"], terms.advance_rate)

@@ -22,7 +22,7 @@ from shared.storage.database import Transaction
 from shared.values.money import parse_minor
 
 _LINE = """
-SELECT h.*, l.programme_id, l.enterprise_id, coalesce(e.name, '') AS enterprise_name,
+SELECT h.*, l.programme_id, l.enterprise_id, coalesce(t.name, '') AS enterprise_name,
     coalesce(e.size_class, '') AS size_class, p.currency, f.facts,
     EXISTS (SELECT FROM block b WHERE b.subject = l.line_id AND b.blocked_at <= $2
         AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS line_blocked,
@@ -36,6 +36,8 @@ CROSS JOIN LATERAL (SELECT * FROM line_past
     WHERE line_id = l.line_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS h
 CROSS JOIN LATERAL (SELECT facts FROM programme_history
     WHERE programme_id = l.programme_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS f
+LEFT JOIN LATERAL (SELECT name FROM enterprise_history
+    WHERE enterprise_id = l.enterprise_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS t ON true
 WHERE l.line_id = $1
 """
 _DAY = "SELECT open_date FROM day_history WHERE since <= $1 ORDER BY since DESC LIMIT 1"
