@@ -1,6 +1,7 @@
 """Settlement's own tables; numbered, because migrations quote them.
 
-programme, enterprise, drawdown and obligation are projections of other services' events; rail_* belong to the simulated rail alone.
+programme, enterprise, drawdown and obligation are projections of other services' events; rail_* belong to the
+simulated rail alone.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -109,7 +108,7 @@ async def netting_run(database: Database, *, run_id: str) -> dict[str, Any]:
         "owed": Money(row["owed_minor"], row["currency"]).wire(),
         "cleared": Money(row["cleared_minor"], row["currency"]).wire(),
         "cash_for_all": Money(row["cash_for_all_minor"], row["currency"]).wire(),
-        "with_cash": json.loads(row["cash"]) if row["cash"] else None,
+        "with_cash": row["cash"],
         "netting_ids": [each["netting_id"] for each in ids],
     }
 

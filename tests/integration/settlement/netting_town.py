@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from services.receivables.consumers import handlers as receivables_handlers
 from services.receivables.main import build as build_receivables
 from services.settlement.consumers import HANDLERS
 from services.settlement.main import build as build_settlement
+from shared.events.credit import DrawdownHeld
 from shared.events.envelope import EVENT_TYPES, Event, Received
+from shared.events.receivables import Document
 from shared.messaging.applying import Handlers, Outcome, apply_all
 from shared.messaging.inbox_rows import Arrival
 from shared.values.ids import new_id
+from shared.values.money import Amount
 from tests.integration.receivables.desk import enterprise, programme
 from tests.integration.settlement.desk import OPENING
 from tests.support.service import Bench, bench
@@ -91,7 +94,8 @@ class Town:
     async def tell(self, *events: Event) -> None:
         """Tell both what another service says."""
         told = [
-            Received(new_id(), each.type, each.topic, each.subject, 1, _now(), "test", None, each) for each in events
+            Received(new_id(), each.type, each.topic, each.subject, 1, datetime.now(UTC), "test", None, each)
+            for each in events
         ]
         await self.settlement.hear(told)
         await self.receivables.hear(told)
@@ -137,6 +141,22 @@ class Town:
             approved = await checker.post(f"/approvals/{proposed.json()['approval_id']}/approve")
             assert approved.status_code == 200, approved.text
 
+    def held(self, receivable_id: str, *, by: str, obligor: str, amount: str) -> DrawdownHeld:
+        """Return what credit says when a firm draws on a receivable."""
+        money = Amount(amount=amount, currency="CNY")
+        return DrawdownHeld(
+            drawdown_id=new_id(),
+            line_id=new_id(),
+            programme_id=self.programme_id,
+            enterprise_id=self.firms[by],
+            obligor_id=self.firms[obligor],
+            principal=money,
+            held=money,
+            documents=[Document(kind="receivable", document_id=receivable_id, amount=money)],
+            purpose="working capital",
+            expires_at=datetime.now(UTC),
+        )
+
     async def receivables_post(self, firm: str, path: str, *, role: str = "sme", **what: Any) -> httpx.Response:
         async with self.receivables.service.caller(role, party=self.firms[firm]) as client:
             return await client.post(path, **what)
@@ -178,6 +198,11 @@ class Town:
         async with self.receivables.service.caller("bank_maker") as bank:
             return [(await bank.get(f"/receivables/{each}")).json()["financeable"]["amount"] for each in receivable_ids]
 
+    async def state(self, netting_id: str) -> tuple[str, str | None]:
+        """Return where a netting stands, and the code of why it ended."""
+        found = await self.netting(netting_id)
+        return found["state"], found["code"]
+
     async def offsets(self) -> list[Mapping[str, Any]]:
         async with self.settlement.service.database.reader() as tx:
             return list(await tx.pg.fetch("SELECT * FROM netting_offset ORDER BY receivable_id"))
@@ -195,9 +220,3 @@ async def town_at(urls: tuple[str, str], home: Path) -> AsyncIterator[Town]:
 
 def _fields(each: Received) -> dict[str, Any]:
     return {name: getattr(each, name) for name in Received.__slots__}
-
-
-def _now() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
