@@ -145,18 +145,14 @@ async def crowd(world: World, random: Random, *, many: int) -> list[str]:
 def moved(world: World, firms: Sequence[str], random: Random) -> Event:
     """Return something that moves a programme's inputs."""
     firm, amount = random.choice(firms), f"{random.randint(1, 5000)}.00"
-    what = random.randrange(6)
-    if what == 0:
-        return world.rating(firm, cap=amount, valid_until=random.choice([FAR, OPEN - timedelta(days=1)]))
-    if what == 1:
-        return world.link(firm, world.anchor, traded=amount)
-    if what == 2:  # noqa: PLR2004 - the third kind of six
-        return EnterpriseSuspended(enterprise_id=firm, reason="watch list")
-    if what == 3:  # noqa: PLR2004 - the fourth
-        return EnterpriseReinstated(enterprise_id=firm, reason="well again")
-    if what == 4:  # noqa: PLR2004 - the fifth
-        return world.agreement(firm, committed=amount, expiry=date(2026, 1, 1))
-    return ProgrammeLimitChanged(programme_id=world.programme, reason="other", **LESS)
+    return random.choice([
+        world.rating(firm, cap=amount, valid_until=random.choice([FAR, OPEN - timedelta(days=1)])),
+        world.link(firm, world.anchor, traded=amount),
+        EnterpriseSuspended(enterprise_id=firm, reason="watch list"),
+        EnterpriseReinstated(enterprise_id=firm, reason="well again"),
+        world.agreement(firm, committed=amount, expiry=random.choice([FAR, date(2026, 1, 1)])),
+        ProgrammeLimitChanged(programme_id=world.programme, reason="other", **LESS),
+    ])  # fmt: skip
 
 
 async def try_to_draw(world: World, firm: str, random: Random) -> None:

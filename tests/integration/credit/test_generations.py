@@ -224,7 +224,7 @@ async def test_another_workers_generation_is_not_flipped(world: World) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_two_ways_leave_the_same(world: World, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    random = Random(seed)
+    random = Random(seed)  # noqa: S311 - a story, not a secret
     firms = await by_hand.crowd(world, random, many=random.randint(2, 25))
     for firm in random.sample(firms, 2):
         await by_hand.try_to_draw(world, firm, random)
