@@ -72,6 +72,7 @@ _READ_MODELS: dict[type[Event], Handler] = {
     settlement.LoanOverdue: keep(LOAN, "days_past_due", "outstanding"),
     settlement.LoanRepaid: keep(LOAN, "outstanding"),
     settlement.LoanClosed: keep(LOAN, state="closed", days_past_due=0, outstanding_minor=0),
+    settlement.LoanCured: keep(LOAN, days_past_due=0),
     settlement.NettingProposed: keep(NETTING, "cleared", "parties", "legs", "accept_by", state="proposed"),
     settlement.NettingAccepted: keep(NETTING, state="accepted"),
     settlement.NettingSettled: keep(NETTING, "posting_date", state="settled"),

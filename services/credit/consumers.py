@@ -48,6 +48,7 @@ HANDLERS: Handlers = {
     settlement.LoanDisbursed: advance_drawdowns.utilise_disbursed,
     settlement.DisbursementFailed: advance_drawdowns.release_failed,
     settlement.LoanOverdue: freeze_lines.freeze_overdue,
+    settlement.LoanCured: freeze_lines.open_cured,
     settlement.LoanRepaid: advance_drawdowns.reinstate_repaid,
     settlement.LoanClosed: advance_drawdowns.close_repaid,
 }

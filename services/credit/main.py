@@ -15,7 +15,7 @@ from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEli
 from services.credit.domain.instructions import EntrustedPaymentNeedsPayee, PayeeNotAllowed, UnknownPurpose
 from services.credit.domain.limits import LimitExceeded
 from services.credit.domain.offers import DocumentInUse
-from services.credit.domain.plans import InvalidPlan
+from services.credit.domain.plans import InvalidPlan, PlanNotOffered
 from services.credit.domain.pricing import NothingToLend
 from services.credit.domain.products import ProductNotOffered, TenorNotOffered
 from services.credit.domain.what_if import NotSupposable
@@ -61,6 +61,7 @@ STATUSES: ErrorStatuses = {
     PayeeNotAllowed: 422,
     ProductNotOffered: 422,
     InvalidPlan: 422,
+    PlanNotOffered: 422,
     TenorNotOffered: 422,
     NotSupposable: 422,
     WhatIfTooLarge: 422,

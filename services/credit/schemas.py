@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from services.credit.domain.instructions import NO_INSTRUCTION, Evidence, Instruction, Payee
+from services.credit.domain.plans import AskedPlan
 from services.credit.domain.what_if import Change, Deepened, Failed, Joined, Limited, Rated, Traded
 from shared.values.money import Amount, Money
 from shared.values.rates import MILLION, InvalidRate, parse_rate
@@ -51,14 +52,18 @@ _Text = Annotated[str, StringConstraints(min_length=3, max_length=1000), AfterVa
 
 
 class PlanIn(Body):
-    """In how many instalments, and of which kind."""
+    """Of which kind, and in how many instalments; as many as the product's period gives where it is not said."""
 
-    kind: Literal["bullet", "equal_principal", "equal_instalments"]
-    instalments: int = Field(default=1, ge=1, le=60)
+    kind: Literal["bullet", "equal_principal", "equal_instalments", "interest_only"]
+    instalments: int | None = Field(default=None, ge=1, le=60)
+
+    def asked(self) -> AskedPlan:
+        """Return the plan as the rules know it."""
+        return AskedPlan(self.kind, self.instalments)
 
 
 class QuoteIn(Body):
-    """What an SME wants a price for, and by which plan it thinks of repaying a loan."""
+    """What an SME wants a price for, and by which plan a loan is repaid; at maturity where none is named."""
 
     line_id: str = Field(pattern=_ID)
     documents: _Documents
@@ -87,7 +92,8 @@ class DrawIn(Body):
     """What an SME draws: a principal on a line over documents; a quote makes its price binding.
 
     Without a product the line's first one that takes the documents is drawn. Without documents it is one that takes
-    none, and says its tenor. The purpose is a code of the purposes policy.
+    none, and says its tenor, and by which of the product's plans it is repaid if not at maturity. The purpose is a
+    code of the purposes policy.
     """
 
     line_id: str = Field(pattern=_ID)
@@ -99,20 +105,41 @@ class DrawIn(Body):
     tenor_days: _Days | None = None
     payee: PayeeIn | None = None
     evidence: list[EvidenceIn] = Field(default_factory=list, max_length=20)
+    plan: PlanIn | None = None
 
     def instruction(self) -> Instruction:
         """Return what is said beside amount and documents; most drawdowns say nothing."""
-        if not (self.product or self.tenor_days or self.payee or self.evidence):
+        if not (self.product or self.tenor_days or self.payee or self.evidence or self.plan):
             return NO_INSTRUCTION
         payee = None if self.payee is None else Payee(self.payee.enterprise_id, self.payee.account)
         evidence = tuple(Evidence(each.kind, each.reference, each.digest) for each in self.evidence)
-        return Instruction(self.product, self.tenor_days, payee, evidence)
+        return Instruction(self.product, self.tenor_days, payee, evidence, self.plan.asked() if self.plan else None)
 
 
 class DrawItemIn(DrawIn):
     """One line of a batch of drawdowns: the same as a single one, with its own idempotency key."""
 
     idempotency_key: str = Field(pattern=r"^[ -~]{1,200}$")
+
+
+class InstalmentOut(BaseModel):
+    """What is due on a date, if the loan is paid out on the drawdown's day and each instalment is paid on its own."""
+
+    due_date: str
+    principal: Amount
+    interest: Amount
+    total: Amount
+    outstanding: Amount
+
+
+class RepaymentOut(BaseModel):
+    """How a loan is paid back by dates."""
+
+    kind: Literal["bullet", "equal_principal", "equal_instalments", "interest_only"]
+    binding: bool
+    early_repayment: Literal["shorten", "lower", "refused"]
+    interest: Amount
+    instalments: list[InstalmentOut]
 
 
 class HeldOut(BaseModel):
@@ -132,6 +159,7 @@ class HeldOut(BaseModel):
     maturity_date: str
     documents: list[dict[str, object]]
     expires_at: str
+    repayment: RepaymentOut | None = Field(default=None, description="Where it is repaid by a plan.")
 
 
 class DrawItemHeldOut(HeldOut):

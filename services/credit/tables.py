@@ -62,7 +62,7 @@ CREDIT_1: tuple[str, ...] = (
         quote_id text PRIMARY KEY, line_id text NOT NULL, product text NOT NULL, documents text[] NOT NULL,
         tenor_days int, principal_minor bigint NOT NULL,
         rate int NOT NULL, penalty_rate int NOT NULL, fee_minor bigint NOT NULL, policy_version text NOT NULL,
-        body text NOT NULL, valid_until timestamptz NOT NULL)""",
+        body text NOT NULL, valid_until timestamptz NOT NULL, plan text)""",
     # exposure is what the path carries when held or used in full (a purchase: its face); used what it carries now.
     """CREATE TABLE drawdown (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
@@ -73,7 +73,7 @@ CREDIT_1: tuple[str, ...] = (
         fee_minor bigint NOT NULL, rate int NOT NULL, penalty_rate int NOT NULL,
         day_count text NOT NULL, start_date date NOT NULL, due_date date NOT NULL, maturity_date date NOT NULL,
         documents jsonb NOT NULL, path jsonb NOT NULL, purpose text NOT NULL, policy_version text NOT NULL,
-        product text NOT NULL, product_version text NOT NULL, payment jsonb,
+        product text NOT NULL, product_version text NOT NULL, payment jsonb, plan jsonb,
         expires_at timestamptz, reason text, incident text, command_client text NOT NULL, command_key text NOT NULL,
         held_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (command_client, command_key)) WITH (fillfactor = 80)""",

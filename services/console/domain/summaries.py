@@ -55,6 +55,7 @@ SUMMARIES: dict[str, str] = {
     "loan.overdue.v1": "{outstanding} of {who} is {days_past_due} days past due",
     "loan.repaid.v1": "{principal} of principal and {interest} of interest repaid for {who}, {outstanding} is open",
     "loan.closed.v1": "The loan of {who} is closed",
+    "loan.cured.v1": "What was overdue of {who} is paid, and the loan goes on",
     "netting.proposed.v1": "{parties} firms may set off {cleared} among {legs} debts, until {accept_by}",
     "netting.accepted.v1": "Every party accepts to set off {cleared} among {legs} debts",
     "netting.settled.v1": "{cleared} of debts is set off, posted on {posting_date}",

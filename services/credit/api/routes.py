@@ -113,8 +113,7 @@ async def post_quote(body: QuoteIn, database: Db, caller: Annotated[Caller, acce
         documents=[(document.kind, document.document_id) for document in body.documents],
         principal=body.principal.money(),
         caller=caller,
-        asked=Instruction(product=body.product, tenor_days=body.tenor_days),
-        plan=None if body.plan is None else (body.plan.kind, body.plan.instalments),
+        asked=Instruction(body.product, body.tenor_days, plan=body.plan.asked() if body.plan else None),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from services.credit.domain.plans import AskedPlan
 from services.credit.domain.products import Form, Product
 from shared.values.money import Money
 
@@ -69,6 +70,7 @@ class Instruction:
     tenor_days: int | None = None
     payee: Payee | None = None
     evidence: tuple[Evidence, ...] = ()
+    plan: AskedPlan | None = None
 
 
 NO_INSTRUCTION = Instruction()

@@ -18,6 +18,7 @@ from services.credit.domain.eligibility import (
     maturity_of,
 )
 from services.credit.domain.paths import Step
+from services.credit.domain.plans import AskedPlan, InvalidPlan, Lent, Planned, planned
 from services.credit.domain.pricing import (
     Borrower,
     Price,
@@ -77,7 +78,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A drawdown as it would be: `exposure` is what the limits carry, a purchase's face or a loan's principal."""
+    """A drawdown as it would be: `exposure` is what the limits carry, a purchase's face or a loan's principal.
+
+    Without a `repayment` it is repaid at its maturity; with one that is its last due date.
+    """
 
     principal: Money
     face: Money
@@ -87,6 +91,7 @@ class Offer:
     due_date: date
     maturity_date: date
     start_date: date
+    repayment: Planned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,12 @@ def offer(
     on: date,
     quoted: Quoted | None = None,
     tenor_days: int | None = None,
+    plan: AskedPlan | None = None,
 ) -> Offer:
     """Return what a drawdown of this principal over these documents would be, at the quoted price if there is one.
 
     Without documents it lasts as long as it says. NotDrawable, NotEligible, BaseExceeded, TenorNotOffered,
-    ProductNotOffered, CurrencyMismatch or InvalidAmount say why there is none.
+    ProductNotOffered, PlanNotOffered, InvalidPlan, CurrencyMismatch or InvalidAmount say why there is none.
     """
     drawer, product = terms.drawer, terms.product
     _check_principal(principal, currency=drawer.currency)
@@ -136,6 +142,12 @@ def offer(
         _check_cover(
             terms, documents, principal=principal, face=face, rate=priced.rate, dates=(on, maturity), of=policy
         )
+    repayment = None
+    if plan is not None:
+        lent = Lent(principal.amount_minor, priced.rate, on, maturity, policy.day_count)
+        repayment = _repayment(terms, plan, lent)
+        if repayment.kind != "bullet":
+            due = maturity = repayment.maturity
     return Offer(
         principal=principal,
         face=face,
@@ -145,7 +157,14 @@ def offer(
         due_date=due,
         maturity_date=maturity,
         start_date=on,
+        repayment=repayment,
     )
+
+
+def _repayment(terms: Terms, asked: AskedPlan, lent: Lent) -> Planned:
+    if terms.form == "purchase":
+        raise InvalidPlan(reason="what is bought is not repaid by its seller")
+    return planned(asked, terms.product.plans, lent, product=terms.product.name)
 
 
 def _dates(terms: Terms, documents: Sequence[Financeable], *, on: date) -> tuple[date, date]:
@@ -199,13 +218,17 @@ def cost_of(terms: Terms, offered: Offer, policy: PricePolicy) -> Cost:
 
     A purchase keeps the discount back, unless the anchor pays the interest; a loan's interest comes in arrears.
     """
-    principal = offered.principal.amount_minor
-    interest = discount(
-        face_minor=principal,
-        rate=offered.price.rate,
-        start=offered.start_date,
-        end=offered.maturity_date,
-        day_count=policy.day_count,
+    principal, repayment = offered.principal.amount_minor, offered.repayment
+    interest = (
+        repayment.interest
+        if repayment is not None
+        else discount(
+            face_minor=principal,
+            rate=offered.price.rate,
+            start=offered.start_date,
+            end=offered.maturity_date,
+            day_count=policy.day_count,
+        )
     )
     borne = interest if terms.interest_payer == "seller" else 0
     kept_back = borne if terms.form == "purchase" else 0
@@ -214,6 +237,7 @@ def cost_of(terms: Terms, offered: Offer, policy: PricePolicy) -> Cost:
         interest_minor=borne,
         fee_minor=offered.fee_minor,
         tenor_days=(offered.maturity_date - offered.start_date).days,
+        lent_days=repayment.lent_days(principal_minor=principal, start=offered.start_date) if repayment else None,
     )
     return Cost(interest, offered.fee_minor, principal - kept_back - offered.fee_minor, yearly)
 

@@ -152,10 +152,15 @@ def fee(policy: PricePolicy, *, principal_minor: int) -> int:
     return round_half_even(numerator=principal_minor * policy.fee_rate, denominator=MILLION)
 
 
-def all_in_rate(*, principal_minor: int, interest_minor: int, fee_minor: int, tenor_days: int) -> int:
-    """Return interest and every fee as one simple yearly rate on what the borrower gets, in millionths (365 days)."""
-    received = principal_minor - fee_minor
-    if received <= 0 or tenor_days <= 0:
+def all_in_rate(
+    *, principal_minor: int, interest_minor: int, fee_minor: int, tenor_days: int, lent_days: int | None = None
+) -> int:
+    """Return interest and every fee as one simple yearly rate on what the borrower has, in millionths (365 days).
+
+    Repaid by instalments it has less and less: `lent_days` is Σ outstanding principal × days.
+    """
+    has_days = (principal_minor * tenor_days if lent_days is None else lent_days) - fee_minor * tenor_days
+    if principal_minor <= fee_minor or tenor_days <= 0 or has_days <= 0:
         raise NothingToLend
     cost = (interest_minor + fee_minor) * 365 * MILLION
-    return round_half_even(numerator=cost, denominator=received * tenor_days)
+    return round_half_even(numerator=cost, denominator=has_days)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from services.credit.domain.plans import PlanRules
 from shared.values.money import Money
 
 Form = Literal["loan", "purchase"]
@@ -50,7 +51,8 @@ class Product:
 
     `documents` are the kinds it takes, none of a pure credit. `with_recourse` and `without_recourse` say what it then
     is; None where it is never so. `cover` is what bears principal and interest: the payable alone, the anchor's
-    support, a pledge beside the line, or the line. `quotas` go by currency, industry and size class.
+    support, a pledge beside the line, or the line. `quotas` go by currency, industry and size class. `plans` say by
+    which instalments it is repaid; only what stands on no document has any, because there the borrower pays.
     """
 
     name: str
@@ -68,6 +70,13 @@ class Product:
     cover: Literal["payable", "anchor", "line", "pledge"]
     quotas: Mapping[str, Mapping[str, Mapping[str, int]]]
     price: str
+    plans: PlanRules | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse plans where an obligor pays its documents when they are due."""
+        if self.plans is not None and self.documents:
+            message = f"{self.name}: its documents' obligor pays, at their due date; it has no plans"
+            raise ValueError(message)
 
     def recourse(self, *, agreed: bool) -> bool:
         """Return whether it has recourse: as the programme agreed where both are possible, else as it must."""

@@ -14,6 +14,7 @@ from services.credit.domain.instructions import Payee, doubts
 from services.credit.domain.offers import Terms
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.line_terms import drawn_terms
+from services.credit.operations.plan_texts import plan_event
 from shared.events.credit import DrawdownApproved, DrawdownReferred, Evidence
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
@@ -173,6 +174,7 @@ def approval_of(reviewed: Review) -> DrawdownApproved:
         policy_version=drawdown.policy_version,
         product=drawdown.product,
         evidence=[Evidence.model_validate(each) for each in drawdown.evidence],
+        plan=plan_event(drawdown.plan),
     )
 
 

@@ -73,6 +73,7 @@ class Drawdown:
     product: str
     product_version: str
     payment: dict[str, Any] | None
+    plan: dict[str, Any] | None
     expires_at: datetime | None
     reason: str | None
     incident: str | None

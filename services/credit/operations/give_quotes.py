@@ -11,10 +11,9 @@ from services.credit.domain.eligibility import Financeable, NotEligible
 from services.credit.domain.instructions import NO_INSTRUCTION, Instruction
 from services.credit.domain.offers import Cost, DocumentInUse, Offer, Terms, cost_of, offer
 from services.credit.domain.pass_through import stand_alone
-from services.credit.domain.plans import InvalidPlan, Kind, Lent
-from services.credit.domain.plans import plan as repay_by
 from services.credit.domain.pricing import Price, PricePolicy
 from services.credit.operations.line_terms import line_terms
+from services.credit.operations.plan_texts import plan_name, repayment_of
 from services.credit.operations.price_policies import price_policy
 from shared.storage.database import Database, Transaction
 from shared.values.ids import new_id
@@ -37,11 +36,10 @@ async def give_quote(
     principal: Money,
     caller: Caller,
     asked: Instruction = NO_INSTRUCTION,
-    plan: tuple[Kind, int] | None = None,
 ) -> dict[str, Any]:
     """Price a drawdown and keep the price until the quote expires; nothing is held.
 
-    A plan shows what its instalments would be. It binds nobody: a loan is billed at its maturity.
+    So does the plan that was asked for: a drawdown under it is billed by its instalments.
     """
     async with database.transaction() as tx:
         line = await line_terms(tx, line_id=line_id)
@@ -50,19 +48,28 @@ async def give_quote(
         now, today = await _now_and_today(tx)
         policy = price_policy(name=terms.pricing_policy, on=today)
         found = await _documents(tx, documents)
-        offered = offer(terms, found, principal=principal, policy=policy, on=today, tenor_days=asked.tenor_days)
+        offered = offer(
+            terms,
+            found,
+            principal=principal,
+            policy=policy,
+            on=today,
+            tenor_days=asked.tenor_days,
+            plan=asked.plan,
+        )
         cost = cost_of(terms, offered, policy)
         valid_until = now + timedelta(minutes=policy.quote_minutes)
         quote = {"quote_id": new_id(), **_wire(terms, offered, cost, policy), "valid_until": valid_until.isoformat()}
-        if plan is not None:
-            quote["repayment"] = _repayment(terms, offered, policy, *plan)
+        if offered.repayment is not None:
+            quote["repayment"] = repayment_of(offered.repayment, currency=principal.currency)
         await tx.pg.execute(
             """INSERT INTO quote (quote_id, line_id, documents, principal_minor, rate, penalty_rate, fee_minor,
-                policy_version, body, valid_until, product, tenor_days)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
+                policy_version, body, valid_until, product, tenor_days, plan)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)""",
             *(quote["quote_id"], line_id, sorted(document_id for _, document_id in documents)),
             *(principal.amount_minor, offered.price.rate, offered.price.penalty_rate, offered.fee_minor),
             *(policy.version, json.dumps(quote), valid_until, terms.product.name, asked.tenor_days),
+            plan_name(offered.repayment),
         )
     return quote
 
@@ -84,38 +91,6 @@ async def _documents(tx: Transaction, named: Sequence[tuple[str, str]]) -> list[
             raise DocumentInUse(document_id=name[1])
         found.append(Financeable(*tuple(row)[:8]))
     return found
-
-
-def _repayment(terms: Terms, offered: Offer, policy: PricePolicy, kind: Kind, instalments: int) -> dict[str, Any]:
-    if terms.form == "purchase":
-        raise InvalidPlan(reason="what is bought is not repaid by its seller")
-    lent = Lent(
-        principal=offered.principal.amount_minor,
-        rate=offered.price.rate,
-        start=offered.start_date,
-        maturity=offered.maturity_date,
-        day_count=policy.day_count,
-    )
-
-    def wire(minor: int) -> dict[str, str]:
-        return Money(minor, terms.drawer.currency).wire()
-
-    found = repay_by(kind, lent, instalments=instalments)
-    return {
-        "kind": kind,
-        "binding": False,
-        "interest": wire(sum(each.interest for each in found)),
-        "instalments": [
-            {
-                "due_date": each.due_date.isoformat(),
-                "principal": wire(each.principal),
-                "interest": wire(each.interest),
-                "total": wire(each.total),
-                "outstanding": wire(each.outstanding),
-            }
-            for each in found
-        ],
-    }
 
 
 def _meter(terms: Terms, offered: Offer, policy: PricePolicy) -> dict[str, Any]:

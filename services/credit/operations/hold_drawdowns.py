@@ -23,6 +23,7 @@ from services.credit.operations.approve_drawdowns import review_held
 from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
 from services.credit.operations.hold_texts import path_text, payment_text, texts_of
 from services.credit.operations.line_terms import LineTerms, UnknownLine, read_lines
+from services.credit.operations.plan_texts import plan_name, plan_text
 from services.credit.operations.price_policies import price_policy
 from services.credit.operations.purposes import purpose_rules
 from shared.storage.database import Database, Transaction
@@ -67,7 +68,7 @@ class QuoteMismatch(Exception):
     def __init__(self, *, quote_id: str) -> None:
         """Keep the quote."""
         self.quote_id = quote_id
-        super().__init__("Line, product, documents, tenor and principal must be those of the quote.")
+        super().__init__("Line, product, documents, tenor, principal and plan must be those of the quote.")
 
 
 class _TermsMoved(Exception):
@@ -266,7 +267,10 @@ def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: str) -> H
         on=situation.today,
         quoted=quoted,
         tenor_days=asked.tenor_days,
+        plan=asked.plan,
     )
+    if draw.quote_id and situation.quotes[draw.quote_id].plan != plan_name(offered.repayment):
+        raise QuoteMismatch(quote_id=draw.quote_id)
     rules = purpose_rules(on=situation.today)
     purpose = rules.code_of(draw.purpose)
     check_payee(
@@ -326,6 +330,7 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
     expires_at: str,
 ) -> Hold:
     drawdown_id, payment = new_id(), payment_text(draw.instruction)
+    plan = plan_text(offered.repayment, currency=terms.drawer.currency)
     texts = texts_of(
         drawdown_id=drawdown_id,
         terms=terms,
@@ -334,6 +339,7 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
         purpose=purpose,
         expires_at=expires_at,
         payment=payment,
+        plan=plan,
     )
     return Hold(
         drawdown_id=drawdown_id,
@@ -345,6 +351,7 @@ def _row(  # noqa: PLR0917 - a hold is made of all that was decided
         path=path,
         purpose=purpose,
         payment=payment,
+        plan=plan,
         policy_version=version,
         event=texts.event,
         answer=texts.answer,

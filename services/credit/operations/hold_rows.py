@@ -39,7 +39,7 @@ SELECT clock_timestamp() AS now, coalesce((SELECT open_date FROM book), current_
         LEFT JOIN LATERAL (SELECT drawdown_id FROM document_use
             WHERE document_id = w.document_id LIMIT 1) AS u ON true) AS documents,
     ARRAY(SELECT ROW(q.quote_id, q.line_id, q.documents, q.principal_minor, q.rate, q.penalty_rate, q.fee_minor,
-            q.policy_version, q.valid_until, q.product, q.tenor_days)
+            q.policy_version, q.valid_until, q.product, q.tenor_days, q.plan)
         FROM unnest($6::text[]) AS w(quote_id)
         CROSS JOIN LATERAL (SELECT * FROM quote WHERE quote_id = w.quote_id LIMIT 1) AS q) AS quotes
 """
@@ -51,10 +51,10 @@ WITH lines AS MATERIALIZED (
 given AS MATERIALIZED (
     SELECT * FROM unnest($6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[], $12::int[],
         $13::date[], $14::date[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[],
-        $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $41::text[])
+        $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $41::text[], $42::text[])
         WITH ORDINALITY AS g(drawdown_id, offer, principal, face, fee, rate, penalty_rate, due_date, maturity_date,
             documents, purpose, policy_version, client, key, body_hash, answer, event_id, event, shard, traceparent,
-            payment, nth)),
+            payment, plan, nth)),
 moved AS (
     UPDATE limit_node n SET held_minor = n.held_minor + m.held
     FROM unnest($26::text[], $27::bigint[]) AS m(node_id, held) WHERE n.node_id = m.node_id),
@@ -65,11 +65,11 @@ drawn AS (
     INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form, currency,
         principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count, start_date, due_date,
         maturity_date, documents, path, purpose, policy_version, expires_at, command_client, command_key, product,
-        product_version, payment)
+        product_version, payment, plan)
     SELECT drawdown_id, line_id, $29, enterprise_id, obligor_id, 'held', form, $30, principal, face,
         CASE form WHEN 'purchase' THEN face ELSE principal END, fee, rate, penalty_rate, $31, $32, due_date,
         maturity_date, documents::jsonb, path::jsonb, purpose, policy_version, $33, client, key, product,
-        product_version, payment::jsonb
+        product_version, payment::jsonb, plan::jsonb
     FROM given JOIN lines USING (offer)),
 taken AS (
     INSERT INTO document_use (document_id, drawdown_id)
@@ -97,6 +97,7 @@ class Quote:
     valid_until: datetime
     product: str
     tenor_days: int | None
+    plan: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class Hold:
     path: str
     purpose: str
     payment: str | None
+    plan: str | None
     policy_version: str
     event: str
     answer: str
@@ -156,7 +158,7 @@ async def lock_and_read(
 
 
 def _quote(row: Any) -> Quote:
-    return Quote(row[1], tuple(row[2]), row[3], Quoted(row[4], row[5], row[6]), row[7], row[8], row[9], row[10])
+    return Quote(row[1], tuple(row[2]), row[3], Quoted(row[4], row[5], row[6]), row[7], *tuple(row)[8:])
 
 
 async def write(
@@ -217,6 +219,7 @@ async def write(
         [line.terms.product.name for line in lines.values()],
         [line.terms.product.version for line in lines.values()],
         [hold.payment for hold in holds],
+        [hold.plan for hold in holds],
     )
     wake_after_commit(tx)
 

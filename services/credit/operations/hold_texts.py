@@ -14,6 +14,7 @@ from services.credit.domain.eligibility import Financeable
 from services.credit.domain.instructions import Instruction
 from services.credit.domain.offers import Offer, Terms
 from services.credit.domain.paths import Step
+from services.credit.operations.plan_texts import plan_event
 from shared.values.money import Money, minor_text
 from shared.values.rates import rate_text
 
@@ -41,6 +42,7 @@ def texts_of(
     purpose: str,
     expires_at: str,
     payment: str | None = None,
+    plan: str | None = None,
 ) -> Texts:
     """Return the texts of a hold; ids, dates and amounts need no escaping, what others wrote does."""
     named = ",".join(
@@ -51,18 +53,21 @@ def texts_of(
     principal = _money(offered.principal)
     held = principal if offered.exposure == offered.principal else _money(offered.exposure)
     common = f'"drawdown_id":"{drawdown_id}","line_id":"{terms.line_id}",'
+    shown = f',"repayment":{plan}' if plan else ""
     event = (
         f'{{{common}"programme_id":"{terms.programme_id}","enterprise_id":"{terms.drawer.enterprise_id}",'
         f'"obligor_id":"{terms.obligor_id}","principal":{principal},"held":{held},"documents":[{named}],'
         f'"purpose":{encode_basestring(purpose)},"product":"{terms.product.name}",'
-        f'"expires_at":"{expires_at}"{"," + payment[1:-1] if payment else ""}}}'
+        f'"expires_at":"{expires_at}"{"," + payment[1:-1] if payment else ""}'
+        f"{_told(plan)}}}"
     )
     answer = (
         f'{{{common}"state":"held","product":"{terms.product.name}","form":"{terms.form}","principal":{principal},'
         f'"held":{held},'
         f'"rate":"{rate_text(offered.price.rate)}","penalty_rate":"{rate_text(offered.price.penalty_rate)}",'
         f'"fee":{_amount(offered.fee_minor, offered.principal.currency)},"due_date":"{offered.due_date}",'
-        f'"maturity_date":"{offered.maturity_date}","documents":[{named}],"expires_at":"{expires_at}"}}'
+        f'"maturity_date":"{offered.maturity_date}","documents":[{named}],"expires_at":"{expires_at}"'
+        f'{shown}}}'
     )
     return Texts(f"[{named}]", event, answer)
 
@@ -73,6 +78,12 @@ def payment_text(asked: Instruction) -> str | None:
         return None
     payee = asked.payee and asdict(asked.payee)
     return json.dumps({"payee": payee, "evidence": [asdict(each) for each in asked.evidence]})
+
+
+def _told(plan: str | None) -> str:
+    """Return the plan as the event tells it; few drawdowns have one."""
+    told = plan_event(json.loads(plan)) if plan else None
+    return f',"plan":{told.model_dump_json()}' if told else ""
 
 
 def _money(money: Money) -> str:

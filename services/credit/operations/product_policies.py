@@ -8,7 +8,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from services.credit.domain.plans import PlanRules
 from services.credit.domain.products import Product, Use, derived
+from shared.values.calendars import BusinessCalendar, Roll
 from shared.values.money import parse_minor
 from shared.values.policies import Policy, policy_on, policy_versions
 from shared.values.rates import parse_rate
@@ -60,6 +62,7 @@ def _product(name: str, policy: Policy) -> Product:
         cover=values["cover"],
         quotas=_quotas(values["quota"]),
         price=values["price"],
+        plans=_plans(values.get("plans")),
     )
 
 
@@ -80,6 +83,19 @@ def versions_of(name: str) -> tuple[Policy, ...]:
 
 def _use(values: Mapping[str, Any] | None) -> Use | None:
     return None if values is None else Use(form=values["form"], risk=values["risk"])
+
+
+def _plans(values: Mapping[str, Any] | None) -> PlanRules | None:
+    if values is None:
+        return None
+    return PlanRules(
+        kinds=frozenset(values["kinds"]),
+        longest_days=values["longest_days"],
+        period_months=values["period_months"],
+        roll=Roll(values["roll"]),
+        calendar=BusinessCalendar(values["calendar"]),
+        early_repayment=values["early_repayment"],
+    )
 
 
 def _quotas(values: Mapping[str, Any]) -> Mapping[str, Mapping[str, Mapping[str, int]]]:

@@ -253,6 +253,7 @@ def _drawdown(row: Mapping[str, Any]) -> dict[str, Any]:
         "product_version": row["product_version"],
         "payee": (row["payment"] or {}).get("payee"),
         "evidence": (row["payment"] or {}).get("evidence", []),
+        "repayment": row["plan"],
         "reason": row["reason"],
         "incident": row["incident"],
         "deficiency": amount("deficiency_minor"),

@@ -258,6 +258,7 @@ def _repaid_drawdown() -> list[Event]:
         *_repaid("40.00", "60.00", "A"),
         *_repaid("60.00", "0.00", "B"),
         credit.DrawdownRepaid(drawdown_id=DRAW),
+        settlement.LoanCured(loan_id=DRAW, cured_date=DAY + timedelta(days=70)),
         settlement.LoanClosed(loan_id=DRAW, closed_date=DAY + timedelta(days=70)),
         receivables.AssignmentSettled(drawdown_id=DRAW),
     ]

@@ -266,8 +266,9 @@ async def test_a_quote_shows_what_instalments_would_be_of_a_loan(world: World) -
         refused = await sme.post("/quotes", json=bought)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_plan")
     assert [each["principal"]["amount"] for each in repayment["instalments"]] == ["333.33", "333.33", "333.34"]
-    assert repayment["instalments"][-1]["due_date"] == "2026-05-31"
-    assert (repayment["kind"], repayment["binding"]) == ("equal_principal", False)
+    # 31 May is a Sunday: the last date rolls (R15).
+    assert [each["due_date"] for each in repayment["instalments"]] == ["2026-04-02", "2026-05-06", "2026-06-01"]
+    assert (repayment["kind"], repayment["binding"]) == ("equal_principal", True)
 
 
 async def test_a_failed_disbursement_releases_and_the_firm_draws_again_under_a_new_key(world: World) -> None:
