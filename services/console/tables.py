@@ -28,7 +28,7 @@ CONSOLE_1: tuple[str, ...] = (
         utilised_minor bigint NOT NULL DEFAULT 0) WITH (fillfactor = 70)""",
     """CREATE TABLE line_exposure (
         line_id text PRIMARY KEY, programme_id text NOT NULL, enterprise_id text NOT NULL, currency text NOT NULL,
-        direction text, tier int, cap_minor bigint, drawable boolean, reasons text[],
+        direction text, tier int, cap_minor bigint, drawable boolean, reasons text[], blocks text[],
         held_minor bigint NOT NULL DEFAULT 0, utilised_minor bigint NOT NULL DEFAULT 0,
         place int NOT NULL GENERATED ALWAYS AS (
             CASE direction WHEN 'upstream' THEN 0 WHEN 'downstream' THEN 1000 ELSE 2000 END
@@ -86,7 +86,7 @@ PROGRAMME = Model(
 LINE = Model(
     "line_exposure",
     "line_id",
-    ["programme_id", "enterprise_id", "currency", "direction", "tier", "cap_minor", "drawable", "reasons"],
+    ["programme_id", "enterprise_id", "currency", "direction", "tier", "cap_minor", "drawable", "reasons", "blocks"],
 )
 ASSIGNMENT = Model("assignment", "drawdown_id", ["state", "registry_reference", "reason"])
 LOAN = Model(

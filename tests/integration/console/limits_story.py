@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import time
 
-from shared.events import credit
+from shared.events import credit, onboarding
 from shared.events.envelope import Event
 from shared.values.money import Amount
+
+
+def terms() -> onboarding.ProgrammeTerms:
+    """Return what bank and anchor agreed."""
+    return onboarding.ProgrammeTerms(
+        currency="CNY",
+        limit=_cny("1000.00"),
+        upstream_limit=_cny("1000.00"),
+        downstream_limit=_cny("400.00"),
+        issuance_limit=_cny("500.00"),
+        max_tier=2,
+        advance_rate="0.800000",
+        concentration_share="0.500000",
+        max_tenor_days=180,
+        buffer_days=5,
+        grace_days=3,
+        recourse=True,
+        interest_payer="seller",
+        pricing_policy="pricing",
+        propagation_policy="propagation",
+        auto_approve_up_to=_cny("500.00"),
+        cut_off=time(17, 0),
+        zone="Asia/Shanghai",
+        collection_account="COLLECT-1",
+    )
 
 
 def limits(programme_id: str, lines: Sequence[str], firms: Sequence[str], *, anchor_id: str) -> list[Event]:

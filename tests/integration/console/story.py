@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from services.console.consumers import HANDLERS
 from shared.events import credit, onboarding, receivables, risk, settlement
@@ -15,7 +15,8 @@ from shared.messaging.applying import Outcome, apply_all
 from shared.messaging.inbox_rows import Arrival
 from shared.storage.database import Database
 from shared.values.money import Amount
-from tests.integration.console.limits_story import limits
+from tests.integration.console.blocks_story import blocks
+from tests.integration.console.limits_story import limits, terms
 
 DAY = date(2026, 3, 2)
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -67,30 +68,9 @@ def _firms() -> list[Event]:
 
 
 def _programme() -> list[Event]:
-    terms = onboarding.ProgrammeTerms(
-        currency="CNY",
-        limit=cny("1000.00"),
-        upstream_limit=cny("1000.00"),
-        downstream_limit=cny("400.00"),
-        issuance_limit=cny("500.00"),
-        max_tier=2,
-        advance_rate="0.800000",
-        concentration_share="0.500000",
-        max_tenor_days=180,
-        buffer_days=5,
-        grace_days=3,
-        recourse=True,
-        interest_payer="seller",
-        pricing_policy="pricing",
-        propagation_policy="propagation",
-        auto_approve_up_to=cny("500.00"),
-        cut_off=time(17, 0),
-        zone="Asia/Shanghai",
-        collection_account="COLLECT-1",
-    )
     return [
         onboarding.ProgrammeActivated(
-            programme_id=PROGRAMME, name="Jiangnan supply", anchor_id=ANCHOR, group_head_id=ANCHOR, terms=terms
+            programme_id=PROGRAMME, name="Jiangnan supply", anchor_id=ANCHOR, group_head_id=ANCHOR, terms=terms()
         ),
         onboarding.MemberAdmitted(
             programme_id=PROGRAMME, enterprise_id=SUPPLIER, direction="upstream", anchor_support="0.000000"
@@ -123,6 +103,7 @@ def _programme() -> list[Event]:
             policy_version="officer",
         ),
         *limits(PROGRAMME, (LINE, LINE_2, LINE_3), (SUPPLIER, SECOND, DEALER), anchor_id=ANCHOR),
+        *blocks(LINE_3, DEALER, PROGRAMME),
     ]
 
 
@@ -256,9 +237,9 @@ def _repaid_drawdown() -> list[Event]:
         receivables.DocumentsFinanced(drawdown_id=DRAW),
         settlement.LoanOverdue(loan_id=DRAW, days_past_due=4, outstanding=cny("100.00")),
         *_repaid("40.00", "60.00", "A"),
+        settlement.LoanCured(loan_id=DRAW, cured_date=DAY + timedelta(days=70)),
         *_repaid("60.00", "0.00", "B"),
         credit.DrawdownRepaid(drawdown_id=DRAW),
-        settlement.LoanCured(loan_id=DRAW, cured_date=DAY + timedelta(days=70)),
         settlement.LoanClosed(loan_id=DRAW, closed_date=DAY + timedelta(days=70)),
         receivables.AssignmentSettled(drawdown_id=DRAW),
     ]
