@@ -10,7 +10,7 @@ RUN python -m venv --without-pip /venv \
        --require-hashes -r /services.lock \
     && python -m compileall -q /venv
 
-# What the pages load comes from Maven; the downloader stays in this stage.
+# What the pages load and the rule sheets come from Maven; the downloader stays in this stage.
 FROM ${PYTHON} AS pages
 COPY deploy/image/pages.lock /
 RUN pip install --no-cache-dir --no-compile --only-binary :all: --no-deps --require-hashes -r /pages.lock
@@ -27,6 +27,7 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/en
     && install -d -o tributary -g tributary -m 0700 /data /data/keys /data/registry
 COPY --from=packages /venv /venv
 COPY --from=pages /usr/local/share/tributary/assets /venv/share/tributary/assets
+COPY --from=pages /usr/local/share/tributary/rules /venv/share/tributary/rules
 WORKDIR /app
 COPY policies ./policies
 COPY shared ./shared

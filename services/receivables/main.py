@@ -13,7 +13,7 @@ from services.receivables.operations.agree import NotTheirDispute
 from services.receivables.operations.dilute import DuplicateDilution
 from services.receivables.operations.locking import UnknownProgramme, UnknownReceivable, UnknownVoucher
 from services.receivables.operations.read_upload import UnsupportedMediaType
-from services.receivables.queries import UnknownAssignment
+from services.receivables.queries import NoOriginal, UnknownAssignment, UnknownUpload
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from shared.web.parked import PARKED_STATUSES, parked_router
@@ -39,6 +39,8 @@ STATUSES: ErrorStatuses = {
     UnknownVoucher: 404,
     UnknownProgramme: 404,
     UnknownAssignment: 404,
+    UnknownUpload: 404,
+    NoOriginal: 404,
 }
 
 

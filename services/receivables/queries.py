@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from services.receivables.operations.locking import UnknownReceivable, UnknownVoucher
-from shared.storage.database import Database
-from shared.storage.paging import page
+from shared.storage.database import Database, Transaction
+from shared.storage.paging import InvalidCursor, page
 from shared.values.money import Money
 from shared.web.auth import ForeignParty
 
@@ -24,6 +24,19 @@ _OWN = (
     f"SELECT * FROM (({_RECEIVABLE} WHERE seller_id = $4 AND {_PAGE}) UNION ALL "  # noqa: S608 - constants only
     f"({_RECEIVABLE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY receivable_id LIMIT $3"
 )
+_JUDGED = _RECEIVABLE.replace(" FROM receivable", ", profile, original_sha256, rules, findings FROM receivable")
+_ORIGINAL = """
+SELECT r.seller_id, r.obligor_id, o.sha256, o.content FROM receivable r LEFT JOIN original o
+    ON o.sha256 = r.original_sha256 WHERE r.receivable_id = $1
+"""
+_UPLOAD = """
+SELECT upload_id, file, party, state, total, done, code, message, received_at, ended_at FROM upload WHERE upload_id = $1
+"""
+_COUNTS = "SELECT outcome, count(*) AS many FROM upload_item WHERE upload_id = $1 GROUP BY outcome"
+_UPLOAD_ITEMS = """
+SELECT nth, file, outcome, receivable_id, code, message, findings FROM upload_item
+WHERE upload_id = $1 AND nth > $2 ORDER BY nth LIMIT $3
+"""
 _VOUCHER = "SELECT root_id, programme_id, obligor_id, receivable_id, currency, face_minor, maturity_date FROM voucher v"
 _ALL_VOUCHERS = f"{_VOUCHER} WHERE v.root_id > $1 ORDER BY v.root_id LIMIT $2"
 _OWN_VOUCHERS = f"""
@@ -61,15 +74,80 @@ class UnknownAssignment(LookupError):
         super().__init__(f"Nothing was assigned to a drawdown {drawdown_id}.")
 
 
+class NoOriginal(LookupError):
+    """The invoice came as data (JSON, a row): there is no file of it."""
+
+    code: ClassVar[str] = "no_original"
+
+    def __init__(self, *, receivable_id: str) -> None:
+        """Keep the receivable."""
+        self.receivable_id = receivable_id
+        super().__init__(f"The receivable {receivable_id} came as data, not as a file.")
+
+
+class UnknownUpload(LookupError):
+    """No upload has this id."""
+
+    code: ClassVar[str] = "unknown_upload"
+
+    def __init__(self, *, upload_id: str) -> None:
+        """Keep the id asked for."""
+        self.upload_id = upload_id
+        super().__init__(f"There is no upload {upload_id}.")
+
+
 async def receivable(database: Database, *, receivable_id: str, party: str | None) -> dict[str, Any]:
     """Return one receivable; UnknownReceivable or ForeignParty otherwise."""
     async with database.reader() as tx:
-        row = await tx.pg.fetchrow(f"{_RECEIVABLE} WHERE receivable_id = $1", receivable_id)
+        row = await tx.pg.fetchrow(f"{_JUDGED} WHERE receivable_id = $1", receivable_id)
     if row is None:
         raise UnknownReceivable(receivable_id=receivable_id)
     if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
         raise ForeignParty
     return _receivable(row, party=party)
+
+
+async def original(database: Database, *, receivable_id: str, party: str | None) -> tuple[str, bytes]:
+    """Return the hash and the bytes of what was sent; UnknownReceivable, ForeignParty, or NoOriginal of data."""
+    async with database.reader() as tx:
+        row = await tx.pg.fetchrow(_ORIGINAL, receivable_id)
+    if row is None:
+        raise UnknownReceivable(receivable_id=receivable_id)
+    if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
+        raise ForeignParty
+    if row["content"] is None:
+        raise NoOriginal(receivable_id=receivable_id)
+    return row["sha256"], bytes(row["content"])
+
+
+async def upload(database: Database, *, upload_id: str, party: str | None) -> dict[str, Any]:
+    """Return how far an upload is; UnknownUpload, or ForeignParty for another's."""
+    async with database.reader() as tx:
+        found = await _upload(tx, upload_id, party)
+        counts = {row["outcome"]: row["many"] for row in await tx.pg.fetch(_COUNTS, upload_id)}
+    outcomes = {name: counts.get(name, 0) for name in ("accepted", "referred", "duplicate", "refused")}
+    return {**found, **outcomes}
+
+
+async def upload_items(
+    database: Database, *, upload_id: str, after: str, limit: int, party: str | None
+) -> dict[str, Any]:
+    """Return a page of what became of an upload's documents; UnknownUpload, ForeignParty or InvalidCursor."""
+    if after and not after.isdecimal():
+        raise InvalidCursor
+    async with database.reader() as tx:
+        await _upload(tx, upload_id, party)
+        rows = await tx.pg.fetch(_UPLOAD_ITEMS, upload_id, int(after) if after else -1, limit + 1)
+    return page([dict(row) for row in rows], limit=limit, key=lambda each: str(each["nth"]))
+
+
+async def _upload(tx: Transaction, upload_id: str, party: str | None) -> dict[str, Any]:
+    row = await tx.pg.fetchrow(_UPLOAD, upload_id)
+    if row is None:
+        raise UnknownUpload(upload_id=upload_id)
+    if party is not None and party != row["party"]:
+        raise ForeignParty
+    return {name: value for name, value in dict(row).items() if name != "party"}
 
 
 async def receivables(database: Database, *, after: str, limit: int, state: str, party: str | None) -> dict[str, Any]:

@@ -17,6 +17,10 @@ RECEIVABLES_1: tuple[str, ...] = (
         programme_id text PRIMARY KEY, anchor_id text NOT NULL, currency text NOT NULL,
         issuance_limit_minor bigint NOT NULL, collection_account text NOT NULL,
         active boolean NOT NULL DEFAULT true)""",
+    # What was sent, by its content: the same bytes are kept once, whoever sends them.
+    """CREATE TABLE original (
+        sha256 text PRIMARY KEY, media_type text NOT NULL, content bytea NOT NULL,
+        kept_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
     """CREATE TABLE receivable (
         receivable_id text PRIMARY KEY, seller_id text NOT NULL REFERENCES enterprise,
         obligor_id text NOT NULL REFERENCES enterprise, number text NOT NULL, number_key text NOT NULL,
@@ -31,6 +35,8 @@ RECEIVABLES_1: tuple[str, ...] = (
         vouchered boolean NOT NULL DEFAULT false, guards boolean NOT NULL DEFAULT true, drawdown_id text,
         acknowledged boolean NOT NULL DEFAULT false, disputed boolean NOT NULL DEFAULT false,
         policy_version text NOT NULL, registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        original_sha256 text REFERENCES original DEFERRABLE INITIALLY DEFERRED,
+        rules text[] NOT NULL DEFAULT '{}', findings jsonb NOT NULL DEFAULT '[]',
         CHECK (seller_id <> obligor_id), CHECK (guards OR state IN ('referred', 'rejected')),
         CHECK (drawdown_id IS NULL OR NOT vouchered),
         CHECK ((drawdown_id IS NOT NULL) = (state IN ('assigned', 'financed')) OR state = 'settled'))""",
@@ -44,6 +50,20 @@ RECEIVABLES_1: tuple[str, ...] = (
     "CREATE INDEX receivable_of_seller ON receivable (seller_id, receivable_id)",
     "CREATE INDEX receivable_of_obligor ON receivable (obligor_id, receivable_id)",
     "CREATE INDEX receivable_of_drawdown ON receivable (drawdown_id) WHERE drawdown_id IS NOT NULL",
+    # An archive of many, taken in by the worker; who holds it does until `held_until`.
+    """CREATE TABLE upload (
+        upload_id text PRIMARY KEY, original_sha256 text NOT NULL REFERENCES original, file text NOT NULL,
+        party text, actor text NOT NULL, state text NOT NULL DEFAULT 'waiting' CHECK (state IN
+            ('waiting', 'working', 'done', 'refused')),
+        total int CHECK (total >= 0), done int NOT NULL DEFAULT 0 CHECK (done BETWEEN 0 AND coalesce(total, 0)),
+        code text, message text, held_until timestamptz,
+        received_at timestamptz NOT NULL DEFAULT clock_timestamp(), ended_at timestamptz)""",
+    "CREATE INDEX upload_open ON upload (upload_id) WHERE state IN ('waiting', 'working')",
+    """CREATE TABLE upload_item (
+        upload_id text NOT NULL REFERENCES upload, nth int NOT NULL, file text NOT NULL,
+        outcome text NOT NULL CHECK (outcome IN ('accepted', 'referred', 'duplicate', 'refused')),
+        receivable_id text REFERENCES receivable, code text, message text, findings jsonb NOT NULL DEFAULT '[]',
+        PRIMARY KEY (upload_id, nth))""",
     # Who of seller and obligor said that the debt exists; both make it one that can be netted.
     """CREATE TABLE acknowledgement (
         receivable_id text NOT NULL REFERENCES receivable, enterprise_id text NOT NULL REFERENCES enterprise,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import ClassVar
+from functools import lru_cache, partial
+from typing import Any, ClassVar
 
 from babel.core import get_global
 from babel.numbers import get_currency_precision
@@ -28,6 +28,10 @@ class InvalidAmount(ValueError):
         self.reason = reason
         super().__init__(f"The amount {self.amount!r} {reason}.")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross processes with the keywords it was made with."""
+        return partial(InvalidAmount, amount=self.amount, reason=self.reason), ()
+
 
 class UnknownCurrency(ValueError):
     """A currency code that ISO 4217 does not list as money."""
@@ -38,6 +42,10 @@ class UnknownCurrency(ValueError):
         """Keep the refused code (shortened)."""
         self.currency = currency[:12]
         super().__init__(f"{self.currency!r} is not an ISO 4217 currency.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross processes with the keyword it was made with."""
+        return partial(UnknownCurrency, currency=self.currency), ()
 
 
 class CurrencyMismatch(ValueError):

@@ -108,12 +108,15 @@ def _manifest() -> list[dict[str, str]]:
 
 
 def _as_listed(result: Result, listed: Mapping[str, Mapping[str, str]]) -> None:
-    """Compare with the list: commercial invoices with something to pay are taken once a seller, number and year."""
+    """Compare with the list: commercial invoices with something to pay are taken once a seller, number and year.
+
+    Those whose file is not as its schema demands are refused: policy takes nothing without its grammar (ADR 0032).
+    """
     assert {taken.file for taken in result.intake} == set(listed)
     taken_keys = []
     for taken in result.intake:
         row = listed[taken.file]
-        commercial = row["type_code"] not in {"381", "386"} and float(row["payable"] or 0) > 0
+        commercial = row["type_code"] not in {"381", "386"} and float(row["payable"] or 0) > 0 and row["xsd"] == "valid"
         assert (taken.outcome != "refused") == commercial, (taken, row)
         if taken.outcome == "accepted":
             taken_keys.append((row["seller"].strip().casefold(), row["doc_id"].strip(), row["issue_date"][:4]))

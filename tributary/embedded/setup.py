@@ -1,4 +1,4 @@
-"""What set-up adds to the virtual environment: the broker's jars, its class archive, and the pages' assets."""
+"""What set-up adds to the environment: the broker's jars and class archive, the pages' assets, the rule sheets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from tributary.embedded import jars
 from tributary.embedded.kafka import EmbeddedKafka
 
 ASSETS = jars.CACHE / "assets"
+RULES = jars.CACHE / "rules"
 _WANTED = {
     "htmx.org": "dist/htmx.min.js",
     "htmx-ext-sse": "sse.js",
     "picocss__pico": "css/pico.min.css",
     "echarts": "echarts.min.js",
+}
+# Where a pack keeps the sheets that are used, and the folder in which services look for them.
+_SHEETS = {
+    "phive-rules-en16931": ("external/schematron/1.3.16/", "en16931"),
+    "phive-rules-peppol": ("external/schematron/openpeppol/2026.5/xslt/", "peppol"),
+    "phive-rules-xrechnung": ("external/schematron/", "xrechnung"),
 }
 
 
@@ -42,6 +49,23 @@ def unpack_assets() -> None:
             target.write_bytes(archive.read(name))
 
 
+def unpack_rules() -> None:
+    """Unpack the rule sheets of each pack under its folder; they replace those of another version."""
+    for jar in jars.locked(section="rules"):
+        prefix, folder = _SHEETS[jar.artifact]
+        with zipfile.ZipFile(jar.path) as archive:
+            names = [name for name in archive.namelist() if name.startswith(prefix) and name.endswith(".xslt")]
+            if not names:
+                message = f"{jar.coordinates} has no {prefix}"
+                raise AssetMissing(message)
+            for name in names:
+                target = RULES / folder / name.removeprefix(prefix)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_suffix(".part")
+                part.write_bytes(archive.read(name))
+                part.replace(target)
+
+
 async def _record_classes() -> None:
     folder = Path(tempfile.mkdtemp(prefix="tributary-setup-"))
     kafka = EmbeddedKafka(folder, record_classes=True)
@@ -56,16 +80,17 @@ async def _record_classes() -> None:
 def main(arguments: Sequence[str] = ()) -> int:
     """Do what is missing, say what is done; a second run finds nothing to do and needs no network.
 
-    With `--pages` only the pages' assets: an image has no use for the embedded broker.
+    With `--pages` only the pages' assets and the rule sheets: an image has no use for the embedded broker.
     """
     pages_only = "--pages" in arguments
     done = jars.CACHE / "ready"
     lock = jars.LOCK.read_text(encoding="utf-8")
     if done.exists() and done.read_text(encoding="utf-8") == lock:
         return 0
-    missing = jars.missing(jars.locked(section="pages" if pages_only else None))
+    wanted = [jar for jar in jars.locked() if not pages_only or jar.section in {"pages", "rules"}]
+    missing = jars.missing(wanted)
     if missing:
-        what = "page assets" if pages_only else "Apache Kafka and page assets"
+        what = "page assets and rule sheets" if pages_only else "Apache Kafka, page assets and rule sheets"
         sys.stderr.write(f"set-up: fetching {len(missing)} jars ({what})\n")
     try:
         jars.fetch(missing, progress=lambda name: sys.stderr.write(f"  {name}\n"))
@@ -76,6 +101,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         sys.stderr.write(f"set-up: fetching the jars failed ({type(error).__name__}): check the network, run again.\n")
         return 1
     unpack_assets()
+    unpack_rules()
     if pages_only:
         return 0
     sys.stderr.write("set-up: starting Kafka once, so that later starts are quick\n")

@@ -13,9 +13,10 @@ from services.receivables import queries
 from services.receivables.domain.documents import EInvoice
 from services.receivables.operations import confirm, dilute, issue_voucher, review, transfer
 from services.receivables.operations.once import once
-from services.receivables.operations.read_upload import CSV, read_invoice
+from services.receivables.operations.read_upload import CSV, ZIP, read_invoice
 from services.receivables.operations.take_documents import Taken, take_documents
 from services.receivables.operations.take_rows import take_rows
+from services.receivables.operations.take_uploads import evidence_of, keep_upload
 from services.receivables.schemas import (
     ConfirmationIn,
     DilutionIn,
@@ -25,6 +26,7 @@ from services.receivables.schemas import (
     VoucherIn,
 )
 from shared.messaging.parked import DECISIONS
+from shared.storage.database import Database
 from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
@@ -50,9 +52,11 @@ async def post_document(  # noqa: PLR0917 - FastAPI passes each by name
     seller_id: str | None = None,
     obligor_id: str | None = None,
 ) -> Response:
-    """Take in an invoice (UBL 2.1, CII, JSON) or a CSV of invoices; the body is the file itself.
+    """Take in an invoice (UBL 2.1, CII, a Factur-X PDF, JSON), a CSV of invoices, or a ZIP of many.
 
-    Bank operations may say who seller and obligor are where a file alone does not tell.
+    The body is the file itself. An e-document is judged by its grammar and its profile's rules, and every finding is
+    in the answer. A ZIP is answered 202 with where its progress stands. Bank operations may say who the parties are
+    where a file alone does not tell.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     data = await request.body()
@@ -60,12 +64,35 @@ async def post_document(  # noqa: PLR0917 - FastAPI passes each by name
     if media_type in CSV:
         items = await take_rows(database, data=data, file=file, party=party, actor=caller.subject)
         return JSONResponse({"items": items})
-    invoice = await read_invoice(data, media_type=media_type)
-    invoice = _named(invoice, caller, seller_id=seller_id, obligor_id=obligor_id)
-    answer = (await take_documents(database, documents=[(file, invoice)], party=party, actor=caller.subject))[0]
+    if media_type in ZIP:
+        return await _kept(database, data, media_type=media_type, file=file, party=party, actor=caller.subject)
+    read = await read_invoice(data, media_type=media_type, name=file)
+    if read.invoice is None:
+        raise read.error or RuntimeError(file)
+    invoice = _named(read.invoice, caller, seller_id=seller_id, obligor_id=obligor_id)
+    answers = await take_documents(
+        database, documents=[(file, invoice)], party=party, actor=caller.subject, evidence=[evidence_of(read)]
+    )
+    answer = answers[0]
     if isinstance(answer, Exception):
         raise answer
     return JSONResponse(_taken(answer), status_code=201)
+
+
+@router.get("/uploads/{upload_id}")
+async def read_upload(upload_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
+    """Read how far an upload of many documents is; a party reads what was sent for it."""
+    return await queries.upload(database, upload_id=parse_id(upload_id), party=_party(caller))
+
+
+@router.get("/uploads/{upload_id}/items")
+async def list_upload_items(
+    upload_id: str, database: Db, caller: _Reader, cursor: str | None = None, limit: _Limit = 100
+) -> dict[str, Any]:
+    """List what became of each document of an upload, in the archive's order."""
+    return await queries.upload_items(
+        database, upload_id=parse_id(upload_id), after=read_cursor(cursor), limit=limit, party=_party(caller)
+    )
 
 
 @router.get("/receivables")
@@ -86,6 +113,14 @@ async def list_receivables(
 async def read_receivable(receivable_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read a receivable."""
     return await queries.receivable(database, receivable_id=parse_id(receivable_id), party=_party(caller))
+
+
+@router.get("/receivables/{receivable_id}/original")
+async def read_original(receivable_id: str, database: Db, caller: _Reader) -> Response:
+    """Read the file as it was sent, by its seller, its obligor or the bank; a browser saves it and opens nothing."""
+    sha256, content = await queries.original(database, receivable_id=parse_id(receivable_id), party=_party(caller))
+    headers = {"content-disposition": f'attachment; filename="{sha256}"', "etag": f'"{sha256}"'}
+    return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 @router.post("/confirmations", status_code=201)
@@ -307,7 +342,19 @@ def _taken(taken: Taken) -> dict[str, Any]:
         "due_date": taken.due_date.isoformat(),
         "syntax": taken.syntax,
         "profile": taken.profile,
+        "original_sha256": taken.evidence.sha256,
+        "rules": list(taken.evidence.judgement.packs),
+        "findings": taken.evidence.judgement.wire(),
     }
+
+
+async def _kept(
+    database: Database, data: bytes, *, media_type: str, file: str, party: str | None, actor: str
+) -> Response:
+    upload_id = await keep_upload(database, data=data, media_type=media_type, file=file, party=party, actor=actor)
+    where = f"/receivables/v1/uploads/{upload_id}"
+    body = {"upload_id": upload_id, "state": "waiting", "progress": where, "items": f"{where}/items"}
+    return JSONResponse(body, status_code=202, headers={"location": where})
 
 
 async def _command(request: Request, caller: Caller, key: str | None, *, route: str) -> Key:

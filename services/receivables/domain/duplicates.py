@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from services.receivables.domain.documents import FACTORED
+from services.receivables.domain.documents import FACTORED, EInvoice
+from services.receivables.domain.parties import is_other_than
 
 _SEPARATORS = re.compile(r"[^\w]+|_+")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)-(?=\d)")
@@ -61,4 +62,22 @@ def why_refer(
         reasons.append("payee_is_not_the_seller")
     if document_type == FACTORED:
         reasons.append("factored_invoice")
+    return reasons
+
+
+def stated_reasons(invoice: EInvoice, *, seller_id: str = "", whole: bool = True) -> list[str]:
+    """Return why a person must look at what the document itself states (R7, R8).
+
+    `whole` is false of a profile that has no place for all the totals: they cannot disagree.
+    """
+    other_payee = invoice.payee is not None and is_other_than(invoice.payee, invoice.seller, seller_id=seller_id)
+    reasons = why_refer(
+        [],
+        obligor_id="",
+        issue_year=invoice.issue_date.year,
+        document_type=invoice.document_type,
+        other_payee=other_payee,
+    )
+    if whole and invoice.computed is not None and invoice.computed != invoice.payable:
+        reasons.append("totals_disagree")
     return reasons

@@ -1,18 +1,28 @@
-"""Read what was uploaded, by its media type, without holding up the loop."""
+"""Read what was uploaded: e-documents in confined processes, JSON at once; never in the loop for long."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from services.receivables.domain.documents import EInvoice
+from services.receivables.domain.documents import EInvoice, HostileDocument
 from services.receivables.domain.entries import read_json
-from services.receivables.domain.reading import read_document
+from services.receivables.domain.findings import Judgement, RulesBroken, decide
+from services.receivables.operations.judging.files import Found, contents, read_file, read_member
+from shared.runtime.offload import OutOfBounds, confined
+from shared.values.policies import policy_on
 
 XML = frozenset({"application/xml", "text/xml"})
 JSON = frozenset({"application/json"})
 CSV = frozenset({"text/csv"})
+PDF = frozenset({"application/pdf"})
+ZIP = frozenset({"application/zip", "application/x-zip-compressed"})
+LARGEST_UPLOAD = 32 * 1024 * 1024
+OVER_LIMIT = "The file is over 32 MiB."
 _AT_ONCE_BYTES = 256 * 1024
+_ARCHIVE = b"PK\x03\x04"
 
 
 class UnsupportedMediaType(ValueError):
@@ -23,16 +33,95 @@ class UnsupportedMediaType(ValueError):
     def __init__(self, *, media_type: str) -> None:
         """Keep what was sent."""
         self.media_type = media_type[:80]
-        self.supported = sorted(XML | JSON | CSV)
+        self.supported = sorted(XML | JSON | CSV | PDF | ZIP)
         super().__init__(f"{self.media_type!r} is not one of {', '.join(self.supported)}.")
 
 
-async def read_invoice(data: bytes, *, media_type: str) -> EInvoice:
-    """Return the invoice of one document; UnsupportedMediaType, or what its reader raises."""
-    if media_type not in XML | JSON:
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One document as intake sees it: the invoice, with why its findings need a person, or why it is refused."""
+
+    name: str
+    judgement: Judgement
+    invoice: EInvoice | None = None
+    error: Exception | None = None
+    reasons: tuple[str, ...] = ()
+    data: bytes = b""
+    media_type: str = ""
+
+
+async def read_invoice(data: bytes, *, media_type: str, name: str = "") -> Read:
+    """Return one document; what is wrong with it is in the answer. UnsupportedMediaType for any other kind."""
+    if media_type in JSON:
+        if len(data) <= _AT_ONCE_BYTES:
+            return _typed(data, name)
+        return await asyncio.to_thread(_typed, data, name)
+    if media_type not in XML | PDF:
         raise UnsupportedMediaType(media_type=media_type)
-    reader = read_json if media_type in JSON else read_document
-    if len(data) <= _AT_ONCE_BYTES:
-        return reader(data)
-    # libxml2 lets go of the interpreter while it parses, so that a thread is enough.
-    return await asyncio.to_thread(reader, data)
+    return await read_one(data, name=name)
+
+
+async def read_one(data: bytes, *, name: str) -> Read:
+    """Return the document of one file that is no archive; one that passes the bounds is refused as hostile."""
+    try:
+        return settled(await confined().run(read_file, data), name=name, data=data)
+    except OutOfBounds as error:
+        return Read(name, Judgement(), error=_hostile(error), data=data)
+
+
+async def read_members(data: bytes, places: Sequence[int], *, names: Sequence[str]) -> list[Read]:
+    """Return some of an archive's documents, each confined by itself."""
+    found = []
+    for nth in places:
+        try:
+            content, read = await confined().run(read_member, data, nth)
+            found.append(settled(read, name=names[nth], data=content))
+        except OutOfBounds as error:
+            found.append(Read(names[nth], Judgement(), error=_hostile(error)))
+    return found
+
+
+async def members_of(data: bytes) -> list[str]:
+    """Return the names of an archive's files; HostileDocument or UnreadableDocument."""
+    try:
+        return await confined().run(contents, data)
+    except OutOfBounds as error:
+        raise _hostile(error) from error
+
+
+async def read_files(data: bytes, *, name: str) -> list[Read]:
+    """Return the document of a file, or each of an archive's."""
+    if not data.startswith(_ARCHIVE):
+        return [await read_one(data, name=name)]
+    try:
+        names = await members_of(data)
+    except Exception as error:
+        if not hasattr(error, "code"):
+            raise
+        return [Read(name, Judgement(), error=error)]
+    shown = [f"{name}/{each}" for each in names]
+    return await read_members(data, range(len(names)), names=shown)
+
+
+def settled(found: Found, *, name: str, data: bytes) -> Read:
+    """Return what policy makes of a document: taken, for a person to look at, or refused with its findings."""
+    judgement, invoice, error = found.judgement, found.invoice, found.error
+    reasons: list[str] = []
+    if invoice is not None:
+        policy = policy_on("intake", on=invoice.issue_date)
+        try:
+            reasons = decide(judgement, policy=policy.values["findings"])
+        except RulesBroken as broken:
+            invoice, error = None, broken
+    if error is not None and judgement.findings:
+        error.__dict__["findings"] = judgement.wire()
+    return Read(name, judgement, invoice, error, tuple(reasons), data)
+
+
+def _typed(data: bytes, name: str) -> Read:
+    return Read(name, Judgement(syntax="json"), invoice=read_json(data), data=data)
+
+
+def _hostile(error: OutOfBounds) -> HostileDocument:
+    facts: dict[str, Any] = {"why": error.bound}
+    return HostileDocument(f"The document takes more {error.bound} than any invoice.", **facts)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from services.receivables.domain.documents import EInvoice, SellerIsObligor, due_date_of
-from services.receivables.domain.duplicates import DuplicateDocument, Standing, number_key, why_refer
-from services.receivables.domain.parties import Directory, UnknownParty, is_other_than
+from services.receivables.domain.duplicates import DuplicateDocument, Standing, number_key, stated_reasons, why_refer
+from services.receivables.domain.parties import Directory, UnknownParty
+from services.receivables.operations.originals import Evidence, keep_originals
 from services.receivables.operations.parties import directory_of
 from shared.events.receivables import ReceivableRegistered
 from shared.messaging.outbox import append
@@ -37,15 +39,17 @@ WHERE r.state <> 'rejected' ORDER BY r.receivable_id
 _INSERT = """
 INSERT INTO receivable (receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax,
     profile, file, issue_date, due_date, currency, payable_minor, financeable_minor, order_reference, state, reasons,
-    guards, policy_version)
+    guards, policy_version, original_sha256, rules, findings)
 SELECT d.receivable_id, d.seller_id, d.obligor_id, d.number, d.number_key, d.issue_year, d.document_type, d.syntax,
     d.profile, d.file, d.issue_date, d.due_date, d.currency, d.payable, d.payable, d.order_reference, d.state,
-    string_to_array(d.reasons, ','), d.guards, d.policy_version
+    string_to_array(d.reasons, ','), d.guards, d.policy_version, d.original, string_to_array(d.rules, '|'),
+    d.findings::jsonb
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::date[], $12::date[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[],
-    $18::bool[], $19::text[]) WITH ORDINALITY
+    $18::bool[], $19::text[], $20::text[], $21::text[], $22::text[]) WITH ORDINALITY
     AS d(receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax, profile, file,
-        issue_date, due_date, currency, payable, order_reference, state, reasons, guards, policy_version, nth)
+        issue_date, due_date, currency, payable, order_reference, state, reasons, guards, policy_version, original,
+        rules, findings, nth)
 ORDER BY d.nth ON CONFLICT DO NOTHING RETURNING receivable_id
 """
 
@@ -71,6 +75,7 @@ class Taken:
     reasons: tuple[str, ...]
     guards: bool
     policy_version: str
+    evidence: Evidence
 
     @property
     def claim(self) -> tuple[str, str]:
@@ -79,30 +84,46 @@ class Taken:
 
 
 async def take_documents(
-    database: Database, *, documents: Sequence[tuple[str, EInvoice]], party: str | None, actor: str
+    database: Database,
+    *,
+    documents: Sequence[tuple[str, EInvoice]],
+    party: str | None,
+    actor: str,
+    evidence: Sequence[Evidence] = (),
 ) -> list[Taken | Exception]:
     """Take in (file, invoice) pairs; answer each with what was stored or with why nothing was.
 
     UnknownParty, ForeignParty (a party may only bring what it sells or owes), SellerIsObligor, DuplicateDocument.
     """
     async with database.transaction() as tx:
-        directory = await directory_of(
-            tx, [each for _, invoice in documents for each in (invoice.seller, invoice.buyer)]
-        )
-        answers: list[Taken | Exception] = []
-        for file, invoice in documents:
-            try:
-                answers.append(_stated(invoice, file=file, directory=directory, party=party))
-            except (UnknownParty, ForeignParty, SellerIsObligor) as error:
-                answers.append(error)
-        places = [place for place, answer in enumerate(answers) if isinstance(answer, Taken)]
-        taken = [answer for answer in answers if isinstance(answer, Taken)]
-        for place, answer in zip(places, await _store(tx, taken, actor=actor), strict=True):
-            answers[place] = answer
+        return await take_in(tx, documents=documents, party=party, actor=actor, evidence=evidence)
+
+
+async def take_in(
+    tx: Transaction,
+    *,
+    documents: Sequence[tuple[str, EInvoice]],
+    party: str | None,
+    actor: str,
+    evidence: Sequence[Evidence] = (),
+) -> list[Taken | Exception]:
+    """Take documents in within a transaction; what stands behind each is in the same place of `evidence`."""
+    directory = await directory_of(tx, [each for _, invoice in documents for each in (invoice.seller, invoice.buyer)])
+    behind = evidence or [Evidence()] * len(documents)
+    answers: list[Taken | Exception] = []
+    for (file, invoice), each in zip(documents, behind, strict=True):
+        try:
+            answers.append(_stated(invoice, file=file, directory=directory, party=party, evidence=each))
+        except (UnknownParty, ForeignParty, SellerIsObligor) as error:
+            answers.append(error)
+    places = [place for place, answer in enumerate(answers) if isinstance(answer, Taken)]
+    taken = [answer for answer in answers if isinstance(answer, Taken)]
+    for place, answer in zip(places, await _store(tx, taken, actor=actor), strict=True):
+        answers[place] = answer
     return answers
 
 
-def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | None) -> Taken:
+def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | None, evidence: Evidence) -> Taken:
     """Return what the document states, its parties resolved and its own reasons for a person to look."""
     seller_id = directory.resolve(invoice.seller, which="seller")
     obligor_id = directory.resolve(invoice.buyer, which="obligor")
@@ -112,16 +133,8 @@ def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | 
         raise ForeignParty
     policy = policy_on("intake", on=invoice.issue_date)
     due_date, said = due_date_of(invoice, default_days=policy.values["default_due_days"])
-    other_payee = invoice.payee is not None and is_other_than(invoice.payee, invoice.seller, seller_id=seller_id)
-    refer = why_refer(
-        [],
-        obligor_id=obligor_id,
-        issue_year=invoice.issue_date.year,
-        document_type=invoice.document_type,
-        other_payee=other_payee,
-    )
-    if invoice.computed is not None and invoice.computed != invoice.payable:
-        refer.append("totals_disagree")
+    whole = not evidence.judgement.below_en16931
+    refer = [*stated_reasons(invoice, seller_id=seller_id, whole=whole), *evidence.reasons]
     return Taken(
         receivable_id=new_id(),
         file=file,
@@ -140,6 +153,7 @@ def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | 
         reasons=(*said, *refer),
         guards=True,
         policy_version=policy.version,
+        evidence=evidence,
     )
 
 
@@ -159,6 +173,7 @@ async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str) -> list
         standing[each.claim].append(Standing(each.receivable_id, each.obligor_id, each.issue_date.year))
     stored = await _insert(tx, wanted)
     kept = [each for each in wanted if each.receivable_id in stored]
+    await keep_originals(tx, [each.evidence for each in kept])
     await append(tx, [_registered(each) for each in kept], source=SOURCE)
     await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in kept])
     if len(kept) == len(wanted):
@@ -215,6 +230,9 @@ async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> set[str]:
         [",".join(each.reasons) for each in wanted],
         [each.guards for each in wanted],
         [each.policy_version for each in wanted],
+        [each.evidence.sha256 for each in wanted],
+        ["|".join(each.evidence.judgement.packs) for each in wanted],
+        [json.dumps(each.evidence.judgement.wire(), ensure_ascii=False) for each in wanted],
     ]
     return {row["receivable_id"] for row in await tx.pg.fetch(_INSERT, *columns)}
 

@@ -103,7 +103,7 @@ def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(tmp_path: Path
 
 def test_the_lock_names_coordinates_and_hashes_and_no_address() -> None:
     assert "://" not in jars.LOCK.read_text(encoding="utf-8")
-    assert {jar.section for jar in jars.locked()} == {"broker", "tools", "pages"}
+    assert {jar.section for jar in jars.locked()} == {"broker", "tools", "pages", "rules"}
     assert all(len(jar.sha256) == 64 for jar in jars.locked())
 
 

@@ -40,7 +40,7 @@ def test_one_json_document_on_stdout_and_status_one_when_any_is_refused(tmp_path
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 1
     (document,) = json.loads(done.stdout)["documents"]
-    assert set(document) == _MEMBERS
+    assert set(document) == _MEMBERS | {"rules", "reasons"}
     assert done.stderr.decode().strip() == "1 of 1 documents would be refused."
 
 

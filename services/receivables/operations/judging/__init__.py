@@ -1,0 +1,1 @@
+"""Judging e-documents: grammars, rule sheets and containers, in a confined process."""
