@@ -20,6 +20,7 @@ FIGURES = {
     "depth": "tributary.bench.depth",
     "journey": "tributary.bench.journey",
     "propagation": "tributary.bench.propagation",
+    "netting": "tributary.bench.netting",
 }
 
 
