@@ -131,6 +131,7 @@ CREDIT_1: tuple[str, ...] = (
         PRIMARY KEY (enterprise_id, since))""",
     # Events since an instant, at next to no cost for who writes them.
     "CREATE INDEX outbox_time ON outbox USING brin (time) WITH (pages_per_range = 16, autosummarize = on)",
+    "CREATE INDEX enterprise_group ON enterprise (group_head_id, enterprise_id)",
     # Whoever owes sees what it owes, and a forecast counts it.
     "CREATE INDEX document_obligor ON document (obligor_id, document_id)",
     # Collateral and guarantees: line_ids is null where every line of the firm is secured; one rank an asset.
