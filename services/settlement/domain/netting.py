@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import pylmcf
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 _MOST_MINOR = 2**61  # the sum of all debts: what the solver adds up stays within 64 bits
 _LEFT, _CASH = 2, 1  # a unit of debt is worth more than a unit of cash: one of cash clears one of debt or more
 _Ints = NDArray[np.int64]
+Key = TypeVar("Key", str, int)
 
 
 class TooMuchDebt(ValueError):
@@ -187,5 +188,5 @@ def _oldest_first(ordered: Sequence[Debt], cleared: Sequence[int]) -> dict[str, 
     return _without_zeros(found)
 
 
-def _without_zeros(amounts: Mapping[str, int] | Mapping[int, int]) -> dict:  # type: ignore[type-arg]
+def _without_zeros(amounts: Mapping[Key, int]) -> dict[Key, int]:
     return {key: amount for key, amount in amounts.items() if amount}
