@@ -160,6 +160,7 @@ class HeldOut(BaseModel):
     documents: list[dict[str, object]]
     expires_at: str
     repayment: RepaymentOut | None = Field(default=None, description="Where it is repaid by a plan.")
+    on_cover: Amount | None = None
 
 
 class DrawItemHeldOut(HeldOut):
@@ -402,7 +403,7 @@ class CoverIn(Body):
 
     enterprise_id: _Id
     provider_id: _Id
-    kind: Literal["building", "instrument", "equipment", "guarantee"]
+    kind: Literal["building", "instrument", "equipment", "goods", "guarantee"]
     asset: str = Field(pattern=r"^[ -~]{1,100}$", description="Its title, serial or contract number.")
     description: _Text
     secured: Amount

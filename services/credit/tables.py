@@ -17,7 +17,9 @@ CREDIT_1: tuple[str, ...] = (
     """CREATE TABLE link (
         link_id text PRIMARY KEY, supplier_id text NOT NULL, buyer_id text NOT NULL, traded_minor bigint NOT NULL,
         currency text NOT NULL)""",
-    "CREATE INDEX link_currency ON link (currency)",
+    # From a firm to its partners, on either side of it.
+    "CREATE INDEX link_buyer ON link (buyer_id, currency)",
+    "CREATE INDEX link_supplier ON link (supplier_id, currency)",
     """CREATE TABLE programme (
         programme_id text PRIMARY KEY, name text NOT NULL, anchor_id text NOT NULL, group_head_id text NOT NULL,
         currency text NOT NULL, terms jsonb NOT NULL, active boolean NOT NULL DEFAULT true,
@@ -143,6 +145,9 @@ CREDIT_1: tuple[str, ...] = (
         registry_reference text, version int NOT NULL DEFAULT 1)""",
     "CREATE INDEX cover_enterprise ON cover (enterprise_id, cover_id)",
     "CREATE UNIQUE INDEX cover_rank ON cover (asset, rank) WHERE state = 'registered'",
+    "CREATE INDEX cover_asset ON cover (asset)",
+    """CREATE TABLE cover_history (
+        cover_id text NOT NULL, since timestamptz NOT NULL, body jsonb NOT NULL, PRIMARY KEY (cover_id, since))""",
     # Draws stopped on a line, or on every line of a firm: one open block for each cause, kept when it is lifted.
     """CREATE TABLE block (
         block_id text PRIMARY KEY, scope text NOT NULL CHECK (scope IN ('line', 'firm')), subject text NOT NULL,
@@ -161,7 +166,6 @@ CREDIT_1: tuple[str, ...] = (
         note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, enterprise_id text, currency text,
         cause text NOT NULL, traceparent text, CHECK (num_nonnulls(enterprise_id, currency) = 1))""",
     "CREATE INDEX due_propagation_of ON due_propagation (programme_id, note_id)",
-)
     # A generation of a large programme's lines (decision 0026): computed beside them, in force from its flip on, then
     # written into their rows chunk by chunk. While it is in force a line's row there stands above the line's own.
     "CREATE SEQUENCE generation_number",
@@ -214,3 +218,4 @@ CREDIT_1: tuple[str, ...] = (
         SELECT node_id, since, sanctioned_minor FROM node_history
         UNION ALL SELECT 'line/' || g.line_id, v.flipped_at, g.cap_minor
         FROM generation v JOIN line_next g USING (programme_id, number) WHERE v.flipped_at IS NOT NULL""",
+)

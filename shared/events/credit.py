@@ -104,6 +104,63 @@ class LineUnblocked(LineBlock):
     type: ClassVar[str] = "line.unblocked.v1"
 
 
+class CoverEvent(Event):
+    topic: ClassVar[str] = "scf.credit.cover.v1"
+    cover_id: str
+    enterprise_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.cover_id
+
+
+class CoverProposed(CoverEvent):
+    """Trigger: collateral or a guarantee is recorded for a firm; it carries nothing yet. Consumers: console.
+
+    It shall secure at most `secured` of the firm's loans: on every line, or on those in `line_ids`.
+    """
+
+    type: ClassVar[str] = "cover.proposed.v1"
+    provider_id: str
+    kind: str
+    asset: str
+    secured: Amount
+    rank: int
+    valid_until: date
+    line_ids: list[str] | None
+
+
+class CoverValued(CoverEvent):
+    """Trigger: two persons took a valuation, the first or another. Consumers: console."""
+
+    type: ClassVar[str] = "cover.valued.v1"
+    value: Amount
+    prior_charges: Amount
+    valued_date: date
+
+
+class CoverRegistered(CoverEvent):
+    """Trigger: it is in the register or signed: loans may stand on it. Consumers: console."""
+
+    type: ClassVar[str] = "cover.registered.v1"
+    registry_reference: str
+    secured: Amount
+
+
+class CoverReleased(CoverEvent):
+    """Trigger: it was given back: no loan stands on it any more. Consumers: console."""
+
+    type: ClassVar[str] = "cover.released.v1"
+    reason: str
+
+
+class CoverEnforced(CoverEvent):
+    """Trigger: use is made of it: no new loan stands on it. Consumers: console."""
+
+    type: ClassVar[str] = "cover.enforced.v1"
+    reason: str
+
+
 class DrawdownEvent(Event):
     topic: ClassVar[str] = "scf.credit.drawdown.v1"
     drawdown_id: str
@@ -150,7 +207,8 @@ class RepaymentPlan(BaseModel):
 class DrawdownHeld(DrawdownEvent):
     """Trigger: an SME draws; every limit on the path holds it. Consumers: receivables assigns the documents.
 
-    Without documents nothing is assigned: credit has approved or referred it in the same commit.
+    Without documents nothing is assigned: credit has approved or referred it in the same commit. `on_cover` of the
+    principal is carried by the firm's cover and not by documents.
     """
 
     type: ClassVar[str] = "drawdown.held.v1"
@@ -164,6 +222,7 @@ class DrawdownHeld(DrawdownEvent):
     purpose: str
     expires_at: datetime
     product: str = ""
+    on_cover: Amount | None = None
     payee: Payee | None = None
     evidence: list[Evidence] = Field(default_factory=list)
     plan: RepaymentPlan | None = None

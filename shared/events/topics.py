@@ -21,6 +21,7 @@ TOPICS: dict[str, int] = {
     "scf.credit.limit.v1": _BUSY,
     "scf.credit.line.v1": _BUSY,
     "scf.credit.drawdown.v1": _BUSY,
+    "scf.credit.cover.v1": _CALM,
     "scf.settlement.business_day.v1": _SINGLE,
     "scf.settlement.loan.v1": _BUSY,
     "scf.settlement.collection.v1": _BUSY,

@@ -21,12 +21,13 @@ SELECT n.node_id, n.held_minor + n.utilised_minor - n.sanctioned_minor AS over,
         WHERE v.flipped_at IS NOT NULL AND starts_with(n.node_id, 'line/') LIMIT 1)) AS cause
 FROM limit_node_now n LEFT JOIN overuse o ON o.node_id = n.node_id AND o.until IS NULL
 """
-# A share so small that the node carries nothing of the hold cannot be refused by it.
+# A share so small that the node carries nothing of the hold cannot be refused by it, nor can documents that carry all.
 _DURING = """
 SELECT d.drawdown_id, o.node_id, o.cause
 FROM overuse o JOIN drawdown d ON d.held_at >= o.since AND (o.until IS NULL OR d.held_at < o.until)
 CROSS JOIN LATERAL jsonb_array_elements(d.path) AS step
-WHERE step->>1 = o.node_id AND div(d.exposure_minor::numeric * (step->>2)::bigint, 1000000) > 0
+WHERE step->>1 = o.node_id
+    AND div(greatest(0, d.exposure_minor - coalesce((step->>3)::bigint, 0))::numeric * (step->>2)::bigint, 1000000) > 0
 ORDER BY d.drawdown_id
 """
 

@@ -8,14 +8,15 @@ from tributary.verify.snapshots import World
 
 NAME = "held and utilised"
 
-# Each drawdown's part is rounded down on its own, with the share of its stored path.
+# Each drawdown's part is rounded down on its own, with the share of its stored path, or what is above a stored amount.
 _NODES = """
 WITH carried AS (
     SELECT step->>1 AS node_id,
         sum(CASE WHEN d.state IN ('held', 'referred', 'approved', 'cancelling')
-            THEN div(d.exposure_minor::numeric * (step->>2)::bigint, 1000000) ELSE 0 END) AS held,
-        sum(div(d.used_minor::numeric * (step->>2)::bigint, 1000000)) AS utilised
-    FROM drawdown d CROSS JOIN LATERAL jsonb_array_elements(d.path) AS step GROUP BY 1)
+            THEN div(greatest(0, d.exposure_minor - above)::numeric * (step->>2)::bigint, 1000000) ELSE 0 END) AS held,
+        sum(div(greatest(0, d.used_minor - above)::numeric * (step->>2)::bigint, 1000000)) AS utilised
+    FROM drawdown d CROSS JOIN LATERAL jsonb_array_elements(d.path) AS step
+    CROSS JOIN LATERAL (SELECT coalesce((step->>3)::bigint, 0) AS above) AS s GROUP BY 1)
 SELECT coalesce(n.node_id, c.node_id) AS node_id, coalesce(n.held_minor, 0) AS held,
     coalesce(n.utilised_minor, 0) AS utilised, coalesce(c.held, 0)::bigint AS held_by_drawdowns,
     coalesce(c.utilised, 0)::bigint AS used_by_drawdowns

@@ -5,17 +5,18 @@ All of a firm's lines share it, each yuan once (DOMAIN §3). Amounts are minor u
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 from services.credit.domain.pricing import completed_months
 from shared.values.rates import MILLION, share_of
 
-Kind = Literal["building", "instrument", "equipment", "guarantee"]
+Kind = Literal["building", "instrument", "equipment", "goods", "guarantee"]
 
 
 class CoverState(StrEnum):
@@ -146,6 +147,7 @@ class Allocation:
 
     secured: Mapping[str, Mapping[str, int]]
     left: Mapping[str, int]
+    lines: Mapping[str, str]
 
     def of_loan(self, drawdown_id: str) -> int:
         """Return how much of a loan is secured."""
@@ -153,27 +155,87 @@ class Allocation:
 
     def support(self, covers: Iterable[Cover], *, line_id: str) -> int:
         """Return what a line's next loan could still be secured with; other lines of the firm could take it first."""
-        return sum(self.left.get(cover.cover_id, 0) for cover in covers if cover.secures(line_id))
+        most = sum(self.left.values())
+        again = _Sharing(covers, self.left, self.secured, self.lines)
+        return again.secure("", line_id, most)
 
 
 def allocate(covers: Iterable[Cover], values: Mapping[str, int], needs: Iterable[Need]) -> Allocation:
     """Give each loan, the oldest first, what its documents lack, of the cover that secures the fewest lines first.
 
-    Each yuan secures one loan. It depends on the ids alone, never on the order in which things are given.
+    Each yuan secures one loan. What an older loan has it keeps, though of another cover where a younger one can be
+    secured by nothing else: no need stays open that any allocation could fill beside the older ones. It depends on the
+    ids alone, never on the order in which things are given.
     """
-    by_choice = sorted(covers, key=lambda cover: (_breadth(cover), cover.cover_id))
-    left = {cover.cover_id: values.get(cover.cover_id, 0) for cover in by_choice}
-    secured: dict[str, dict[str, int]] = {}
+    sharing = _Sharing(covers, values, {}, {})
     for need in sorted(needs, key=lambda each: each.drawdown_id):
-        open_minor, parts = need.minor, {}
-        for cover in by_choice:
-            part = min(open_minor, left[cover.cover_id]) if cover.secures(need.line_id) else 0
-            if part > 0:
-                parts[cover.cover_id] = part
-                left[cover.cover_id] -= part
-                open_minor -= part
-        secured[need.drawdown_id] = parts
-    return Allocation(secured, left)
+        sharing.secure(need.drawdown_id, need.line_id, need.minor)
+    return Allocation(sharing.secured, sharing.left, sharing.lines)
+
+
+class _Sharing:
+    """An allocation in the making: a flow from loans to covers, grown along its shortest chains."""
+
+    def __init__(
+        self,
+        covers: Iterable[Cover],
+        left: Mapping[str, int],
+        secured: Mapping[str, Mapping[str, int]],
+        lines: Mapping[str, str],
+    ) -> None:
+        self._covers = sorted(covers, key=lambda cover: (_breadth(cover), cover.cover_id))
+        self.left = {cover.cover_id: left.get(cover.cover_id, 0) for cover in self._covers}
+        self.secured = {loan: dict(parts) for loan, parts in secured.items()}
+        self.lines = dict(lines)
+
+    def secure(self, loan: str, line_id: str, minor: int) -> int:
+        """Secure a loan with as much as it needs and there can be; return how much that is."""
+        self.lines[loan] = line_id
+        self.secured.setdefault(loan, {})
+        found = 0
+        while found < minor and (chain := self._chain(loan)):
+            last = chain[-1][1]
+            # Each loan on the way takes from the next cover what it gives up of the one before.
+            passed = [self.secured[taker][cover] for (_, cover), (taker, _) in pairwise(chain)]
+            part = min(minor - found, self.left[last], *passed)
+            for (_, cover), (taker, _) in pairwise(chain):
+                self._move(taker, cover, -part)
+            for taker, cover in chain:
+                self._move(taker, cover, part)
+            self.left[last] -= part
+            found += part
+        return found
+
+    def _move(self, loan: str, cover: str, by: int) -> None:
+        parts = self.secured[loan]
+        parts[cover] = parts.get(cover, 0) + by
+        if not parts[cover]:
+            del parts[cover]
+
+    def _chain(self, loan: str) -> list[tuple[str, str]]:
+        """Return (loan, cover) pairs from this loan to a cover with something left; empty when there is none."""
+        came: dict[str, tuple[str, str | None]] = {}
+        waiting = deque(self._reach(loan, None, came))
+        while waiting:
+            cover = waiting.popleft()
+            if self.left[cover]:
+                chain, at = [], cover
+                while at is not None:
+                    taker, before = came[at]
+                    chain.append((taker, at))
+                    at = before  # type: ignore[assignment] # the first has none before it
+                return chain[::-1]
+            for other in sorted(each for each, parts in self.secured.items() if cover in parts):
+                waiting += self._reach(other, cover, came)
+        return []
+
+    def _reach(self, loan: str, before: str | None, came: dict[str, tuple[str, str | None]]) -> list[str]:
+        found = []
+        for cover in self._covers:
+            if cover.cover_id not in came and cover.secures(self.lines[loan]):
+                came[cover.cover_id] = (loan, before)
+                found.append(cover.cover_id)
+        return found
 
 
 def _breadth(cover: Cover) -> tuple[bool, int]:

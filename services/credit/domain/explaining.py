@@ -27,6 +27,14 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """What a firm's cover carries of loans on a line beside their documents, in minor units: most, and still."""
+
+    most: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class Derivation:
     """Everything that a line's available amount follows from, in minor units; `own` levels are shown whole (R23)."""
 
@@ -49,6 +57,7 @@ class Derivation:
     reasons: Sequence[str]
     base: Base | None
     blocks: Sequence[Blocked] = ()
+    cover: Covered | None = None
 
 
 def explain(derived: Derivation, *, language: Language) -> list[str]:
@@ -101,6 +110,8 @@ def explain(derived: Derivation, *, language: Language) -> list[str]:
         told.append(
             text["base"].format(count=base.documents, eligible=amount(base.eligible), rate=rate, carries=carries)
         )
+    if derived.cover is not None:
+        told.append(text["cover"].format(most=amount(derived.cover.most), left=amount(derived.cover.left)))
     if derived.reasons:
         told.append(text["barred"].format(reasons=text["and"].join(word(reason) for reason in derived.reasons)))
     return told + [_told_block(block, language=language) for block in derived.blocks]
@@ -137,8 +148,9 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
         "shared": "The {node}{share}: available {available}.",
         "short": ", short by {amount}",
         "base": "{count} free documents, eligible {eligible} × advance rate {rate}, carry {carries} of new principal.",
+        "cover": "The firm's cover secures up to {most} of this line's loans beside documents, {left} of it unused.",
         "barred": "It cannot be drawn now: {reasons}.",
-        "blocked": "{bar} since {since} UTC by {by}, {reason}{reference}: {note}",
+        "blocked": "Since {since} UTC {bar} by {by}, {reason}{reference}: {note}",
         "reference": " ({reference})",
         "and": ", ",
     },
@@ -153,8 +165,9 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
         "shared": "{node}{share}：可用 {available}。",
         "short": "，缺口 {amount}",
         "base": "未被占用的单据 {count} 份，合格金额 {eligible} × 融资比例 {rate}，可支持新增本金 {carries}。",
+        "cover": "企业担保可在单据之外支持本额度的贷款，最高 {most}，其中尚可使用 {left}。",
         "barred": "目前不可提款：{reasons}。",
-        "blocked": "{bar}，自 {since}（UTC）起由 {by} 决定，{reason}{reference}：{note}",
+        "blocked": "自 {since}（UTC）起{bar}，由 {by} 决定，{reason}{reference}：{note}",
         "reference": "（{reference}）",
         "and": "、",
     },
@@ -170,6 +183,7 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "line": "line itself",
         "product": "product's quota",
         "pair": "limit of seller and obligor",
+        "cover": "firm's cover",
         "sme_headroom": "SME-wide headroom",
         "line_blocked": "the line is blocked",
         "firm_blocked": "the firm is blocked",
@@ -184,6 +198,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "line": "本授信额度",
         "product": "产品限额",
         "pair": "交易对手额度",
+        "cover": "企业担保额度",
+        "no_registered_cover": "没有已登记的担保",
         "no_product": "项目未提供该方向的产品",
         "upstream": "上游",
         "downstream": "下游",

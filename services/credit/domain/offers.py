@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import ClassVar, Literal
 
 from services.credit.domain.eligibility import (
+    BaseExceeded,
     Drawer,
     Financeable,
     NotDrawable,
@@ -31,6 +32,7 @@ from services.credit.domain.pricing import (
     price,
 )
 from services.credit.domain.products import Form, Product, ProductNotOffered, TenorNotOffered, check_tenor
+from services.credit.domain.support import Support
 from shared.values.money import CurrencyMismatch, InvalidAmount, Money, minor_text
 
 
@@ -69,6 +71,7 @@ class Terms:
     size_class: str
     interest_payer: Literal["seller", "anchor"]
     pricing_policy: str
+    support: Support | None = None
 
     @property
     def payee_id(self) -> str:
@@ -80,7 +83,8 @@ class Terms:
 class Offer:
     """A drawdown as it would be: `exposure` is what the limits carry, a purchase's face or a loan's principal.
 
-    Without a `repayment` it is repaid at its maturity; with one that is its last due date.
+    Without a `repayment` it is repaid at its maturity; with one that is its last due date. `on_cover_minor` of the
+    principal no document carries, but the firm's cover does.
     """
 
     principal: Money
@@ -92,6 +96,7 @@ class Offer:
     maturity_date: date
     start_date: date
     repayment: Planned | None = None
+    on_cover_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +141,14 @@ def offer(
         priced = price(policy, _borrower(terms), on=on, tenor_days=(maturity - on).days)
     else:
         raise ProductNotOffered(product=product.name, reason="no_price")
-    face = principal
+    face, on_cover = principal, 0
     if documents:
         face = Money(sum(document.eligible_minor for document in documents), drawer.currency)
-        _check_cover(
+        on_cover = _above_documents(
             terms, documents, principal=principal, face=face, rate=priced.rate, dates=(on, maturity), of=policy
         )
+    if product.cover == "pledge":
+        on_cover = _on_pledge(terms, principal)
     repayment = None
     if plan is not None:
         lent = Lent(principal.amount_minor, priced.rate, on, maturity, policy.day_count)
@@ -158,6 +165,7 @@ def offer(
         maturity_date=maturity,
         start_date=on,
         repayment=repayment,
+        on_cover_minor=on_cover,
     )
 
 
@@ -165,6 +173,14 @@ def _repayment(terms: Terms, asked: AskedPlan, lent: Lent) -> Planned:
     if terms.form == "purchase":
         raise InvalidPlan(reason="what is bought is not repaid by its seller")
     return planned(asked, terms.product.plans, lent, product=terms.product.name)
+
+
+def _on_pledge(terms: Terms, principal: Money) -> int:
+    """Return that all of it stands on registered cover; BaseExceeded when there is less on the line at most."""
+    most = terms.support.most if terms.support else 0
+    if principal.amount_minor > most:
+        raise BaseExceeded(most=Money(most, principal.currency), requested=principal, reason="registered_cover")
+    return principal.amount_minor
 
 
 def _dates(terms: Terms, documents: Sequence[Financeable], *, on: date) -> tuple[date, date]:
@@ -179,7 +195,7 @@ def _dates(terms: Terms, documents: Sequence[Financeable], *, on: date) -> tuple
     return max(document.due_date for document in documents), maturity
 
 
-def _check_cover(
+def _above_documents(
     terms: Terms,
     documents: Sequence[Financeable],
     *,
@@ -188,10 +204,12 @@ def _check_cover(
     rate: int,
     dates: tuple[date, date],
     of: PricePolicy,
-) -> None:
-    """Refuse a principal above the borrowing base, or one that the payable does not bear with its interest.
+) -> int:
+    """Return how much of a principal is above the borrowing base, or above what the payable bears with its interest.
 
     Without other cover the payable alone bears both; the anchor's support, a pledge or the line is other cover.
+    BaseExceeded when that is more than the firm's cover carries on the line at most. A pledge that the product needs
+    stands beside the documents, not in their place.
     """
     base_minor = borrowing_base(documents, advance_rate=terms.advance_rate)
     largest = base_minor
@@ -200,7 +218,13 @@ def _check_cover(
         largest = largest_principal(
             payable_minor=face.amount_minor, rate=rate, start=start, end=end, day_count=of.day_count
         )
-    check_base(principal=principal, base_minor=base_minor, largest_minor=largest)
+    cover = terms.support
+    if cover is None or terms.form == "purchase" or terms.product.cover == "pledge":
+        check_base(principal=principal, base_minor=base_minor, largest_minor=largest)
+        return 0
+    most = cover.most
+    check_base(principal=principal, base_minor=base_minor + most, largest_minor=largest + most)
+    return max(0, principal.amount_minor - min(base_minor, largest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,31 +21,39 @@ class Level(IntEnum):
     SME = 5
     LINE = 6
     PRODUCT = 7
+    COVER = 8
     PAIR = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of a path and the share of the exposure, in millionths, that it carries."""
+    """One node of a path and the share of the exposure, in millionths, that it carries.
+
+    What is not above `above`, in minor units, something else carries: the documents, where the node is cover.
+    """
 
     level: Level
     node_id: str
     share: int = MILLION
+    above: int = 0
 
     def carries(self, exposure_minor: int) -> int:
         """Return what the node carries of an exposure, rounded down."""
+        if self.above:
+            exposure_minor = max(0, exposure_minor - self.above)
         if self.share == MILLION:
             return exposure_minor
         return share_of(amount=exposure_minor, millionths=self.share)
 
     def stored(self) -> list[int | str]:
-        """Return the step as a drawdown stores it: level, node, share."""
-        return [int(self.level), self.node_id, self.share]
+        """Return the step as a drawdown stores it: level, node, share, and from where on it carries."""
+        step: list[int | str] = [int(self.level), self.node_id, self.share]
+        return [*step, self.above] if self.above else step
 
 
 def stored_path(steps: Sequence[Sequence[Any]]) -> tuple[Step, ...]:
     """Return a path as it was stored."""
-    return tuple(Step(Level(level), node_id, share) for level, node_id, share in steps)
+    return tuple(Step(Level(step[0]), *step[1:]) for step in steps)
 
 
 def group_node(*, enterprise_id: str, currency: str) -> str:
@@ -86,6 +94,16 @@ def line_node(*, line_id: str) -> str:
 def product_node(*, line_id: str, product: str) -> str:
     """Return the id of what a product with a quota of its own may be of a line."""
     return f"product/{line_id}/{product}"
+
+
+def cover_node(*, enterprise_id: str, currency: str) -> str:
+    """Return the id of what all of a firm's cover carries."""
+    return f"cover/{enterprise_id}/{currency}"
+
+
+def cover_line_node(*, enterprise_id: str, currency: str, line_id: str) -> str:
+    """Return the id of what cover carries on one line, where some of the firm's cover secures only certain lines."""
+    return f"cover/{enterprise_id}/{currency}/{line_id}"
 
 
 def pair_node(*, seller_id: str, obligor_id: str, currency: str) -> str:

@@ -12,6 +12,7 @@ from services.credit.domain.drawdowns import Input, outside_policy
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible, check_approval
 from services.credit.domain.instructions import Payee, doubts
 from services.credit.domain.offers import Terms
+from services.credit.domain.support import on_cover
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.line_terms import drawn_terms
 from services.credit.operations.plan_texts import plan_event
@@ -112,10 +113,15 @@ def _review(  # noqa: PLR0917 - private, and called once
         payee=payee,
         freezes=tuple(sorted(FREEZES.intersection(terms.not_drawable))),
         lost_documents=tuple(each["document_id"] for each in mine if each["state"] != "free"),
-        base_minor=base_minor if mine else drawdown.principal_minor,
+        base_minor=base_minor + _on_cover(drawdown, terms) if mine else drawdown.principal_minor,
         warnings=tuple(warnings),
         deadline=row["now"] + timedelta(minutes=policy.values["referral_minutes"]),
     )
+
+
+def _on_cover(drawdown: Drawdown, terms: Terms) -> int:
+    """Return what cover carries in the documents' place; a pledge that the product needs stands beside them."""
+    return 0 if terms.product.cover == "pledge" else on_cover(drawdown.path, drawdown.principal_minor)
 
 
 def settle_reviews(locked: Locked, reviews: Sequence[Review]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.credit.operations.nodes import lock_nodes, move, note_overuse
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, by_column
 
 # Of a programme: its lines that have a limit as a pair with the anchor.
 _PAIRS = """
@@ -29,6 +29,20 @@ brought AS (
         CASE WHEN w.state IN ('held', 'referred', 'approved', 'cancelling') THEN w.exposure_minor ELSE 0 END AS held)
 SELECT node_id, sum(held)::bigint AS held, sum(used_minor)::bigint AS used FROM brought GROUP BY 1
 """
+# The line's own node of cover carries what the firm's does of the loans on it.
+_APPEND_COVERED = """
+WITH lines AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS p(line_id, firm_node, node_id)),
+brought AS (
+    UPDATE drawdown w SET path = w.path || jsonb_build_array(jsonb_set(jsonb_path_query_first(
+        w.path, 'strict $[*] ? (@[1] == $n)', jsonb_build_object('n', p.firm_node)), '{1}', to_jsonb(p.node_id)))
+    FROM lines p WHERE w.line_id = p.line_id AND w.path @> jsonb_build_array(jsonb_build_array(p.firm_node))
+        AND NOT w.path @> jsonb_build_array(jsonb_build_array(p.node_id))
+    RETURNING p.node_id, w.used_minor, coalesce((jsonb_path_query_first(
+            w.path, 'strict $[*] ? (@[1] == $n)', jsonb_build_object('n', p.firm_node)) ->> 3)::bigint, 0) AS above,
+        CASE WHEN w.state IN ('held', 'referred', 'approved', 'cancelling') THEN w.exposure_minor ELSE 0 END AS held)
+SELECT node_id, sum(greatest(0, held - above))::bigint AS held, sum(greatest(0, used_minor - above))::bigint AS used
+FROM brought GROUP BY 1
+"""
 
 
 async def bring_in(tx: Transaction, *, programme: Mapping[str, Any]) -> None:
@@ -43,3 +57,12 @@ async def bring_in(tx: Transaction, *, programme: Mapping[str, Any]) -> None:
     rows = await tx.pg.fetch(_APPEND, [row["line_id"] for row in pairs], [row["node_id"] for row in pairs])
     await move(tx, {row["node_id"]: (row["held"], row["used"]) for row in rows})
     await note_overuse(tx, node_ids=[row["node_id"] for row in rows], cause="pair_limit.set")
+
+
+async def bring_in_covered(tx: Transaction, lines: Sequence[tuple[str, str, str]]) -> None:
+    """Bring onto lines' own nodes of cover, which are locked with their programmes, what the firm's carries of them.
+
+    Each is a line, the firm's node and the line's.
+    """
+    rows = await tx.pg.fetch(_APPEND_COVERED, *by_column(lines, width=3))
+    await move(tx, {row["node_id"]: (row["held"], row["used"]) for row in rows})

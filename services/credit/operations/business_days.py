@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.credit.operations.limit_increases import increased_between
 from services.credit.operations.product_quotas import changed_between
 from services.credit.operations.propagate_limits import propagate_limits
+from services.credit.operations.sanction_covers import sanction_between
 from shared.events.envelope import Received
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened
 from shared.storage.database import Transaction
@@ -40,3 +41,4 @@ async def keep_business_date(tx: Transaction, events: Sequence[Received]) -> Non
     changed.update(await increased_between(tx, before=before, today=dates[-1]))
     changed.update(await changed_between(tx, before=before, today=dates[-1]))
     await propagate_limits(tx, programme_ids=sorted(changed), cause=events[-1].type.removesuffix(".v1"))
+    await sanction_between(tx, before=before, today=dates[-1])

@@ -8,6 +8,10 @@ from typing import Any, ClassVar
 
 from services.credit.domain.covers import CoverState, CoverStep, CoverStepNotPossible, Kind, after
 from services.credit.operations.line_terms import UnknownLine
+from services.credit.operations.sanction_covers import sanction_changed
+from shared.events.credit import CoverEnforced, CoverProposed, CoverRegistered, CoverReleased, CoverValued
+from shared.events.envelope import Event
+from shared.messaging.outbox import append
 from shared.storage.approvals import Approval, propose
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction
@@ -17,6 +21,13 @@ from shared.values.money import Amount, CurrencyMismatch, InvalidAmount, Money
 COVER_STEP = "cover.step"
 _RANK_TAKEN = """
 SELECT cover_id FROM cover WHERE asset = $1 AND rank = $2 AND state = 'registered' AND cover_id <> $3
+"""
+
+_STEPPED = "UPDATE cover SET state = $2, version = version + 1 WHERE cover_id = $1 RETURNING *"
+# What stood in a register, for explanations of the past.
+_KEEP = """
+INSERT INTO cover_history (cover_id, since, body) SELECT cover_id, statement_timestamp(), to_jsonb(c) FROM cover c
+WHERE cover_id = $1 ON CONFLICT (cover_id, since) DO UPDATE SET body = excluded.body
 """
 
 
@@ -59,6 +70,18 @@ async def propose_cover(
         )
         facts = {"enterprise_id": enterprise_id, "kind": kind, "asset": asset, "secured": secured.wire()}
         await record(tx, [Entry(actor, "cover.proposed", cover_id, facts)])
+        proposed = CoverProposed(
+            cover_id=cover_id,
+            enterprise_id=enterprise_id,
+            provider_id=provider_id,
+            kind=kind,
+            asset=asset,
+            secured=Amount.of(amount_minor=secured.amount_minor, currency=secured.currency),
+            rank=rank,
+            valid_until=valid_until,
+            line_ids=None if line_ids is None else sorted(set(line_ids)),
+        )
+        await append(tx, [proposed], source="credit")
     return cover_id
 
 
@@ -98,7 +121,32 @@ async def take_cover_step(tx: Transaction, approval: Approval) -> None:
         await tx.pg.execute(
             "UPDATE cover SET registry_reference = $2 WHERE cover_id = $1", cover_id, said["registry_reference"]
         )
-    await tx.pg.execute("UPDATE cover SET state = $2, version = version + 1 WHERE cover_id = $1", cover_id, state)
+    row = await tx.pg.fetchrow(_STEPPED, cover_id, state)
+    if CoverState.REGISTERED in {CoverState(cover["state"]), state}:
+        await tx.pg.execute(_KEEP, cover_id)
+        await sanction_changed(tx, cover_id=cover_id, cause=f"cover.{step}")
+    await append(tx, [_told(row, step, said.get("reason", ""))], source="credit")
+
+
+def _told(row: Any, step: CoverStep, reason: str) -> Event:
+    cover_id, enterprise_id = row["cover_id"], row["enterprise_id"]
+    if step is CoverStep.VALUE:
+        return CoverValued(
+            cover_id=cover_id,
+            enterprise_id=enterprise_id,
+            value=Amount.of(amount_minor=row["value_minor"], currency=row["currency"]),
+            prior_charges=Amount.of(amount_minor=row["prior_minor"], currency=row["currency"]),
+            valued_date=row["valued_date"],
+        )
+    if step is CoverStep.REGISTER:
+        return CoverRegistered(
+            cover_id=cover_id,
+            enterprise_id=enterprise_id,
+            registry_reference=row["registry_reference"],
+            secured=Amount.of(amount_minor=row["secured_minor"], currency=row["currency"]),
+        )
+    ended = CoverReleased if step is CoverStep.RELEASE else CoverEnforced
+    return ended(cover_id=cover_id, enterprise_id=enterprise_id, reason=reason)
 
 
 async def _lock(tx: Transaction, cover_id: str) -> Any:

@@ -127,6 +127,7 @@ def _wire(terms: Terms, offered: Offer, cost: Cost, policy: PricePolicy) -> dict
         "form": terms.form,
         "principal": offered.principal.wire(),
         "face": offered.face.wire(),
+        "on_cover": Money(offered.on_cover_minor, currency).wire(),
         "components": _components(offered.price),
         "rate": rate_text(offered.price.rate),
         "penalty_rate": rate_text(offered.price.penalty_rate),

@@ -19,6 +19,7 @@ from services.credit.domain.instructions import NO_INSTRUCTION, Instruction, che
 from services.credit.domain.limits import hold
 from services.credit.domain.offers import DocumentInUse, Offer, Quoted, Terms, offer
 from services.credit.domain.paths import line_node
+from services.credit.domain.support import Support
 from services.credit.operations.approve_drawdowns import review_held
 from services.credit.operations.hold_rows import Hold, Situation, expiry, lock_and_read, write
 from services.credit.operations.hold_texts import path_text, payment_text, texts_of
@@ -97,13 +98,16 @@ class _Line:
     offers: LineTerms
     paths: dict[str, str]
     node_ids: frozenset[str]
-
     own_id: str
+    support: Support | None
+
     @classmethod
     def of(cls, offers: LineTerms) -> _Line:
         paths = {terms.product.name: path_text(terms.path) for terms in offers.terms}
         node_ids = frozenset(step.node_id for terms in offers.terms for step in terms.path)
-        return cls(offers, paths, node_ids, line_node(line_id=offers.usual.line_id))
+        support = offers.usual.support
+        node_ids = node_ids | support.node_ids if support else node_ids
+        return cls(offers, paths, node_ids, line_node(line_id=offers.usual.line_id), support)
 
 
 class HoldDrawdowns:
@@ -190,9 +194,12 @@ class HoldDrawdowns:
         version = situation.versions.get(f"programme/{programme_id}")
         if (version, situation.today) != self._versions[programme_id]:
             raise _TermsMoved
-        held_before = {node.node_id: node.held for node in situation.nodes.values()}
+        for support in filter(None, (lines[draw.line_id].support for draw in batch)):
+            if situation.versions.get(support.node_id) != support.version:
+                raise _TermsMoved
         for line in {draw.line_id for draw in batch}:
             _apply_generation(lines[line], situation)
+        held_before = {node.node_id: node.held for node in situation.nodes.values()}
         decisions = _decide_all(batch, lines, situation, hold_seconds=self._hold_seconds)
         holds = [each for each in decisions if isinstance(each, Hold)]
         if holds:
@@ -220,13 +227,13 @@ class HoldDrawdowns:
         return known
 
 
-def _decide_all(
 def _apply_generation(line: _Line, situation: Situation) -> None:
     """Sanction the line's node what a generation in force gives it that is not written there yet."""
     if line.offers.next_cap is not None:
         situation.nodes[line.own_id].sanctioned = line.offers.next_cap
 
 
+def _decide_all(
     batch: Sequence[Draw], lines: dict[str, _Line], situation: Situation, *, hold_seconds: int
 ) -> list[Hold | str | Exception]:
     """Answer each command on its own: held, known already, or refused; the first of twins decides for both."""
@@ -281,9 +288,15 @@ def _decide(draw: Draw, line: _Line, situation: Situation, expires_at: str) -> H
         drawer_id=terms.drawer.enterprise_id,
         principal=draw.principal,
     )
-    row = _row(draw, terms, purpose, line.paths[terms.product.name], documents, offered, version, expires_at)
+    path, text = terms.path, line.paths[terms.product.name]
+    if offered.on_cover_minor and terms.support:
+        above = offered.principal.amount_minor - offered.on_cover_minor
+        path = (*path, *terms.support.steps(above=above))
+        text = path_text(path)
+        terms.support.check(situation.nodes, minor=offered.on_cover_minor, requested=offered.principal)
+    row = _row(draw, terms, purpose, text, documents, offered, version, expires_at)
     # Last, because it changes the nodes: whatever fails before leaves no trace in the batch.
-    hold(situation.nodes, terms.path, exposure=offered.exposure)
+    hold(situation.nodes, path, exposure=offered.exposure)
     return row
 
 

@@ -133,6 +133,12 @@ class Hold:
     answer: str
     traceparent: str | None
 
+    @property
+    def offer(self) -> str:
+        """Return what names line, product and path: one that cover carries some of has a path of its own."""
+        same = f"{self.terms.line_id}/{self.terms.product.name}"
+        return f"{same}/{self.drawdown_id}" if self.offered.on_cover_minor else same
+
 
 async def lock_and_read(
     tx: Transaction,
@@ -174,7 +180,7 @@ async def write(
     """Write nodes, drawdowns, document uses, keys and events of a batch in one statement."""
     offers = [hold.offered for hold in holds]
     uses = sorted((document_id, hold.drawdown_id) for hold in holds for document_id in hold.document_ids)
-    offers_of = [f"{hold.terms.line_id}/{hold.terms.product.name}" for hold in holds]
+    offers_of = [hold.offer for hold in holds]
     lines = dict(zip(offers_of, holds, strict=True))
     await tx.pg.execute(
         _WRITE,

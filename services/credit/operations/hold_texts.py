@@ -52,13 +52,16 @@ def texts_of(
     )
     principal = _money(offered.principal)
     held = principal if offered.exposure == offered.principal else _money(offered.exposure)
+    on_cover = ""
+    if offered.on_cover_minor:
+        on_cover = f',"on_cover":{_amount(offered.on_cover_minor, offered.principal.currency)}'
     common = f'"drawdown_id":"{drawdown_id}","line_id":"{terms.line_id}",'
     shown = f',"repayment":{plan}' if plan else ""
     event = (
         f'{{{common}"programme_id":"{terms.programme_id}","enterprise_id":"{terms.drawer.enterprise_id}",'
         f'"obligor_id":"{terms.obligor_id}","principal":{principal},"held":{held},"documents":[{named}],'
         f'"purpose":{encode_basestring(purpose)},"product":"{terms.product.name}",'
-        f'"expires_at":"{expires_at}"{"," + payment[1:-1] if payment else ""}'
+        f'"expires_at":"{expires_at}"{on_cover}{"," + payment[1:-1] if payment else ""}'
         f"{_told(plan)}}}"
     )
     answer = (
@@ -67,7 +70,7 @@ def texts_of(
         f'"rate":"{rate_text(offered.price.rate)}","penalty_rate":"{rate_text(offered.price.penalty_rate)}",'
         f'"fee":{_amount(offered.fee_minor, offered.principal.currency)},"due_date":"{offered.due_date}",'
         f'"maturity_date":"{offered.maturity_date}","documents":[{named}],"expires_at":"{expires_at}"'
-        f'{shown}}}'
+        f'{on_cover}{shown}}}'
     )
     return Texts(f"[{named}]", event, answer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,11 +10,15 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from services.credit.domain.blocks import bars
+from services.credit.domain.covers import lending_values
 from services.credit.domain.eligibility import Drawer, LineState, why_not_drawable
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Place, path_of
 from services.credit.domain.pricing import TrackRecord
 from services.credit.domain.products import Product, choose, derived, in_direction
+from services.credit.domain.support import Support
+from services.credit.operations.cover_policies import haircuts
+from services.credit.operations.cover_rows import cover_of
 from services.credit.operations.product_policies import drawn_product, product, programme_products
 from shared.events.onboarding import ProgrammeTerms
 from shared.storage.database import Transaction
@@ -29,6 +34,11 @@ SELECT l.line_id, l.enterprise_id, l.direction, l.tier, l.anchor_support, l.reas
     f.name IS NOT NULL AS anchor_known,
     EXISTS (SELECT FROM block b WHERE b.subject = l.line_id AND b.lifted_at IS NULL) AS line_blocked,
     EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.lifted_at IS NULL) AS firm_blocked,
+    (SELECT jsonb_agg(c)::text FROM cover c WHERE c.state = 'registered' AND c.currency = p.currency
+        AND c.asset = ANY(ARRAY(SELECT o.asset FROM cover o WHERE o.enterprise_id = l.enterprise_id
+            AND o.currency = p.currency AND o.state = 'registered'))) AS charges,
+    (SELECT k.version FROM limit_node k
+        WHERE k.node_id = 'cover/' || l.enterprise_id || '/' || p.currency) AS cover_version,
     (SELECT k.node_id FROM limit_node k WHERE k.node_id = 'pair/' || CASE l.direction
         WHEN 'upstream' THEN l.enterprise_id || '/' || p.anchor_id ELSE p.anchor_id || '/' || l.enterprise_id END
         || '/' || p.currency) AS pair_node,
@@ -41,10 +51,10 @@ LEFT JOIN enterprise f ON f.enterprise_id = p.anchor_id
 LEFT JOIN rating r ON (r.enterprise_id, r.currency) = (l.enterprise_id, p.currency)
 LEFT JOIN rating a ON (a.enterprise_id, a.currency) = (p.anchor_id, p.currency)
 LEFT JOIN track_record t ON t.enterprise_id = l.enterprise_id
+LEFT JOIN agreement g ON (g.programme_id, g.enterprise_id) = (l.programme_id, l.enterprise_id)
 WHERE l.line_id = ANY($1)
 """
 _READ = _PLAIN.replace("n.version", "p.terms, n.version")
-LEFT JOIN agreement g ON (g.programme_id, g.enterprise_id) = (l.programme_id, l.enterprise_id)
 
 
 class UnknownLine(LookupError):
@@ -67,10 +77,10 @@ class LineTerms:
 
     products: tuple[Product, ...]
     terms: tuple[Terms, ...]
+    next_cap: int | None = None
 
     def choose(self, *, named: str | None, kinds: Sequence[str]) -> Terms:
         """Return the terms of a drawdown on documents of these kinds; ProductNotOffered when there are none."""
-    next_cap: int | None = None
         return self._by_name[choose(self.products, named=named, kinds=kinds).name]
 
     @property
@@ -152,6 +162,9 @@ def _terms(
     row: Mapping[str, Any], programme: ProgrammeTerms, offered: Product, *, lacking: tuple[str, ...] = ()
 ) -> Terms:
     upstream, alone = row["direction"] == "upstream", not offered.documents
+    support = _support(row)
+    if offered.cover == "pledge" and not (support and support.most):
+        lacking = (*lacking, "no_registered_cover")
     # Without a document nobody but the borrower owes.
     obligor_id = row["anchor_id"] if upstream and not alone else row["enterprise_id"]
     recourse = offered.recourse(agreed=programme.recourse)
@@ -195,22 +208,40 @@ def _terms(
         size_class=row["size_class"],
         interest_payer=offered.pays_interest(agreed=programme.interest_payer),
         pricing_policy=programme.pricing_policy,
+        support=support,
+    )
+
+
+def _support(row: Mapping[str, Any]) -> Support | None:
+    """Return the firm's registered cover as the line may use it; None, at no cost, where there is none."""
+    if not row["charges"]:
+        return None
+    told = json.loads(row["charges"])
+    charges = [cover_of(each) for each in told]
+    own = {each["cover_id"] for each in told if each["enterprise_id"] == row["enterprise_id"]}
+    return Support(
+        enterprise_id=row["enterprise_id"],
+        currency=row["currency"],
+        line_id=row["line_id"],
+        covers=tuple(each for each in charges if each.cover_id in own),
+        values=lending_values(charges, haircuts(on=row["today"]), on=row["today"]),
+        version=row["cover_version"],
     )
 
 
 def why_barred(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return every reason against drawing that a line's row tells, whatever is offered on it."""
     reasons = list(row["reasons"])
-    if not row["drawable"] and not reasons:
-        reasons.append("not_propagated_yet")
-    if row["anchor_spread"] is None and row["direction"] == "upstream":
-        reasons.append("anchor_unrated")
     # What stops draws counts as soon as it is known, whenever the line itself is propagated.
     state = LineState(
         row["sme_active"], row["programme_active"], row["valid_until"], row["expiry_date"], row["overdue"]
     )
     known = why_not_drawable(state, on=row["today"]) + ["deficiency"] * row["deficient"]
     reasons += [reason for reason in known if reason not in reasons]
+    if not row["drawable"] and not reasons:
+        reasons.append("not_propagated_yet")
+    if row["anchor_spread"] is None and row["direction"] == "upstream":
+        reasons.append("anchor_unrated")
     if not row["anchor_known"]:
         reasons.append("anchor_unknown")
     return (*reasons, *bars(line_blocked=row["line_blocked"], firm_blocked=row["firm_blocked"]))

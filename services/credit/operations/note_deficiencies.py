@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from services.credit.domain.eligibility import claim_on_seller, deficiency
+from services.credit.domain.paths import stored_path
 from services.credit.domain.pricing import discount
+from services.credit.domain.support import on_cover
 from services.credit.operations.product_policies import drawn_product
 from services.credit.operations.propagate_limits import propagate_limits
 from shared.storage.database import Transaction
@@ -16,7 +18,7 @@ from shared.values.rates import parse_rate
 # Open drawdowns with all that their documents are still worth, and what was noted of them before.
 _STANDING = """
 SELECT w.drawdown_id, w.line_id, w.programme_id, w.form, w.principal_minor, w.outstanding_minor, w.state, w.rate,
-    w.day_count, w.start_date, w.maturity_date, w.product_version, p.terms->>'advance_rate' AS advance_rate,
+    w.day_count, w.start_date, w.maturity_date, w.product_version, w.path, p.terms->>'advance_rate' AS advance_rate,
     sum(d.eligible_minor)::bigint AS eligible, bool_or(d.irrevocable) AS irrevocable,
     coalesce((SELECT ROW(f.deficiency_minor, f.claim_minor) FROM deficiency f WHERE f.drawdown_id = w.drawdown_id),
         ROW(0::bigint, 0::bigint)) AS noted
@@ -61,10 +63,14 @@ def _lacking(row: Mapping[str, Any]) -> tuple[int, int]:
     if row["irrevocable"]:
         return 0, 0
     principal = row["outstanding_minor"] if row["state"] == "utilised" else row["principal_minor"]
+    drawn = drawn_product(version=row["product_version"])
+    if drawn.cover != "pledge":
+        # What cover carries the documents never did; a pledge that the product needs stands beside them.
+        principal -= on_cover(stored_path(row["path"]), principal)
     lacking = deficiency(
         principal_minor=principal,
         eligible_minor=row["eligible"],
-        advance_rate=min(parse_rate(row["advance_rate"]), drawn_product(version=row["product_version"]).advance_rate),
+        advance_rate=min(parse_rate(row["advance_rate"]), drawn.advance_rate),
     )
     # A purchase kept its discount back; what the obligor owes includes it.
     interest = discount(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from services.credit.domain.covers import Allocation, Cover, CoverState, Need, allocate, lending_values
+from services.credit.domain.covers import Allocation, Need, allocate, lending_values
+from services.credit.domain.paths import stored_path
+from services.credit.domain.support import on_cover
 from services.credit.operations.cover_policies import haircuts
+from services.credit.operations.cover_rows import cover_of
 from services.credit.operations.covers import UnknownCover
 from services.credit.operations.line_terms import LineTerms, read_lines
 from shared.storage.database import Database, Transaction
@@ -26,8 +29,8 @@ SELECT * FROM cover WHERE state = 'registered' AND currency = $2 AND asset IN (
 ORDER BY cover_id
 """
 LOANS = """
-SELECT w.enterprise_id, w.obligor_id, w.drawdown_id, w.line_id, w.product, w.documents,
-    CASE w.state WHEN 'utilised' THEN w.outstanding_minor ELSE w.principal_minor END AS open_minor,
+SELECT w.enterprise_id, w.obligor_id, w.drawdown_id, w.line_id, w.product, w.documents, w.path,
+    CASE w.state WHEN 'utilised' THEN w.used_minor ELSE w.exposure_minor END AS open_minor,
     (SELECT coalesce(array_agg(coalesce(d.eligible_minor, 0) ORDER BY u.document_id), '{}') FROM document_use u
         JOIN document d USING (document_id) WHERE u.drawdown_id = w.drawdown_id) AS eligible
 FROM unnest($1::text[]) AS f(enterprise_id) CROSS JOIN LATERAL (
@@ -53,6 +56,18 @@ async def cover(database: Database, *, cover_id: str) -> dict[str, Any]:
     return _wire(row)
 
 
+async def covers_of(tx: Transaction, drawdown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return which covers secure a drawdown, and how much each; nothing is read where none was taken."""
+    if not on_cover(stored_path(drawdown["path"]), drawdown["exposure_minor"]):
+        return []
+    today, firm, currency = await tx.pg.fetchval(_TODAY), drawdown["enterprise_id"], drawdown["currency"]
+    rows = await tx.pg.fetch(_OF_FIRM, firm, currency)
+    values = lending_values([cover_of(row) for row in rows], haircuts(on=today), on=today)
+    own = [cover_of(row) for row in rows if row["enterprise_id"] == firm]
+    given = allocate(own, values, [_need(loan) for loan in await tx.pg.fetch(LOANS, [firm], currency)])
+    return _parts(given, drawdown["drawdown_id"], currency)
+
+
 async def cover_of_firm(database: Database, *, enterprise_id: str, currency: str) -> dict[str, Any]:
     """Return what a firm's covers carry today, loan by loan, and what is left for each line."""
     async with database.snapshot() as tx:
@@ -61,14 +76,10 @@ async def cover_of_firm(database: Database, *, enterprise_id: str, currency: str
         loans = await tx.pg.fetch(LOANS, [enterprise_id], currency)
         lines = await _lines(tx, enterprise_id, currency)
     policy = haircuts(on=today)
-    values = lending_values([cover_of_row(row) for row in rows], policy, on=today)
-    own = [cover_of_row(row) for row in rows if (row["enterprise_id"], row["currency"]) == (enterprise_id, currency)]
+    values = lending_values([cover_of(row) for row in rows], policy, on=today)
+    own = [cover_of(row) for row in rows if (row["enterprise_id"], row["currency"]) == (enterprise_id, currency)]
     bases = {loan["drawdown_id"]: base_of(loan, lines[loan["line_id"]]) for loan in loans}
-    needs = [
-        Need(loan["drawdown_id"], loan["line_id"], max(0, loan["open_minor"] - bases[loan["drawdown_id"]]))
-        for loan in loans
-    ]
-    given = allocate(own, values, needs)
+    given = allocate(own, values, [_need(loan) for loan in loans])
 
     def money(minor: int) -> dict[str, str]:
         return Money(minor, currency).wire()
@@ -103,6 +114,11 @@ async def _lines(tx: Transaction, enterprise_id: str, currency: str) -> dict[str
     return found
 
 
+def _need(loan: Mapping[str, Any]) -> Need:
+    """Return what a loan took of cover when it was drawn, as far as it is open: its documents' dilution takes none."""
+    return Need(loan["drawdown_id"], loan["line_id"], on_cover(stored_path(loan["path"]), loan["open_minor"]))
+
+
 def base_of(loan: Mapping[str, Any], line: LineTerms) -> int:
     """Return what the loan's documents carry today: each eligible amount by the advance rate of its product."""
     products = {each.product.name: each.advance_rate for each in line.terms}
@@ -111,7 +127,6 @@ def base_of(loan: Mapping[str, Any], line: LineTerms) -> int:
 
 
 def _loan(loan: Mapping[str, Any], base: int, given: Allocation, currency: str) -> dict[str, Any]:
-    secured = given.secured[loan["drawdown_id"]]
     covered = given.of_loan(loan["drawdown_id"])
     on_documents = min(base, loan["open_minor"])
     return {
@@ -119,31 +134,17 @@ def _loan(loan: Mapping[str, Any], base: int, given: Allocation, currency: str) 
         "line_id": loan["line_id"],
         "open": Money(loan["open_minor"], currency).wire(),
         "on_documents": Money(on_documents, currency).wire(),
-        "covers": [
-            {"cover_id": cover_id, "amount": Money(minor, currency).wire()}
-            for cover_id, minor in sorted(secured.items())
-        ],
+        "covers": _parts(given, loan["drawdown_id"], currency),
         "on_cover": Money(covered, currency).wire(),
-        "uncovered": Money(loan["open_minor"] - on_documents - covered, currency).wire(),
+        "uncovered": Money(max(0, loan["open_minor"] - on_documents - covered), currency).wire(),
     }
 
 
-def cover_of_row(row: Mapping[str, Any]) -> Cover:
-    """Return a cover of its row."""
-    line_ids: Sequence[str] | None = row["line_ids"]
-    return Cover(
-        cover_id=row["cover_id"],
-        asset=row["asset"],
-        kind=row["kind"],
-        state=CoverState(row["state"]),
-        value_minor=row["value_minor"],
-        valued_on=row["valued_date"],
-        prior_minor=row["prior_minor"],
-        rank=row["rank"],
-        secured_minor=row["secured_minor"],
-        valid_until=row["valid_until"],
-        line_ids=None if line_ids is None else frozenset(line_ids),
-    )
+def _parts(given: Allocation, drawdown_id: str, currency: str) -> list[dict[str, Any]]:
+    return [
+        {"cover_id": cover_id, "amount": Money(minor, currency).wire()}
+        for cover_id, minor in sorted(given.secured.get(drawdown_id, {}).items())
+    ]
 
 
 def _wire(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from services.credit.domain.blocks import Blocked
-from services.credit.domain.explaining import Base, Derivation, Language, explain
+from services.credit.domain.explaining import Base, Covered, Derivation, Language, explain
 from services.credit.domain.limits import Node, binding
 from services.credit.domain.offers import Terms
 from services.credit.domain.paths import Level
@@ -99,6 +99,7 @@ def told(
         reasons=terms.not_drawable,
         base=base,
         blocks=blocks,
+        cover=None if terms.support is None else Covered(terms.support.most, terms.support.room(nodes)),
     )
     return {
         "line_id": row["line_id"],
@@ -109,7 +110,12 @@ def told(
         "propagation": _propagation_out(derived, row["policy_version"]),
         "base": None if base is None else _base_out(base, currency),
         "blocks": [blocked_out(each) for each in blocks],
+        "cover": None if derived.cover is None else _cover_out(derived.cover, currency),
     }
+
+
+def _cover_out(cover: Covered, currency: str) -> dict[str, Any]:
+    return {"most": Money(cover.most, currency).wire(), "left": Money(cover.left, currency).wire()}
 
 
 def _nodes_out(derived: Derivation) -> list[dict[str, Any]]:

@@ -28,6 +28,11 @@ SELECT h.*, l.programme_id, l.enterprise_id, coalesce(t.name, '') AS enterprise_
         AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS line_blocked,
     EXISTS (SELECT FROM block b WHERE b.subject = l.enterprise_id AND b.blocked_at <= $2
         AND (b.lifted_at IS NULL OR b.lifted_at > $2)) AS firm_blocked,
+    (SELECT jsonb_agg(k.body)::text FROM (
+        SELECT DISTINCT ON (o.cover_id) x.body FROM cover c JOIN cover o USING (asset, currency)
+        JOIN cover_history x ON x.cover_id = o.cover_id AND x.since <= $2
+        WHERE c.enterprise_id = l.enterprise_id AND c.currency = p.currency
+        ORDER BY o.cover_id, x.since DESC) AS k WHERE k.body ->> 'state' = 'registered') AS charges,
     (SELECT k.node_id FROM node_history k WHERE k.since <= $2 AND k.node_id = 'pair/' || CASE h.direction
         WHEN 'upstream' THEN l.enterprise_id || '/' || p.anchor_id ELSE p.anchor_id || '/' || l.enterprise_id END
         || '/' || p.currency LIMIT 1) AS pair_node
@@ -80,7 +85,8 @@ async def read_past(
     today = await tx.pg.fetchval(_DAY, as_of) or as_of.date()
     line = _row(row, today)
     terms = terms_of(line, ProgrammeTerms.model_validate(row["facts"]["terms"])).usual
-    nodes = await _nodes(tx, [step.node_id for step in terms.path], row["currency"], as_of)
+    beside = terms.support.node_ids if terms.support else ()
+    nodes = await _nodes(tx, [*(step.node_id for step in terms.path), *beside], row["currency"], as_of)
     return line, terms, nodes, today
 
 
@@ -95,11 +101,6 @@ def _row(row: Mapping[str, Any], today: date) -> dict[str, Any]:
         "anchor_spread": 0 if facts["anchor_rated"] else None,
         "own_spread": None,
         "anchor_known": facts["anchor_known"],
-        "first_drawn_date": None,
-        "repaid": 0,
-        "last_repaid_date": None,
-        "that_day": 0,
-        "today": today,
         "next_cap_minor": None,
         "sme_active": True,
         "programme_active": facts["active"],
@@ -107,6 +108,12 @@ def _row(row: Mapping[str, Any], today: date) -> dict[str, Any]:
         "expiry_date": date.max,
         "overdue": False,
         "deficient": False,
+        "first_drawn_date": None,
+        "repaid": 0,
+        "last_repaid_date": None,
+        "that_day": 0,
+        "cover_version": 0,
+        "today": today,
     }
 
 

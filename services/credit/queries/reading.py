@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 from services.credit.domain.limits import Node, binding
 from services.credit.domain.offers import Terms
-from services.credit.domain.paths import Level
+from services.credit.domain.paths import Level, stored_path
+from services.credit.domain.support import on_cover
 from services.credit.operations.drawdown_rows import UnknownDrawdown
 from services.credit.operations.line_terms import UnknownLine, read_terms
 from services.credit.operations.programme_terms import terms_in_force
 from services.credit.queries.blocks import blocked_out, blocks_of
+from services.credit.queries.covers import covers_of
 from shared.events.onboarding import ProgrammeTerms
 from shared.runtime.clock import database_now
 from shared.storage.database import Database, Transaction
@@ -59,6 +61,10 @@ SELECT n.* FROM limit_node_now n WHERE (n.level, n.node_id) > ($2, $3) AND n.nod
     UNION SELECT unnest(ARRAY['line/' || l.line_id, CASE l.direction WHEN 'upstream' THEN 'sme/' ELSE 'obligor/' END
         || l.enterprise_id || '/' || p.currency])
         FROM line l JOIN programme p USING (programme_id) WHERE l.programme_id = $1
+    UNION SELECT unnest(ARRAY[c.node_id, c.node_id || '/' || l.line_id])
+        FROM line l JOIN programme p USING (programme_id)
+        CROSS JOIN LATERAL (SELECT 'cover/' || l.enterprise_id || '/' || p.currency AS node_id) AS c
+        WHERE l.programme_id = $1
     UNION SELECT 'pair/' || CASE l.direction WHEN 'upstream' THEN l.enterprise_id || '/' || p.anchor_id
             ELSE p.anchor_id || '/' || l.enterprise_id END || '/' || p.currency
         FROM line l JOIN programme p USING (programme_id) WHERE l.programme_id = $1)
@@ -142,11 +148,12 @@ async def drawdowns(
 
 async def drawdown(database: Database, *, drawdown_id: str) -> dict[str, Any]:
     """Return one drawdown; UnknownDrawdown when there is none."""
-    async with database.reader() as tx:
+    async with database.snapshot() as tx:
         row = await tx.pg.fetchrow(_DRAWDOWN, drawdown_id)
-    if row is None:
-        raise UnknownDrawdown(drawdown_id=drawdown_id)
-    return _drawdown(row)
+        if row is None:
+            raise UnknownDrawdown(drawdown_id=drawdown_id)
+        secured = await covers_of(tx, row)
+    return {**_drawdown(row), "covers": secured}
 
 
 async def referrals(database: Database, *, after: str, limit: int) -> dict[str, Any]:
@@ -178,8 +185,9 @@ async def read_line(tx: Transaction, *, line_id: str) -> tuple[Mapping[str, Any]
 async def read_paths(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Terms], dict[str, Node]]:
     """Return the terms of lines, and the nodes of their paths as they stand."""
     terms, _ = await read_terms(tx, line_ids=[row["line_id"] for row in rows])
-    wanted = sorted({step.node_id for each in terms.values() for step in each.path})
-    found = await tx.pg.fetch("SELECT * FROM limit_node_now WHERE node_id = ANY($1)", wanted)
+    wanted = {step.node_id for each in terms.values() for step in each.path}
+    wanted |= {node_id for each in terms.values() if each.support for node_id in each.support.node_ids}
+    found = await tx.pg.fetch("SELECT * FROM limit_node_now WHERE node_id = ANY($1)", sorted(wanted))
     return terms, {row["node_id"]: node_of(row) for row in found}
 
 
@@ -241,6 +249,7 @@ def _drawdown(row: Mapping[str, Any]) -> dict[str, Any]:
         "principal": amount("principal_minor"),
         "face": amount("face_minor"),
         "exposure": amount("exposure_minor"),
+        "on_cover": _on_cover(row),
         "outstanding": amount("outstanding_minor"),
         "fee": amount("fee_minor"),
         "rate": rate_text(row["rate"]),
@@ -261,6 +270,13 @@ def _drawdown(row: Mapping[str, Any]) -> dict[str, Any]:
         "held_at": row["held_at"],
         "expires_at": row["expires_at"],
     }
+
+
+def _on_cover(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the firm's cover carries of a drawdown now, in the documents' place."""
+    held = row["state"] in {"held", "referred", "approved", "cancelling"}
+    carried = row["exposure_minor"] if held else row["used_minor"]
+    return Money(on_cover(stored_path(row["path"]), carried), row["currency"]).wire()
 
 
 def _eligible(row: Mapping[str, Any]) -> dict[str, str] | None:

@@ -9,8 +9,9 @@ from datetime import date
 
 from services.credit.domain.covers import Cover, Need, allocate, lending_values
 from services.credit.operations.cover_policies import haircuts
+from services.credit.operations.cover_rows import cover_of
 from services.credit.operations.line_terms import read_lines
-from services.credit.queries.covers import LOANS, base_of, cover_of_row
+from services.credit.queries.covers import LOANS, base_of
 from shared.storage.database import Transaction
 
 # Charges on an asset share it, whosever loans they secure.
@@ -71,11 +72,11 @@ async def read_securities(tx: Transaction, *, firm_ids: Collection[str], currenc
     Only for firms that have cover are their loans looked at: on all lines, because every line shares the cover.
     """
     rows = await tx.pg.fetch(_COVERS, sorted(firm_ids), currency)
-    values = lending_values([cover_of_row(row) for row in rows], haircuts(on=today), on=today)
+    values = lending_values([cover_of(row) for row in rows], haircuts(on=today), on=today)
     covers: dict[str, list[Cover]] = defaultdict(list)
     for row in rows:
         if row["enterprise_id"] in firm_ids:
-            covers[row["enterprise_id"]].append(cover_of_row(row))
+            covers[row["enterprise_id"]].append(cover_of(row))
     found = await tx.pg.fetch(LOANS, sorted(covers), currency) if covers else []
     lines, _ = await read_lines(tx, line_ids={row["line_id"] for row in found}) if found else ({}, {})
     loans = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import time
+from datetime import date, time
 
 from shared.events import credit, onboarding
 from shared.events.envelope import Event
@@ -57,9 +57,38 @@ def limits(programme_id: str, lines: Sequence[str], firms: Sequence[str], *, anc
             limit_before=None,
             reason="new trade",
         ),
+        *_covers(firms[0], firms[1]),
         _line(programme_id, *first, "450.00", tier=1),
         _line(programme_id, *second, "276.00", tier=2, reasons=["agreement_not_signed"]),
         _line(programme_id, *third, "137.00", tier=1, direction="downstream"),
+    ]
+
+
+def _covers(firm_id: str, provider_id: str) -> list[Event]:
+    """Return one cover's life to its release, and of another that it is enforced."""
+    first, second = f"{firm_id[:-2]}81", f"{firm_id[:-2]}82"
+    return [
+        credit.CoverProposed(
+            cover_id=first,
+            enterprise_id=firm_id,
+            provider_id=provider_id,
+            kind="building",
+            asset="TITLE-7",
+            secured=_cny("500.00"),
+            rank=1,
+            valid_until=date(2030, 1, 1),
+            line_ids=None,
+        ),
+        credit.CoverValued(
+            cover_id=first,
+            enterprise_id=firm_id,
+            value=_cny("900.00"),
+            prior_charges=_cny("0.00"),
+            valued_date=date(2026, 3, 2),
+        ),
+        credit.CoverRegistered(cover_id=first, enterprise_id=firm_id, registry_reference="R-7", secured=_cny("500.00")),
+        credit.CoverReleased(cover_id=first, enterprise_id=firm_id, reason="paid back"),
+        credit.CoverEnforced(cover_id=second, enterprise_id=firm_id, reason="default"),
     ]
 
 
