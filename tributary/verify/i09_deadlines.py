@@ -1,6 +1,7 @@
 """I9: no held or referred drawdown outlives its deadline by a minute, and none is both confirmed and cancelled.
 
-Nor does one outlive the withdrawal of its documents by a minute and wait to be approved or paid.
+Nor does one outlive the withdrawal of its documents by a minute and wait to be approved or paid, or wait at all on a
+line that is blocked.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ _GOING_ON = """
 SELECT drawdown_id, state FROM drawdown WHERE drawdown_id = ANY($1) AND state IN ('held', 'referred', 'approved')
 ORDER BY drawdown_id
 """
+# Of one snapshot: a block ends what waits on its lines in the commit that makes it.
+_BLOCKED = """
+SELECT w.drawdown_id, w.state, b.block_id FROM block b CROSS JOIN LATERAL (
+    SELECT drawdown_id, state FROM drawdown WHERE line_id = b.subject
+    UNION ALL SELECT drawdown_id, state FROM drawdown WHERE enterprise_id = b.subject) AS w
+WHERE b.lifted_at IS NULL AND w.state IN ('held', 'referred', 'approved') ORDER BY w.drawdown_id
+"""
 _BOTH = """
 SELECT subject, count(*) FILTER (WHERE type = $2) AS confirmed,
     max(sequence) FILTER (WHERE type = $3) > min(sequence) FILTER (WHERE type = $2) AS cancelled_afterwards
@@ -43,6 +51,8 @@ async def check(world: World) -> Result:
     async for row in tx.pg.cursor(_OVERDUE, world.now - timedelta(seconds=GRACE_S)):
         until = row["expires_at"].isoformat(timespec="seconds") if row["expires_at"] else "nothing"
         result.violate(f"drawdown {row['drawdown_id']} is still {row['state']}; its deadline was {until}")
+    for row in await tx.pg.fetch(_BLOCKED):
+        result.violate(f"drawdown {row['drawdown_id']} is {row['state']} on a line that is blocked ({row['block_id']})")
     await _withdrawn(world, to=result)
     drawdown = (DrawdownEvent.topic, DrawdownUtilised.type, DrawdownReleased.type)
     await _one_end(

@@ -17,6 +17,8 @@ from typing import Any
 import asyncpg
 
 from services.credit.consumers import HANDLERS
+from services.credit.domain.blocks import Cause, Target
+from services.credit.operations.block_lines import block
 from services.credit.operations.close_drawdowns import cancel_drawdown, expire_drawdowns
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
@@ -77,6 +79,12 @@ async def _decide(database: Database, approval_id: str) -> str:
     return done.state
 
 
+async def _block(database: Database, order: Mapping[str, Any]) -> str:
+    cause = Cause(reason="court_order", by="desk", note="race", reference=order.get("reference", ""))
+    (block_id,) = await block(database, targets=[Target(order["scope"], order["subject"])], cause=cause)
+    return block_id
+
+
 async def _do(database: Database, holds: HoldDrawdowns, order: Mapping[str, Any]) -> dict[str, Any]:
     """Return what came of an order: `done`, or the code of what refused it; a deadlock is an error, never expected."""
     try:
@@ -87,6 +95,8 @@ async def _do(database: Database, holds: HoldDrawdowns, order: Mapping[str, Any]
                 done = await _cancel(database, order["drawdown"])
             case "approve":
                 done = await _approve(database, order["drawdown"])
+            case "block":
+                done = await _block(database, order)
             case "decide":
                 done = await _decide(database, order["approval"])
             case _:
