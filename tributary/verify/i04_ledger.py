@@ -1,4 +1,7 @@
-"""I4: every ledger transaction balances per currency, and postings are append-only (R20)."""
+"""I4: every ledger transaction balances per currency, and postings are append-only (R20).
+
+What a loan earned is what the ledger says, and of a closed one what its instalments were billed (R3).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,15 @@ FROM ledger_posting GROUP BY transaction_id, currency HAVING sum(debit_minor) <>
 _EMPTY = """
 SELECT t.transaction_id FROM ledger_transaction t
 WHERE NOT EXISTS (SELECT FROM ledger_posting p WHERE p.transaction_id = t.transaction_id)
+"""
+_EARNED = """
+SELECT l.loan_id, l.interest_minor, b.booked, (
+    SELECT sum(i.billed_minor)::bigint FROM instalment i WHERE i.loan_id = l.loan_id) AS billed, l.state, l.form
+FROM loan l CROSS JOIN LATERAL (
+    SELECT coalesce(sum(p.credit_minor - p.debit_minor), 0)::bigint AS booked
+    FROM ledger_transaction t JOIN ledger_posting p USING (transaction_id)
+    WHERE t.loan_id = l.loan_id AND p.account = 'interest_income') b
+WHERE l.disbursed_date IS NOT NULL
 """
 _TOTALS = """
 SELECT currency, sum(debit_minor)::bigint AS debit, sum(credit_minor)::bigint AS credit FROM ledger_posting
@@ -35,6 +47,11 @@ async def check(world: World) -> Result:
     for table in ("ledger_transaction", "ledger_posting"):
         if not await refuses_change(tx, table=table):
             result.violate(f"nothing keeps {table} append-only")
+    async for row in tx.pg.cursor(_EARNED):
+        if row["booked"] != row["interest_minor"]:
+            result.violate(f"loan {row['loan_id']}: {row['interest_minor']} of interest, {row['booked']} in the ledger")
+        elif row["state"] == "closed" and row["form"] == "loan" and row["billed"] != row["interest_minor"]:
+            result.violate(f"loan {row['loan_id']}: {row['interest_minor']} of interest, {row['billed']} billed")
     for row in await tx.pg.fetch(_TOTALS):
         result.notes.append(f"{row['currency']}: {row['debit']} debit, {row['credit']} credit in minor units")
     return result

@@ -1,4 +1,7 @@
-"""I10: Σ repaid principal in settlement = Σ reinstated in credit, net of reversals, drawdown by drawdown (R11)."""
+"""I10: Σ repaid principal in settlement = Σ reinstated in credit, net of reversals, drawdown by drawdown (R11).
+
+And Σ instalments = principal, Σ what is open of each = what is open of the loan (R3).
+"""
 
 from __future__ import annotations
 
@@ -41,4 +44,8 @@ def _settlement_differs(pair: Pair) -> str | None:
         return f"{pair.loan['outstanding_minor']} open, settlement's own events leave {pair.said.left}"
     if pair.loan["booked"] != pair.loan["outstanding_minor"]:
         return f"{pair.loan['outstanding_minor']} open, {pair.loan['booked']} in the ledger"
+    if pair.loan["planned"] != pair.loan["principal_minor"]:
+        return f"{pair.loan['principal_minor']} lent, {pair.loan['planned']} in its instalments"
+    if pair.loan["by_instalment"] != pair.loan["outstanding_minor"]:
+        return f"{pair.loan['outstanding_minor']} open, {pair.loan['by_instalment']} of its instalments"
     return None

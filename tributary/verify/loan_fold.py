@@ -29,7 +29,11 @@ SELECT subject, sequence, type, time, body FROM outbox_kept WHERE topic = $1 AND
 ORDER BY subject, sequence
 """
 _LOANS = """
-SELECT l.loan_id, l.outstanding_minor, (
+SELECT l.loan_id, l.outstanding_minor, l.principal_minor,
+    (SELECT coalesce(sum(i.principal_minor), 0)::bigint FROM instalment i WHERE i.loan_id = l.loan_id) AS planned,
+    (SELECT coalesce(sum(b.outstanding_minor), 0)::bigint FROM (
+        SELECT DISTINCT ON (nth) outstanding_minor FROM loan_balance WHERE loan_id = l.loan_id
+        ORDER BY nth, from_date DESC) b) AS by_instalment, (
     SELECT coalesce(sum(p.debit_minor - p.credit_minor), 0)::bigint
     FROM ledger_transaction t JOIN ledger_posting p USING (transaction_id)
     WHERE t.loan_id = l.loan_id AND p.account IN ('loans_receivable', 'purchased_receivables')) AS booked

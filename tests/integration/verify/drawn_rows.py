@@ -188,7 +188,12 @@ async def _lent(tx: Transaction, each: Draw) -> None:
         end_to_end_id=f"e2e-{each.name}",
         state=states[each.state],
         outstanding_minor=each.left,
+        disbursed_date=DAY if each.paid_out else None,
     )
+    paid = {"billed_minor": 0, "settled_date": DUE} if each.state == "repaid" else {}
+    await insert(tx, "instalment", loan_id=each.name, nth=1, due_date=DUE, principal_minor=each.exposure, **paid)
+    if each.paid_out:
+        await insert(tx, "loan_balance", loan_id=each.name, nth=1, from_date=DAY, outstanding_minor=each.left)
     asset = "loans_receivable" if each.form == "loan" else "purchased_receivables"
     if each.paid_out:
         await _book(tx, each, kind="disbursement", debit=asset, credit="nostro", minor=each.exposure)

@@ -37,6 +37,12 @@ class _Spoiled:
         yield self.tx
 
 
+def loan_gone(name: str, *, paid_out: bool) -> list[str]:
+    """Return the statements that lose a loan."""
+    tables = (*(("loan_balance",) if paid_out else ()), "instalment", "loan")
+    return [f"DELETE FROM {table} WHERE loan_id = '{name}'" for table in tables]  # noqa: S608 - the test's own names
+
+
 async def found(module: ModuleType, clean: Copies, **statements: Spoiled) -> Result:
     """Return what a check finds once the statements have run on these services' databases, and undo them."""
     async with world_of(clean) as world, AsyncExitStack() as stack:
