@@ -7,7 +7,7 @@ state, and are read anew once the programme's version is another.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from services.credit.domain.paths import Level, line_node, programme_node
 from services.credit.operations.bring_in import bring_in
@@ -16,6 +16,8 @@ from services.credit.operations.programme_facts import Facts, firm_node, sanctio
 from shared.storage.database import Transaction
 from shared.values.policies import policy_on
 
+# What more lines than these take is more than a moment: it goes to a process of its own, the loop answers others.
+INLINE_LINES = 500
 # As soon as one line is beyond the most: what is counted is bounded. One whose generation is on its way stays large.
 _LARGE = """
 SELECT g.programme_id FROM unnest($1::text[], $2::int[]) AS g(programme_id, most)
@@ -28,15 +30,29 @@ SELECT line_id, enterprise_id, direction FROM line WHERE programme_id = $1 AND e
 _ALL_LINES = "SELECT line_id, enterprise_id, direction FROM line WHERE programme_id = $1"
 
 
-async def large_among(tx: Transaction, programmes: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Return which programmes have more lines than the policy propagates under a lock; rows come with `today`."""
+class PropagationFailed(RuntimeError):
+    """What another process was to propagate failed, and is tried again: a programme's id, the words of the error."""
+
+    code: ClassVar[str] = "propagation_failed"
+
+
+async def large_among(tx: Transaction, programmes: Sequence[Mapping[str, Any]], *, most: int | None = None) -> set[str]:
+    """Return which programmes have more lines than the policy propagates under a lock, or than `most`.
+
+    Their rows come with the business date, `today`.
+    """
     if not programmes:
         return set()
-    most = [
-        policy_on(row["terms"]["propagation_policy"], on=row["today"]).values["lines_under_lock"] for row in programmes
-    ]
-    rows = await tx.pg.fetch(_LARGE, [row["programme_id"] for row in programmes], most)
+    agreed = [_under_lock(row) for row in programmes]
+    bounds = agreed if most is None else [min(most, each) for each in agreed]
+    rows = await tx.pg.fetch(_LARGE, [row["programme_id"] for row in programmes], bounds)
     return {row["programme_id"] for row in rows}
+
+
+def _under_lock(programme: Mapping[str, Any]) -> int:
+    policy = policy_on(programme["terms"]["propagation_policy"], on=programme["today"])
+    lines: int = policy.values["lines_under_lock"]
+    return lines
 
 
 async def create_line_nodes(tx: Transaction, head: Facts, *, admitted: Collection[str]) -> None:

@@ -151,7 +151,7 @@ class Computed:
 
 
 async def read_links(tx: Transaction, *, currency: str) -> Sequence[Mapping[str, Any]]:
-    """Return who traded with whom in a currency, and how much."""
+    """Return who traded with whom in a currency, and how much: all of it, for what is supposed may join any two."""
     rows: Sequence[Mapping[str, Any]] = await tx.pg.fetch(
         "SELECT supplier_id, buyer_id, traded_minor FROM link WHERE currency = $1", currency
     )
@@ -163,16 +163,12 @@ async def read_head(tx: Transaction, programme: Mapping[str, Any]) -> Facts:
     return await _facts(tx, programme, rows=(), links=())
 
 
-async def read_facts(
-    tx: Transaction, programme: Mapping[str, Any], *, links: Sequence[Mapping[str, Any]] | None = None
-) -> Facts:
+async def read_facts(tx: Transaction, programme: Mapping[str, Any], *, links: Sequence[Mapping[str, Any]]) -> Facts:
     """Return what a programme's propagation stands on; its row comes with the business date, `today`.
 
-    Whoever reads several programmes reads the links of their currency once.
+    Whoever reads several programmes reads the links of their currency once: all, or those that matter (`read_trade`).
     """
     rows = await tx.pg.fetch(_LINES, programme["programme_id"], programme["currency"])
-    if links is None:
-        links = await read_links(tx, currency=programme["currency"])
     return await _facts(tx, programme, rows=rows, links=links)
 
 

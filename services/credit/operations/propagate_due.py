@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from services.credit.operations.generations.carry import begin
-from services.credit.operations.large_programmes import large_among
+from services.credit.operations.large_programmes import INLINE_LINES, PropagationFailed, large_among
 from services.credit.operations.propagate_limits import propagate_limits
+from shared.messaging.outbox import wake_after_commit as wake_relay_after_commit
+from shared.runtime.offload import Confined
 from shared.runtime.tracing import handling
 from shared.storage.database import Database, Transaction
 
@@ -25,6 +29,10 @@ WHERE p.programme_id = ANY(ARRAY(
         AND NOT EXISTS (SELECT FROM generation v WHERE v.programme_id = d.programme_id)))
 ORDER BY p.programme_id LIMIT 1 FOR UPDATE OF p SKIP LOCKED
 """
+_TAKE_ONE = """
+SELECT p.programme_id FROM programme p WHERE p.programme_id = $1
+    AND NOT EXISTS (SELECT FROM generation v WHERE v.programme_id = p.programme_id) FOR UPDATE OF p SKIP LOCKED
+"""
 _LAST_NOTE = """
 SELECT cause, traceparent FROM due_propagation WHERE programme_id = $1 ORDER BY note_id DESC LIMIT 1
 """
@@ -32,6 +40,10 @@ _DEFER = """
 UPDATE due_propagation SET not_before = clock_timestamp() + make_interval(secs => $2) WHERE programme_id = $1
 """
 _AGAIN_AFTER_S = 5.0
+
+
+# One process for what is too much for the loop; generations have another, for they take longer.
+_process = Confined(processes=1, memory_bytes=4 * 1024**3, seconds=600.0)
 
 
 async def propagate_due(database: Database) -> None:
@@ -47,10 +59,16 @@ async def propagate_due(database: Database) -> None:
                 if row is None:
                     break
                 programme_id = row["programme_id"]
-                if await large_among(tx, [row]):
-                    await begin(tx, programme_id=programme_id)
-                else:
+                is_inline = not await large_among(tx, [row], most=INLINE_LINES)
+                if is_inline:
                     await _propagate(tx, programme_id)
+                elif await large_among(tx, [row]):
+                    await begin(tx, programme_id=programme_id)
+                    is_inline = True
+            if not is_inline:
+                await _process.run(propagate_elsewhere, database.url, programme_id)
+                async with database.transaction() as tx:
+                    wake_relay_after_commit(tx)
         except Exception as error:
             if programme_id is None:
                 raise
@@ -61,9 +79,27 @@ async def propagate_due(database: Database) -> None:
         raise failed
 
 
+def propagate_elsewhere(url: str, programme_id: str) -> None:
+    """Propagate a programme that is due in a process of its own, if no other worker has it."""
+    try:
+        asyncio.run(_propagate_elsewhere(url, programme_id))
+    except Exception as error:  # noqa: BLE001 - few errors can be sent from process to process, their words can
+        raise PropagationFailed(programme_id, repr(error)) from None
+
+
+async def _propagate_elsewhere(url: str, programme_id: str) -> None:
+    database = Database(url, pool_size=1)
+    try:
+        async with database.transaction() as tx:
+            if await tx.pg.fetchval(_TAKE_ONE, programme_id) is not None:
+                await _propagate(tx, programme_id)
+    finally:
+        await database.close()
+
+
 async def _propagate(tx: Transaction, programme_id: str) -> None:
     # Another worker may have been quicker, before we had the lock.
     note = await tx.pg.fetchrow(_LAST_NOTE, programme_id)
     if note is not None:
         with handling("propagate", [(programme_id, note["traceparent"])]):
-            await propagate_limits(tx, programme_ids=[programme_id], cause=note["cause"])
+            await propagate_limits(tx, programme_ids=[programme_id], cause=note["cause"], wholly=True)

@@ -10,7 +10,12 @@ from services.credit.domain.limits import Node
 from services.credit.operations.bring_in import bring_in
 from services.credit.operations.due_propagations import note_moved
 from services.credit.operations.keep_history import keep_programmes
-from services.credit.operations.large_programmes import create_line_nodes, large_among, sanction_head
+from services.credit.operations.large_programmes import (
+    INLINE_LINES,
+    create_line_nodes,
+    large_among,
+    sanction_head,
+)
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, renew_version, sanction
 from services.credit.operations.product_quotas import sanction_quotas
 from services.credit.operations.programme_facts import (
@@ -19,9 +24,9 @@ from services.credit.operations.programme_facts import (
     compute,
     read_facts,
     read_head,
-    read_links,
     sanctions,
 )
+from services.credit.operations.trade_links import read_trade
 from shared.events.credit import LimitPropagated, LineChanged
 from shared.events.envelope import Event
 from shared.messaging.outbox import append
@@ -52,12 +57,13 @@ ON CONFLICT (line_id, since) DO NOTHING
 
 
 async def propagate_limits(
-    tx: Transaction, *, programme_ids: Sequence[str], cause: str, admitted: Collection[str] = ()
+    tx: Transaction, *, programme_ids: Sequence[str], cause: str, admitted: Collection[str] = (), wholly: bool = False
 ) -> None:
     """Propagate each programme anew; only lines that changed produce an event. What was due of them is done.
 
-    A large one is due instead: what is above its lines is sanctioned now, and its lines are read anew at their next
-    draw, so that what must stop draws stops them. Firms that were `admitted` to it have their nodes.
+    One of many lines is due instead, unless it is to be done `wholly`: what is above its lines is sanctioned now, and
+    its lines are read anew at their next draw, so that what must stop draws stops them. Firms that were `admitted` to
+    it have their nodes.
     """
     names = sorted(set(programme_ids))
     rows = await tx.pg.fetch(
@@ -65,13 +71,13 @@ async def propagate_limits(
         WHERE programme_id = ANY($1) ORDER BY programme_id FOR UPDATE OF p""",
         names,
     )
-    large = await large_among(tx, rows)
+    large: set[str] = set() if wholly else await large_among(tx, rows, most=INLINE_LINES)
     small = [row for row in rows if row["programme_id"] not in large]
     # Under the lock, before anything is read: a note that is not seen here stays, and what it tells of is read next.
     await tx.pg.execute(
         "DELETE FROM due_propagation WHERE programme_id = ANY($1)", [row["programme_id"] for row in small]
     )
-    links = {each: await read_links(tx, currency=each) for each in sorted({row["currency"] for row in small})}
+    links = await read_trade(tx, small)
     read = [await read_facts(tx, row, links=links[row["currency"]]) for row in small]
     heads = [await read_head(tx, row) for row in rows if row["programme_id"] in large]
     for each in (*read, *heads):

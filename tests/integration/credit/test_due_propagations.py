@@ -11,7 +11,9 @@ import pytest
 
 from services.credit.consumers import HANDLERS
 from services.credit.operations import propagate_due as job
+from services.credit.operations import propagate_limits
 from services.credit.operations.due_propagations import notes_of
+from services.credit.operations.large_programmes import PropagationFailed
 from services.credit.operations.propagate_due import propagate_due
 from shared.events.envelope import Event, Received
 from shared.events.onboarding import EnterpriseSuspended, ProgrammeLimitChanged
@@ -109,15 +111,24 @@ async def test_a_rating_and_an_admission_that_do_not_see_each_other_make_a_line_
     assert await _caps(world, firm) == ["70.00"]
 
 
-@pytest.mark.parametrize("admission_commits_first", [True, False])
-async def test_a_suspension_and_an_admission_that_do_not_see_each_other_leave_no_open_line(
-    world: World, *, admission_commits_first: bool
+@pytest.mark.parametrize("admission_comes_first", [True, False])
+async def test_a_suspension_and_an_admission_at_once_leave_no_open_line(
+    world: World, *, admission_comes_first: bool
 ) -> None:
     await world.begin()
     firm = new_id()
     await world.hear(world.firm(firm), world.link(firm, world.anchor), world.rating(firm))
     events: list[Event] = [world.member(firm), EnterpriseSuspended(enterprise_id=firm, reason="watch list")]
-    await _in_each_others_dark(world, *(events if admission_commits_first else reversed(events)))
+    first, second = events if admission_comes_first else reversed(events)
+    said = Received(new_id(), first.type, first.topic, first.subject, 9, datetime.now(UTC), "test", None, first)
+    async with world.database.transaction() as tx:
+        await HANDLERS[type(first)](tx, [said])
+        # The firm's lock keeps the second one back until the first is durable.
+        waiting = asyncio.create_task(_keep(world, [second]), context=Context())
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    await waiting
+    await propagate_due(world.database)
     assert await _caps(world, firm) == ["0.00"]
     assert "sme_suspended" in (await world.line_of(firm))["reasons"]
 
@@ -203,3 +214,29 @@ async def test_what_is_due_is_found_by_index_among_many_programmes(world: World)
             plan = "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN {statement}", *given))
             assert "Seq Scan on programme" not in plan, plan
             assert "Index Cond" in plan, plan
+
+
+async def test_more_than_a_moments_lines_are_propagated_in_a_process_of_their_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "INLINE_LINES", 1)
+    monkeypatch.setattr(propagate_limits, "INLINE_LINES", 1)
+    await world.begin()
+    first, second = await world.supplier(), await world.supplier()
+    document = await world.receivable(first)
+    before = len(await world.told(world.programme))
+    await _keep(world, [ProgrammeLimitChanged(programme_id=world.programme, reason="less", **LIMITS)])
+    await _keep(world, [EnterpriseSuspended(enterprise_id=first, reason="watch list")])
+    refused = await world.draw(first, [document], "10.00")
+    assert "sme_suspended" in refused.json()["reasons"]
+    assert await _caps(world, first, second) == ["500000.00", "500000.00"]
+    await propagate_due(world.database)
+    assert await _caps(world, first, second) == ["0.00", "900.00"]
+    assert len(await world.told(world.programme)) == before + 1
+    async with world.database.transaction() as tx:
+        await tx.pg.execute("""UPDATE programme SET terms = terms || '{"limit": "none"}'""")
+    await _keep(world, [world.rating(second, cap="70.00")])
+    with pytest.raises(PropagationFailed, match="limit"):
+        await propagate_due(world.database)
+    async with world.database.reader() as tx:
+        assert await tx.pg.fetchval("SELECT bool_and(not_before > clock_timestamp()) FROM due_propagation")

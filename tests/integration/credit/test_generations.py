@@ -233,7 +233,7 @@ async def test_the_two_ways_leave_the_same(world: World, seed: int, monkeypatch:
     by_generations = await state(world)
     monkeypatch.setitem(UNDER_LOCK, "lines_under_lock", 10_000)
     async with world.database.transaction() as tx:
-        await propagate_limits(tx, programme_ids=[world.programme], cause="again")
+        await propagate_limits(tx, programme_ids=[world.programme], cause="again", wholly=True)
     assert await state(world) == by_generations
     await world.hear(by_hand.moved(world, firms, random))
     under_the_lock = await state(world)

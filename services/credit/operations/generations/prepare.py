@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from services.credit.domain.limits import Node
+from services.credit.operations.large_programmes import PropagationFailed
 from services.credit.operations.programme_facts import Computed, Facts, compute, read_facts
+from services.credit.operations.trade_links import read_trade
 from shared.storage.database import Database, Transaction
 
 # What reads, or writes, a million lines may take its time: nothing waits for it.
@@ -33,18 +35,12 @@ _COLUMNS = (
 )
 
 
-class GenerationFailed(RuntimeError):
-    """A generation could not be computed or written; it is tried again. Its words come from another process."""
-
-    code: ClassVar[str] = "generation_failed"
-
-
 def prepare(url: str, programme_id: str, number: int) -> None:
     """Compute a programme's generation and lay it beside the lines, with what it was computed for."""
     try:
         asyncio.run(_prepare(url, programme_id, number))
-    except Exception as error:
-        raise GenerationFailed(programme_id, repr(error)) from None
+    except Exception as error:  # noqa: BLE001 - few errors can be sent from process to process, their words can
+        raise PropagationFailed(programme_id, repr(error)) from None
 
 
 async def _prepare(url: str, programme_id: str, number: int) -> None:
@@ -60,7 +56,8 @@ async def lay_beside(database: Database, *, programme_id: str, number: int) -> N
     async with database.snapshot() as tx:
         (programme,) = await tx.pg.fetch(_PROGRAMME, programme_id)
         notes = await tx.pg.fetch(_NOTES, programme_id)
-        facts = await read_facts(tx, programme)
+        links = await read_trade(tx, [programme])
+        facts = await read_facts(tx, programme, links=links[programme["currency"]])
         nodes = {row["node_id"]: Node(*row) for row in await tx.pg.fetch(_NODES, programme_id)}
     computed = compute(facts, nodes)
     async with database.transaction() as tx:

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.credit.domain.paths import Level, line_node
 from services.credit.operations.due_propagations import note_moved
-from services.credit.operations.generations.prepare import GenerationFailed
+from services.credit.operations.large_programmes import PropagationFailed
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, sanction
 from services.credit.operations.product_quotas import sanction_quotas
 from services.credit.operations.programme_facts import firm_node
@@ -66,8 +66,8 @@ def write_some(url: str, programme_id: str, number: int, seconds: float) -> bool
     """Write chunks for so many seconds; return whether nothing is left. It runs in a process of its own."""
     try:
         return asyncio.run(_write_some(url, programme_id, number, seconds))
-    except Exception as error:
-        raise GenerationFailed(programme_id, repr(error)) from None
+    except Exception as error:  # noqa: BLE001 - few errors can be sent from process to process, their words can
+        raise PropagationFailed(programme_id, repr(error)) from None
 
 
 async def _write_some(url: str, programme_id: str, number: int, seconds: float) -> bool:
