@@ -76,7 +76,7 @@ def _simple(principal: int, rate: int, days: int) -> int:
 
 def test_every_step_has_its_effect_and_nothing_is_left_behind(told: Told) -> None:
     assert told.status == 0, told.errors
-    assert len(told.document["steps"]) == 26
+    assert len(told.document["steps"]) == 27
     assert all(step["ok"] and step["what"] and not step["error"] for step in told.document["steps"])
     assert told.document["processes"] == 1
     assert told.left_behind == []

@@ -27,7 +27,7 @@ def test_the_story_is_the_same_with_each_api_and_each_worker_in_a_process_of_its
     document = json.loads(done.stdout)
     assert document["processes"] == 12
     assert [step["name"] for step in document["steps"] if not step["ok"]] == []
-    assert len(document["steps"]) == 26
+    assert len(document["steps"]) == 27
     assert set(document["invariants"].values()) == {0}
     assert document["events"]["parked"] == 0
     drew = next(step for step in document["steps"] if "documents assigned" in step["name"])

@@ -22,6 +22,7 @@ from tributary.demo.story.first_draw import draw_on_an_invoice
 from tributary.demo.story.intake import take_in
 from tributary.demo.story.maturity import come_due
 from tributary.demo.story.opening import open_the_house
+from tributary.demo.story.rounds import set_off_rounds
 from tributary.demo.story.trouble import meet_trouble
 from tributary.demo.story.world import World
 
@@ -30,6 +31,7 @@ CHAPTERS: Sequence[Callable[[World], Awaitable[None]]] = (
     take_in,
     draw_on_an_invoice,
     reach_further,
+    set_off_rounds,
     meet_trouble,
     come_due,
 )
