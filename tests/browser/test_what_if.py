@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 import services.console.main
 import services.credit.main
@@ -39,9 +39,9 @@ class River:
     first: str
     second: str
 
-    async def page(self, language: str) -> Page:
+    async def page(self, language: str, *, context: BrowserContext | None = None) -> Page:
         """Open the what-if page, signed in, in a language."""
-        context = await self.browser.new_context(base_url=self.origin)
+        context = context or await self.browser.new_context(base_url=self.origin)
         token = self.console.app.fastapi.state.issuer.issue(
             subject="r", roles=["risk_officer"], party=None, client_id="r"
         )
@@ -103,7 +103,7 @@ async def river(fresh_database: str, postgres_url: str, unique_name: str, tmp_pa
 
 async def test_a_firm_that_fails_stands_first_with_what_it_loses_and_what_freezes(river: River) -> None:
     page = await river.page("en")
-    await page.get_by_label("Change").select_option("failure")
+    await page.locator("[name=change]").select_option("failure")
     assert await page.get_by_label("Notches down").is_hidden()
     await page.get_by_label("Enterprise").select_option(river.first)
     await page.get_by_role("button", name="Compare").click()
@@ -117,22 +117,71 @@ async def test_a_firm_that_fails_stands_first_with_what_it_loses_and_what_freeze
     assert "1,234.50" in stuck
     assert "Frozen" in stuck
     assert "2 → 0" in await page.locator("[data-total=drawable_lines]").inner_text()
+    programmes = page.locator("[data-programmes] tr")
+    assert (await programmes.locator("th").inner_text(), await programmes.count()) == ("P", 1)
+    assert "2 / 2" in await programmes.inner_text()
+    assert await page.locator("[data-left-off]").is_hidden()
     results = await Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
+
+
+WORDS = {
+    "en": ("Add another change", "Change 2", "Remove change 1", "Compare", "What it would do"),
+    "zh": ("增加一项变化", "变化 2", "移除变化 1", "对比", "影响"),
+}
+
+
+@pytest.mark.parametrize("language", WORDS)
+async def test_changes_are_added_and_removed_by_keyboard_and_supposed_together(river: River, language: str) -> None:
+    add, nth, remove, compare, heading = WORDS[language]
+    page = await river.page(language)
+    rows = page.locator("[data-change]")
+    assert await page.get_by_role("button", name=remove).is_hidden()
+    await rows.first.locator("[name=change]").select_option("limit")
+    await page.get_by_role("button", name=add).press("Enter")
+    assert await rows.count() == 2
+    second = page.get_by_role("group", name=nth)
+    await second.locator("[name=enterprise_id]").select_option(river.second)
+    assert await second.locator("[name=notches]").is_visible()
+    await second.locator("[name=whole_group]").check()
+    await page.get_by_role("button", name=compare).press("Enter")
+    await page.get_by_role("heading", name=heading, exact=True).wait_for()
+    together = await page.locator("[data-total=cap]").inner_text()
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    await page.get_by_role("button", name=remove).press("Enter")
+    assert await rows.count() == 1
+    assert await page.get_by_role("button", name=remove).is_hidden()
+    # What is left is the second change, now the first; the keyboard is in it.
+    assert await rows.first.locator("[name=whole_group]").is_checked()
+    assert await page.evaluate("document.activeElement.name") == "change"
+    await page.locator("[name=scope]").select_option(river.world.programme)
+    async with page.expect_response(lambda answer: "/credit/v1/what-if" in answer.url) as answered:
+        await page.get_by_role("button", name=compare).press("Enter")
+    assert (await (await answered.value).json())["totals"][0]["programmes"] == 1
+    assert await page.locator("[data-total=cap]").inner_text() != together
+
+
+async def test_without_javascript_the_page_reads_and_says_where_else_to_ask(river: River) -> None:
+    context = await river.browser.new_context(base_url=river.origin, java_script_enabled=False)
+    page = await river.page("en", context=context)
+    assert "the API answers the same" in await page.locator("noscript").inner_text()
+    assert await page.get_by_role("group", name="Change 1").is_visible()
+    assert await page.locator(".supposed").is_hidden()
 
 
 async def test_the_page_speaks_chinese_and_what_cannot_be_supposed_is_said(river: River) -> None:
     page = await river.page("zh")
     assert await page.get_by_role("heading", level=1).inner_text() == "情景推演"
-    await page.get_by_label("变化").select_option("limit")
+    await page.locator("[name=change]").select_option("limit")
     await page.get_by_role("button", name="对比").click()
-    await page.get_by_role("heading", name="影响").wait_for()
+    await page.get_by_role("heading", name="影响", exact=True).wait_for()
     assert "可提款" in await page.locator("[data-lines] tr").first.inner_text()
-    await page.get_by_label("变化").select_option("trade")
+    await page.locator("[name=change]").select_option("trade")
     await page.get_by_label("供应商").select_option(river.world.anchor)
     await page.get_by_role("button", name="对比").click()
     await page.get_by_role("alert").wait_for()
-    assert "the two firms do not trade" in await page.get_by_role("alert").inner_text()
+    assert await page.get_by_role("alert").inner_text() == "变化 1: 两家企业之间没有贸易"
     assert await page.locator(".supposed").is_hidden()
 
 

@@ -25,33 +25,50 @@ function row(cells) {
   return made;
 }
 
-function changeOf(form) {
-  const field = (name) => form.elements.namedItem(name).value;
-  const kind = field("change");
-  const share = () => (Number(field("by")) / 100).toFixed(6);
+function changeOf(fields, programme) {
+  const field = (name) => fields.querySelector(`[name=${name}]`);
+  const value = (name) => field(name).value;
+  const share = () => (Number(value("by")) / 100).toFixed(6);
+  const firm = () => ({ enterprise_id: value("enterprise_id"), whole_group: field("whole_group").checked });
   const said = {
-    rating: () => ({ enterprise_id: field("enterprise_id"), notches: Number(field("notches")) }),
-    failure: () => ({ enterprise_id: field("enterprise_id") }),
-    limit: () => ({ by: share() }),
-    trade: () => ({ supplier_id: field("supplier_id"), buyer_id: field("buyer_id"), by: share() }),
-    max_tier: () => ({ max_tier: Number(field("max_tier")) }),
+    rating: () => ({ ...firm(), notches: Number(value("notches")) }),
+    failure: firm,
+    limit: () => ({ by: share(), programme_id: programme }),
+    trade: () => ({ supplier_id: value("supplier_id"), buyer_id: value("buyer_id"), by: share() }),
+    max_tier: () => ({ max_tier: Number(value("max_tier")), programme_id: programme }),
   };
-  return { change: kind, ...said[kind]() };
+  return { change: value("change"), ...said[value("change")]() };
 }
 
 function show(result, found, words, names) {
   const word = (code) => words[code.split(":")[0]] ?? code.replaceAll("_", " ");
   const name = (id) => names[id] ?? id.slice(-8);
+  const programmes = Object.fromEntries(found.programmes.map((each) => [each.programme_id, each.programme_name]));
   const tell = (total) => (typeof total === "object" ? grouped(total) : String(total));
+  const both = (total) => ("before" in total ? `${tell(total.before)} → ${tell(total.after)}` : tell(total));
+  // One currency needs no name; of several each is named.
+  const named = (each, text) => (found.totals.length > 1 ? `${each.currency} ${text}` : text);
   result.querySelectorAll("[data-total]").forEach((cell) => {
-    const total = found.totals[cell.dataset.total];
-    cell.textContent = "before" in total ? `${tell(total.before)} → ${tell(total.after)}` : tell(total);
+    cell.textContent = found.totals.map((each) => named(each, both(each[cell.dataset.total]))).join("; ");
   });
+  result.querySelector("[data-programmes]").replaceChildren(
+    ...found.programmes.map((each) =>
+      row([
+        { text: each.programme_name || each.programme_id.slice(-8), head: true },
+        { text: `${each.changed_lines} / ${each.lines}`, number: true },
+        ...["drawable_lines", "cap", "expected_loss", "frozen", "trapped"].map((total) => ({
+          text: named(each, both(each.totals[total])),
+          number: true,
+        })),
+      ]),
+    ),
+  );
   const lines = result.querySelector("[data-lines]");
   lines.replaceChildren(
     ...found.lines.map((line) =>
       row([
         { text: line.enterprise_name || name(line.enterprise_id), head: true },
+        { text: programmes[line.programme_id] ?? "" },
         { text: word(line.direction) },
         { text: String(line.after.tier || "–"), number: true },
         { text: line.before ? grouped(line.before.cap) : lines.dataset.new, number: true },
@@ -63,6 +80,9 @@ function show(result, found, words, names) {
       ]),
     ),
   );
+  const leftOff = result.querySelector("[data-left-off]");
+  leftOff.textContent = leftOff.dataset.leftOff.replace("{n}", found.left_off.lines);
+  leftOff.hidden = !found.left_off.lines;
   const stuck = result.querySelector("[data-stuck]");
   stuck.replaceChildren(
     ...["frozen", "trapped"].flatMap((kind) =>
@@ -92,34 +112,77 @@ function show(result, found, words, names) {
   result.hidden = false;
 }
 
+function refused(form, said) {
+  const refusals = JSON.parse(form.dataset.refusals);
+  if (said.code === "change_not_supposable") {
+    return `${form.dataset.nth.replace("{n}", said.nth)}: ${refusals[said.reason] ?? said.reason}`;
+  }
+  return said.code === "what_if_too_large" ? form.dataset.tooLarge : (said.detail ?? form.dataset.failed);
+}
+
 function whatIf(form) {
   const result = document.querySelector(".supposed");
   const refusal = form.querySelector(".refusal");
+  const changes = form.querySelector("[data-changes]");
   const words = JSON.parse(form.dataset.words);
   const names = JSON.parse(form.dataset.names);
-  const kind = form.elements.namedItem("change");
+  const rows = () => [...changes.querySelectorAll("[data-change]")];
 
-  function fit() {
-    form.querySelectorAll("[data-for]").forEach((label) => {
-      label.hidden = !label.dataset.for.split(" ").includes(kind.value);
+  function fit(fields) {
+    const kind = fields.querySelector("[name=change]").value;
+    fields.querySelectorAll("[data-for]").forEach((label) => {
+      label.hidden = !label.dataset.for.split(" ").includes(kind);
     });
   }
 
-  kind.addEventListener("change", fit);
-  fit();
+  function number() {
+    rows().forEach((fields, nth, all) => {
+      const remove = fields.querySelector("[data-remove-change]");
+      fields.querySelector("legend").textContent = form.dataset.nth.replace("{n}", nth + 1);
+      remove.textContent = form.dataset.remove.replace("{n}", nth + 1);
+      remove.hidden = all.length === 1;
+      fit(fields);
+    });
+  }
+
+  changes.addEventListener("change", number);
+  changes.addEventListener("click", (event) => {
+    const fields = event.target.closest("[data-remove-change]") && event.target.closest("[data-change]");
+    if (fields) {
+      const nth = rows().indexOf(fields);
+      fields.remove();
+      number();
+      // The button that had the focus is gone.
+      rows()[Math.max(0, nth - 1)].querySelector("[name=change]").focus();
+    }
+  });
+  form.querySelector("[data-add-change]").addEventListener("click", () => {
+    const all = rows();
+    const added = all[all.length - 1].cloneNode(true);
+    changes.append(added);
+    number();
+    added.querySelector("[name=change]").focus();
+  });
+  number();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     refusal.hidden = true;
     let message = form.dataset.failed;
     try {
-      const asked = new URLSearchParams({ asked: JSON.stringify({ changes: [changeOf(form)], limit: 500 }) });
+      const scope = form.elements.namedItem("scope").value;
+      const body = {
+        changes: rows().map((fields) => changeOf(fields, form.dataset.programme)),
+        programme_ids: scope ? [scope] : null,
+        limit: 500,
+      };
+      const asked = new URLSearchParams({ asked: JSON.stringify(body) });
       const answer = await fetch(`${form.dataset.whatIf}?${asked}`, { headers: { accept: "application/json" } });
       const said = await answer.json();
       if (answer.ok) {
         show(result, said, words, names);
         return;
       }
-      message = said.reason ?? said.detail ?? message;
+      message = refused(form, said);
     } catch {
       // The platform is not there: the message says so already.
     }
