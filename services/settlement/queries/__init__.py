@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.settlement.queries.netting import UnknownRun, netting, netting_run, nettings, obligations
+from services.settlement.queries.netting_reading import UnknownRun, netting, netting_run, nettings, obligations
 from services.settlement.queries.reading import (
     accounts,
     collections,
