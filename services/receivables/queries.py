@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from services.receivables.domain.trade_lines import stored_line
+from services.receivables.operations.confirm_orders import UnknownOrder
 from services.receivables.operations.locking import UnknownReceivable, UnknownVoucher
 from shared.storage.database import Database, Transaction
 from shared.storage.paging import InvalidCursor, page
 from shared.values.money import Money
 from shared.web.auth import ForeignParty
 
-_RECEIVABLE = """
-SELECT receivable_id, seller_id, obligor_id, number, document_type, syntax, issue_date, due_date, currency,
+_COLUMNS = """
+receivable_id, seller_id, obligor_id, number, document_type, syntax, issue_date, due_date, currency,
     payable_minor, financeable_minor, state, reasons, undertaking, vouchered, acknowledged, disputed, drawdown_id
-FROM receivable
 """
+_RECEIVABLE = f"SELECT {_COLUMNS} FROM receivable"  # noqa: S608 - constants only
 _STATE = "AND ($2 = '' OR state = $2)"
 _PAGE = f"receivable_id > $1 {_STATE} ORDER BY receivable_id LIMIT $3"
 # Two index scans of one page each, then one page of both.
@@ -24,7 +26,7 @@ _OWN = (
     f"SELECT * FROM (({_RECEIVABLE} WHERE seller_id = $4 AND {_PAGE}) UNION ALL "  # noqa: S608 - constants only
     f"({_RECEIVABLE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY receivable_id LIMIT $3"
 )
-_JUDGED = _RECEIVABLE.replace(" FROM receivable", ", profile, original_sha256, rules, findings FROM receivable")
+_JUDGED = f"SELECT {_COLUMNS}, profile, original_sha256, rules, findings FROM receivable"  # noqa: S608 - constants only
 _ORIGINAL = """
 SELECT r.seller_id, r.obligor_id, o.sha256, o.content FROM receivable r LEFT JOIN original o
     ON o.sha256 = r.original_sha256 WHERE r.receivable_id = $1
@@ -58,6 +60,20 @@ _OWN_TRANSFERS = (
     f"({_TRANSFER} AND t.transferor_id = $3 ORDER BY t.transfer_id LIMIT $2) UNION ALL "
     f"({_TRANSFER} AND t.transferee_id = $3 ORDER BY t.transfer_id LIMIT $2) ORDER BY transfer_id LIMIT $2"
 )
+_ORDER = """
+SELECT order_id, seller_id, buyer_id, side, number, syntax, issue_date, delivery_date, due_date, currency,
+    amount_minor, open_minor, state, drawdown_id, lines FROM trade_order
+"""
+_ORDER_PAGE = f"order_id > $1 {_STATE} ORDER BY order_id LIMIT $3"
+_ALL_ORDERS = f"{_ORDER} WHERE {_ORDER_PAGE}"
+_OWN_ORDERS = (
+    f"SELECT * FROM (({_ORDER} WHERE seller_id = $4 AND {_ORDER_PAGE}) UNION ALL "  # noqa: S608 - constants only
+    f"({_ORDER} WHERE buyer_id = $4 AND {_ORDER_PAGE})) own ORDER BY order_id LIMIT $3"
+)
+_INVOICES_OF = """
+SELECT i.receivable_id, r.number, i.amount_minor FROM order_invoice i JOIN receivable r USING (receivable_id)
+WHERE i.order_id = $1 ORDER BY i.receivable_id
+"""
 _NOTICE = "SELECT notice_id, drawdown_id, obligor_id, body, digest, notified_at FROM notice WHERE notice_id > $1"
 _ALL_NOTICES = f"{_NOTICE} ORDER BY notice_id LIMIT $2"
 _OWN_NOTICES = f"{_NOTICE} AND obligor_id = $3 ORDER BY notice_id LIMIT $2"
@@ -156,6 +172,51 @@ async def receivables(database: Database, *, after: str, limit: int, state: str,
     async with database.reader() as tx:
         rows = await tx.pg.fetch(_ALL if party is None else _OWN, after, state, limit + 1, *own)
     return page([_receivable(row, party=party) for row in rows], limit=limit, key=lambda each: each["receivable_id"])
+
+
+async def orders(database: Database, *, after: str, limit: int, state: str, party: str | None) -> dict[str, Any]:
+    """Return a page of orders, in the order of their registration; their lines come with each order by itself."""
+    own = () if party is None else (party,)
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(_ALL_ORDERS if party is None else _OWN_ORDERS, after, state, limit + 1, *own)
+    found = [_order(row, party=party) for row in rows]
+    for each in found:
+        del each["lines"]
+    return page(found, limit=limit, key=lambda each: each["order_id"])
+
+
+async def order(database: Database, *, order_id: str, party: str | None) -> dict[str, Any]:
+    """Return one order with its lines and what was invoiced of it; UnknownOrder or ForeignParty otherwise."""
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow(f"{_ORDER} WHERE order_id = $1", order_id)
+        invoices = await tx.pg.fetch(_INVOICES_OF, order_id)
+    if row is None:
+        raise UnknownOrder(order_id=order_id)
+    if party is not None and party not in {row["seller_id"], row["buyer_id"]}:
+        raise ForeignParty
+    shown = [
+        {
+            "receivable_id": each["receivable_id"],
+            "number": each["number"],
+            "takes": Money(each["amount_minor"], row["currency"]).wire(),
+        }
+        for each in invoices
+    ]
+    return {**_order(row, party=party), "invoices": shown}
+
+
+def _order(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:
+    found = dict(row)
+    currency, drawdown_id = found.pop("currency"), found.pop("drawdown_id")
+    for name in ("amount", "open"):
+        found[name] = Money(found.pop(f"{name}_minor"), currency).wire()
+    # Who confirmed was told of the assignment; whether the other side has borrowed on it is not its business.
+    drawer = row["seller_id"] if row["side"] == "purchase" else row["buyer_id"]
+    shown = party is None or party == drawer
+    if not shown and found["state"] == "financed":
+        found["state"] = "assigned"
+    found["lines"] = [stored_line(each).wire(currency=currency) for each in found["lines"]]
+    return {**found, "assigned_to": drawdown_id if shown else None}
 
 
 async def vouchers(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:

@@ -12,7 +12,9 @@ LARGEST_BYTES = 10 * 1024 * 1024
 DEEPEST = 40
 _PROLOG = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
-_ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "ascii", "windows-1252"})
+_ENCODINGS = frozenset(
+    {"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "ascii", "windows-1252", "gb18030", "gbk", "gb2312"}
+)
 _LATIN = "iso-8859-"
 _TOO_DEEP = etree.XPath("boolean(/" + "/".join(["*"] * (DEEPEST + 1)) + ")")
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
+
+import asyncpg
+import structlog
 
 from services.receivables.domain.documents import DocumentRefused
 from services.receivables.domain.duplicates import DuplicateDocument
+from services.receivables.domain.findings import Judgement
 from services.receivables.operations.originals import Evidence, keep_originals
 from services.receivables.operations.read_upload import Read, members_of, read_members
 from services.receivables.operations.take_documents import Taken, take_in
@@ -26,8 +31,25 @@ RETURNING upload_id, file, party, actor, total, done,
 """  # noqa: S608 - constants only
 _ITEMS = """
 INSERT INTO upload_item (upload_id, nth, file, outcome, receivable_id, code, message, findings)
-SELECT $1, d.* FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[]) d
+SELECT $1, d.nth, d.file, d.outcome, d.receivable_id, d.code, d.message, d.findings::jsonb
+FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+    AS d(nth, file, outcome, receivable_id, code, message, findings)
 """
+
+
+# What a document itself can be at fault for; a database that is away is not among it.
+_BAD_ITEM = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, TypeError, LookupError)
+_log = structlog.get_logger()
+
+
+class NotStored(DocumentRefused):
+    """Something failed here when a document was stored: it is logged, its neighbours were taken."""
+
+    code: ClassVar[str] = "not_stored"
+
+    def __init__(self, *, why: str) -> None:
+        """Keep the kind of the failure."""
+        super().__init__(f"The document could not be stored here ({why}); it is logged.")
 
 
 async def keep_upload(
@@ -67,19 +89,44 @@ async def _work(database: Database, upload: Any) -> None:
     while done < len(names):
         places = range(done, min(done + _CHUNK, len(names)))
         reads = await read_members(data, places, names=names)
-        async with database.transaction() as tx:
-            current = await tx.pg.fetchval("SELECT done FROM upload WHERE upload_id = $1 FOR UPDATE", upload_id)
-            if current != done:
-                return  # held for too long: another worker went on
-            await _take(tx, upload, places, reads)
-            done = places.stop
-            await tx.pg.execute(
-                "UPDATE upload SET total = $2, done = $3, held_until = clock_timestamp() + $4 * interval '1 second' "
-                "WHERE upload_id = $1",
-                *(upload_id, len(names), done, _HOLD_S),
-            )
-            if done == len(names):
-                await _end(tx, upload_id, state="done", code=None, message=None)
+        try:
+            went_on = await _store(database, upload, places, reads, total=len(names))
+        except _BAD_ITEM:
+            # One of them is at fault: each by itself, so that its neighbours are taken.
+            went_on = True
+            for place, read in zip(places, reads, strict=True):
+                went_on = went_on and await _store_alone(database, upload, place, read, total=len(names))
+        if not went_on:
+            return  # held for too long: another worker went on
+        done = places.stop
+
+
+async def _store_alone(database: Database, upload: Any, place: int, read: Read, *, total: int) -> bool:
+    places = range(place, place + 1)
+    try:
+        return await _store(database, upload, places, [read], total=total)
+    except _BAD_ITEM as error:
+        _log.exception("a document could not be stored", upload_id=upload["upload_id"], nth=place)
+        refused = Read(read.name, Judgement(), error=NotStored(why=type(error).__name__))
+        return await _store(database, upload, places, [refused], total=total)
+
+
+async def _store(database: Database, upload: Any, places: range, reads: Sequence[Read], *, total: int) -> bool:
+    """Take a chunk in and answer each of it; false when another worker went on meanwhile."""
+    upload_id = upload["upload_id"]
+    async with database.transaction() as tx:
+        current = await tx.pg.fetchval("SELECT done FROM upload WHERE upload_id = $1 FOR UPDATE", upload_id)
+        if current != places.start:
+            return False
+        await _take(tx, upload, places, reads)
+        await tx.pg.execute(
+            "UPDATE upload SET total = $2, done = $3, held_until = clock_timestamp() + $4 * interval '1 second' "
+            "WHERE upload_id = $1",
+            *(upload_id, total, places.stop, _HOLD_S),
+        )
+        if places.stop == total:
+            await _end(tx, upload_id, state="done", code=None, message=None)
+    return True
 
 
 async def _take(tx: Transaction, upload: Any, places: Sequence[int], reads: Sequence[Read]) -> None:
@@ -102,7 +149,7 @@ def evidence_of(read: Read) -> Evidence:
 
 
 def _item(place: int, read: Read, answer: Taken | Exception | None) -> tuple[Any, ...]:
-    findings = read.judgement.wire()
+    findings = json.dumps(read.judgement.wire(), ensure_ascii=False)
     if isinstance(answer, Taken):
         outcome = "referred" if answer.state == "referred" else "accepted"
         return place, read.name, outcome, answer.receivable_id, None, ", ".join(answer.reasons) or None, findings

@@ -29,7 +29,7 @@ NO_SHEET = "peppolbis-en16931-base-3.0-cii"
 SEVERITIES = {"error": "fatal", "warning": "warning"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def ended() -> Iterator[None]:
     yield
     close_offload()

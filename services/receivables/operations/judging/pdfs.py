@@ -7,8 +7,6 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from lxml import etree
-
 from services.receivables.domain.documents import DocumentRefused, HostileDocument, NotAnInvoice
 from services.receivables.domain.reading import parse_document
 
@@ -34,34 +32,44 @@ def invoice_in_pdf(data: bytes) -> bytes:
     # Its remarks on strange files quote them: what strangers wrote does not belong in our logs.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     logging.getLogger("factur-x").setLevel(logging.CRITICAL)
-    from pypdf import PdfReader
+    from pypdf.errors import LimitReachedError
 
     try:
-        reader = PdfReader(io.BytesIO(data))
-        _refuse_encrypted(reader)
-        _refuse_active(reader)
-        names = [each.name for each in reader.attachment_list]
+        _look_through(data)
+        found = _extracted(data)
     except (DocumentRefused, MemoryError):
         raise
+    except LimitReachedError as error:
+        raise HostileDocument("The PDF unpacks to far more than it is.", why="size") from error
     except Exception as error:  # a broken PDF makes its reader raise whatever it met
         raise NotAnInvoice("This PDF cannot be read: send the invoice's XML.") from error
-    strange = [name for name in names if not name.casefold().endswith(_ATTACHED)]
-    if strange:
-        raise HostileDocument("The PDF carries a file of a kind that no invoice does.", why="embedded file")
-    if not any(name.casefold() in INVOICE_NAMES for name in names):
-        raise NotAnInvoice(_NONE)
-    for each in reader.attachment_list:
-        if each.name.casefold() in INVOICE_NAMES:
-            parse_document(each.content)  # no doctype, no entities, before anybody else parses it
-    from facturx import get_xml_from_pdf
-
-    try:
-        _, found = get_xml_from_pdf(data, check_xsd=False, check_schematron=False, filenames=list(INVOICE_NAMES))
-    except (ValueError, TypeError, KeyError, etree.LxmlError) as error:
-        raise NotAnInvoice(_NONE) from error
     if not found:
         raise NotAnInvoice(_NONE)
-    return bytes(found)
+    return found
+
+
+def _look_through(data: bytes) -> None:
+    """Refuse what an invoice has no use for; what is attached as the invoice may declare no doctype."""
+    from pypdf import PdfReader
+
+    reader = PdfReader(io.BytesIO(data))
+    _refuse_encrypted(reader)
+    _refuse_active(reader)
+    attached = list(reader.attachment_list)
+    if any(not each.name.casefold().endswith(_ATTACHED) for each in attached):
+        raise HostileDocument("The PDF carries a file of a kind that no invoice does.", why="embedded file")
+    invoices = [each for each in attached if each.name.casefold() in INVOICE_NAMES]
+    if not invoices:
+        raise NotAnInvoice(_NONE)
+    for each in invoices:
+        parse_document(each.content)  # no doctype, no entities, before anybody else parses it
+
+
+def _extracted(data: bytes) -> bytes:
+    from facturx import get_xml_from_pdf
+
+    _, found = get_xml_from_pdf(data, check_xsd=False, check_schematron=False, filenames=list(INVOICE_NAMES))
+    return bytes(found or b"")
 
 
 def _refuse_encrypted(reader: Any) -> None:
