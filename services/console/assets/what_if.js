@@ -41,7 +41,12 @@ function changeOf(fields, programme) {
 }
 
 function show(result, found, words, names) {
-  const word = (code) => words[code.split(":")[0]] ?? code.replaceAll("_", " ");
+  // A node that is short is named by its level: short (line).
+  const word = (code) => {
+    const [said, node] = code.split(":");
+    const text = words[said] ?? said.replaceAll("_", " ");
+    return node ? `${text} (${words[node.split("/")[0]] ?? node.split("/")[0]})` : text;
+  };
   const name = (id) => names[id] ?? id.slice(-8);
   const programmes = Object.fromEntries(found.programmes.map((each) => [each.programme_id, each.programme_name]));
   const tell = (total) => (typeof total === "object" ? grouped(total) : String(total));
