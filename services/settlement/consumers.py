@@ -8,7 +8,14 @@ from services.settlement.operations.instruct_loans import instruct_loans
 from services.settlement.operations.projections import keep_drawdowns, keep_enterprises, keep_programmes
 from services.settlement.operations.stop_loans import stop_loans
 from shared.events.credit import DrawdownApproved, DrawdownCancellationRequested, DrawdownEvent, DrawdownHeld
-from shared.events.onboarding import EnterpriseEvent, EnterpriseRegistered, ProgrammeActivated, ProgrammeEvent
+from shared.events.onboarding import (
+    EnterpriseEvent,
+    EnterpriseRegistered,
+    EnterpriseReinstated,
+    EnterpriseSuspended,
+    ProgrammeActivated,
+    ProgrammeEvent,
+)
 from shared.events.receivables import (
     AssignmentEvent,
     DocumentsAssigned,
@@ -41,6 +48,8 @@ TOPICS = [
 ]
 HANDLERS: Handlers = {
     EnterpriseRegistered: keep_enterprises,
+    EnterpriseSuspended: obligations.bar_suspended,
+    EnterpriseReinstated: obligations.bar_suspended,
     ProgrammeActivated: keep_programmes,
     DrawdownHeld: keep_drawdowns,
     DrawdownApproved: instruct_loans,

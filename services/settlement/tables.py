@@ -148,6 +148,8 @@ NETTING_1: tuple[str, ...] = (
     """CREATE TABLE obligation_use (
         receivable_id text NOT NULL, drawdown_id text NOT NULL, PRIMARY KEY (receivable_id, drawdown_id))""",
     "CREATE INDEX obligation_use_drawdown ON obligation_use (drawdown_id)",
+    # Suspended firms: a set-off with one that courts or creditors hold may have to be undone.
+    "CREATE TABLE netting_barred (enterprise_id text PRIMARY KEY)",
     """CREATE TABLE netting_run (
         run_id text PRIMARY KEY, currency text NOT NULL, firms int NOT NULL, debts int NOT NULL,
         owed_minor bigint NOT NULL, cleared_minor bigint NOT NULL, cash_for_all_minor bigint NOT NULL,

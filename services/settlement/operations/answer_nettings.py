@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from services.settlement.domain.proposals import AlreadyApplied, State, UnknownNetting, accept, check_declinable
 from services.settlement.operations.book import SOURCE, open_day
-from services.settlement.operations.end_nettings import end_nettings
+from services.settlement.operations.end_nettings import PARTY_BARRED, end_nettings
 from shared.events.envelope import Event, Received
 from shared.events.receivables import SetOffRefused
 from shared.events.settlement import NettingAccepted, NettingLeg, NettingSettled
@@ -26,6 +26,9 @@ SELECT EXISTS (SELECT FROM netting_party WHERE netting_id = $1 AND enterprise_id
 """
 _ACCEPT = """
 UPDATE netting_party SET accepted_by = $3, accepted_at = clock_timestamp() WHERE netting_id = $1 AND enterprise_id = $2
+"""
+_BARRED = """
+SELECT EXISTS (SELECT FROM netting_party p JOIN netting_barred b USING (enterprise_id) WHERE p.netting_id = $1)
 """
 _LEGS = """
 SELECT netting_id, receivable_id, debtor_id, creditor_id, amount_minor FROM netting_leg WHERE netting_id = ANY($1)
@@ -52,7 +55,7 @@ class NotAwaited(Exception):
 async def accept_netting(database: Database, *, netting_id: str, party: str, actor: str) -> None:
     """Accept for a party; the last acceptance sends it to receivables. Said again, it changes nothing.
 
-    UnknownNetting, NettingClosed or NettingTooLate otherwise.
+    With a party that may not take part any more it ends. UnknownNetting, NettingClosed or NettingTooLate otherwise.
     """
     async with database.transaction() as tx:
         row, accepted_at = await _own(tx, netting_id=netting_id, party=party)
@@ -65,6 +68,9 @@ async def accept_netting(database: Database, *, netting_id: str, party: str, act
             is_late=row["is_late"],
         )
         if isinstance(step, AlreadyApplied):
+            return
+        if await tx.pg.fetchval(_BARRED, netting_id):
+            await end_nettings(tx, [netting_id], **PARTY_BARRED)
             return
         await tx.pg.execute(_ACCEPT, netting_id, party, actor)
         await record(tx, [Entry(actor, "netting.accepted", netting_id, {"party": party})])

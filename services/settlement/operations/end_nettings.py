@@ -10,6 +10,8 @@ from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction
 
+PARTY_BARRED = {"code": "party_barred", "reason": "a party may not take part"}
+
 _END = """
 UPDATE netting SET state = 'ended', code = $2, reason = $3 WHERE netting_id IN (
     SELECT netting_id FROM netting WHERE netting_id = ANY($1) AND state = $4 ORDER BY netting_id FOR UPDATE)

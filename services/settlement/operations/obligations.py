@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from services.settlement.operations.end_nettings import end_nettings
+from services.settlement.operations.end_nettings import PARTY_BARRED, end_nettings
 from shared.events.envelope import Received
+from shared.events.onboarding import EnterpriseSuspended
 from shared.events.receivables import (
     DocumentsAssigned,
     ReceivableAcknowledged,
@@ -19,6 +20,11 @@ from shared.storage.database import Transaction, by_column
 
 FREE = """o.agreed AND NOT o.vouchered AND NOT o.disputed AND NOT o.ended AND o.open_minor > 0
     AND NOT EXISTS (SELECT FROM obligation_use u WHERE u.receivable_id = o.receivable_id)"""
+NOT_BARRED = "NOT EXISTS (SELECT FROM netting_barred b WHERE b.enterprise_id IN (o.debtor_id, o.creditor_id))"
+_OF_PARTIES = """
+SELECT n.netting_id FROM netting n JOIN netting_party p USING (netting_id)
+WHERE p.enterprise_id = ANY($1) AND n.state = 'proposed'
+"""
 # Rows are made or locked in the order of their ids first: a run locks them so too.
 _LOCK = """
 WITH made AS (
@@ -128,6 +134,11 @@ async def keep_uses(tx: Transaction, events: Sequence[Received]) -> None:
         for document in each.documents
         if document.kind == "receivable"
     ]
+    await use(tx, rows)
+
+
+async def use(tx: Transaction, rows: Sequence[tuple[str, str]]) -> None:
+    """Count no debt of these (receivable, drawdown) pairs: they stand under a drawdown."""
     ids = [row[0] for row in rows]
     await _lock(tx, ids)
     await tx.pg.execute(_USED, *by_column(rows, width=2))
@@ -137,6 +148,18 @@ async def keep_uses(tx: Transaction, events: Sequence[Received]) -> None:
 async def forget_uses(tx: Transaction, events: Sequence[Received]) -> None:
     """Count debts again whose drawdown was released."""
     await tx.pg.execute("DELETE FROM obligation_use WHERE drawdown_id = ANY($1)", [event.subject for event in events])
+
+
+async def bar_suspended(tx: Transaction, events: Sequence[Received]) -> None:
+    """Keep suspended firms out, and end the proposals that wait with one; reinstated ones may come back."""
+    barred = [event.subject for event in events if isinstance(event.event, EnterpriseSuspended)]
+    freed = [event.subject for event in events if not isinstance(event.event, EnterpriseSuspended)]
+    await tx.pg.execute(
+        "INSERT INTO netting_barred SELECT DISTINCT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING", barred
+    )
+    await tx.pg.execute("DELETE FROM netting_barred WHERE enterprise_id = ANY($1)", freed)
+    rows = await tx.pg.fetch(_OF_PARTIES, barred)
+    await end_nettings(tx, [row["netting_id"] for row in rows], **PARTY_BARRED)
 
 
 async def end_changed(tx: Transaction, receivable_ids: Iterable[str]) -> None:

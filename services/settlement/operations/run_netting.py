@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from services.settlement.domain.netting import Cash, Debt
 from services.settlement.domain.proposals import Bundle, Run, quote, run
 from services.settlement.operations.book import SOURCE, open_day
-from services.settlement.operations.obligations import FREE
+from services.settlement.operations.obligations import FREE, NOT_BARRED
 from shared.events.settlement import NettingProposed
 from shared.messaging.outbox import append
 from shared.runtime.clock import database_now
@@ -29,7 +29,7 @@ SELECT o.receivable_id, o.debtor_id, o.creditor_id, o.due_date, o.open_minor - c
 FROM obligation o LEFT JOIN (
     SELECT l.receivable_id, sum(l.amount_minor)::bigint AS promised FROM netting n JOIN netting_leg l USING (netting_id)
     WHERE n.state IN ('proposed', 'accepted') GROUP BY l.receivable_id) p USING (receivable_id)
-WHERE o.currency = $1 AND {FREE} AND o.open_minor > coalesce(p.promised, 0)
+WHERE o.currency = $1 AND {FREE} AND {NOT_BARRED} AND o.open_minor > coalesce(p.promised, 0)
     AND ($2::text[] IS NULL OR (o.debtor_id = ANY($2) AND o.creditor_id = ANY($2)))
 """  # noqa: S608 - constants only
 _LOCK = "SELECT FROM obligation WHERE receivable_id = ANY($1) ORDER BY receivable_id FOR SHARE"

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from services.settlement.operations.end_nettings import end_late_nettings
+from shared.events.onboarding import EnterpriseReinstated, EnterpriseSuspended
 from tests.integration.settlement.netting_town import Town
 
 
@@ -209,3 +210,20 @@ async def test_a_run_that_means_nothing_is_refused(town: Town, body: dict[str, o
     async with town.settlement.service.caller("bank_maker") as maker:
         answer = await maker.post("/netting/runs", json=body, headers={"idempotency-key": "k"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_a_suspended_firm_enters_no_netting_and_ends_those_that_wait_with_it(town: Town) -> None:
+    debts = await _round(town)
+    (netting_id,) = (await town.run())["netting_ids"]
+    await town.answer("A", netting_id)
+    await town.tell(EnterpriseSuspended(enterprise_id=town.firms["C"], reason="court enforcement"))
+    assert await town.state(netting_id) == ("ended", "party_barred")
+    assert (await town.run())["netting_ids"] == []
+    await town.tell(EnterpriseReinstated(enterprise_id=town.firms["C"]))
+    (following,) = (await town.run())["netting_ids"]
+    # Barred without a word to the proposal, as in a race with the run: the next acceptance ends it.
+    async with town.settlement.service.database.transaction() as tx:
+        await tx.pg.execute("INSERT INTO netting_barred VALUES ($1)", town.firms["B"])
+    assert (await town.answer("A", following)).json()["state"] == "ended"
+    await town.carry()
+    assert await town.owed(*debts) == ["100.00", "80.00", "60.00"]
