@@ -20,6 +20,7 @@ from services.credit.consumers import HANDLERS
 from services.credit.domain.blocks import Cause, Target
 from services.credit.operations.block_lines import block
 from services.credit.operations.close_drawdowns import cancel_drawdown, expire_drawdowns
+from services.credit.operations.covers import COVER_STEP, take_cover_step
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
 from services.credit.operations.pair_limits import PAIR_LIMIT, set_pair_limit
@@ -74,7 +75,7 @@ async def _cancel(database: Database, drawdown_id: str) -> str:
 
 
 async def _decide(database: Database, approval_id: str) -> str:
-    effects = {PAIR_LIMIT: set_pair_limit}
+    effects = {PAIR_LIMIT: set_pair_limit, COVER_STEP: take_cover_step}
     done = await approve_proposal(database, approval_id=approval_id, actor="checker", party=None, effects=effects)
     return done.state
 

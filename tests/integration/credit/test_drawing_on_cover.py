@@ -241,6 +241,33 @@ async def test_r10_of_draws_on_two_lines_from_several_processes_exactly_what_cov
     await sound(world)
 
 
+async def test_r12_draws_race_with_a_valuation_and_with_the_release_of_a_cover(world: World) -> None:
+    await world.begin()
+    firm = await world.supplier()
+    line = (await world.line_of(firm))["line_id"]
+    cover_id = await registered(world, firm, secured=money("90.00"))
+    other = await registered(world, firm, asset="PRESS-1", secured=money("60.00"), line_ids=[line])
+    low = await take_step(world, cover_id, "value", **{**VALUED, "value": money("5785.72")})
+    gone = await take_step(world, other, "release", reason="paid back")
+    documents = [await world.receivable(firm, amount="100.00") for _ in range(45)]
+    held = [await world.draw(firm, [each], "85.00", line_id=line) for each in documents[:9]]
+    given = {"do": "hold", "party": firm, "principal": 8_500, "line": line}
+    draws = [{**given, "key": each, "document": each} for each in documents[9:]]
+    cancels = [{"do": "cancel", "drawdown": each.json()["drawdown_id"]} for each in held]
+    steps = [{"do": "decide", "approval": each.json()["approval_id"]} for each in (low, gone)]
+    desks = [draws[:12] + steps[:1] + draws[12:18], cancels + draws[18:24], draws[24:30] + steps[1:] + draws[30:]]
+    done = [each for desk in await work(world.database.url, desks) for each in desk]
+    refused = {each["code"] for each in done if "code" in each}
+    assert refused <= {"limit_exceeded", "borrowing_base_exceeded"}
+    sanctioned, on_cover, _, _ = await standing(world, node(firm))
+    # 5,785.72 less 30% less 4,000.00 of prior charges, and nothing of the released one.
+    assert sanctioned == "50.00"
+    async with world.database.reader() as tx:
+        open_minor = await tx.pg.fetchval("SELECT count(*) * 500 FROM drawdown WHERE state = 'held'")
+    assert int(on_cover.replace(".", "")) == open_minor
+    await sound(world)
+
+
 async def test_two_steps_of_covers_on_one_asset_leave_what_both_came_to(world: World) -> None:
     await world.begin()
     firm, other = await world.supplier(), await world.supplier()

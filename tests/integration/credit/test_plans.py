@@ -6,17 +6,22 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import event
 
 from services.credit.operations.close_drawdowns import expire_drawdowns
 from shared.storage.database import Database
 from shared.values.ids import new_id
+from tests.integration.credit.pledging import registered
+from tests.integration.credit.test_pair_limits import limit_pair
 from tests.integration.credit.world import World, cny
 
 ROWS = 20_000
 # Of each row that the story left: what makes its copies differ, as expressions over n.
 GROWN: dict[str, dict[str, str]] = {
+    "cover": {"cover_id": "'c' || n", "asset": "'a' || n", "enterprise_id": "'o' || n % 500"},
+    "cover_history": {"cover_id": "'c' || n"},
     "document": {"document_id": "'x' || n", "owner_id": "'o' || n % 500"},
     "document_use": {"document_id": "'x' || n", "drawdown_id": "'w' || n"},
     "drawdown": {
@@ -47,6 +52,13 @@ EXPECTED = (
     "UPDATE limit_node n SET held_minor = n.held_minor + m.held, utilised_minor",
     "held_minor + n.utilised_minor > n.sanctioned_minor",
     "INSERT INTO quote",
+    "AS charges",
+    "AS pair_node",
+    "WHERE n.level = 9 AND n.currency",
+    "SET path = w.path || jsonb_build_array(jsonb_build_array(9",
+    "SET path = w.path || jsonb_build_array(jsonb_set(",
+    "FROM cover c JOIN cover o USING (asset, currency)",
+    "FROM node_history k WHERE k.since",
 )
 
 
@@ -102,6 +114,20 @@ async def _live(world: World, supplier: str, line: str) -> None:
     assert await expire_drawdowns(world.database) == 2
 
 
+async def _limit_and_secure(world: World, supplier: str, line: str) -> None:
+    """Limit the pair of supplier and anchor, draw on cover, name the line in another cover, look back."""
+    await registered(world, supplier)
+    answer = await world.draw(supplier, [await world.receivable(supplier)], "80001.00", line_id=line)
+    assert answer.status_code == 201, answer.text
+    await registered(world, supplier, asset="PRESS-1", line_ids=[line])
+    await limit_pair(world, supplier, "500000.00")
+    async with world.bench.caller("risk_officer") as bank:
+        now = (await bank.get(f"/lines/{line}/explanation")).json()["as_of"]
+        for path in (f"/lines/{line}/explanation?as_of={quote(now)}", "/pair-limits", f"/enterprises/{supplier}/cover"):
+            assert (await bank.get(path)).status_code == 200, path
+        assert (await bank.get(f"/drawdowns/{answer.json()['drawdown_id']}")).json()["covers"]
+
+
 async def _grow(world: World) -> None:
     async with world.database.transaction() as tx:
         await tx.pg.execute("SET LOCAL session_replication_role = replica")
@@ -130,6 +156,7 @@ async def test_every_statement_of_a_drawdowns_life_reads_by_index(world: World) 
     await world.held(supplier, "1.00")
     with _listening(world.database, world.bench.app.fastapi.state.database) as statements:
         await _live(world, supplier, line)
+        await _limit_and_secure(world, supplier, line)
     hot = sorted(each for each in statements if any(table in each for table in GROWN))
     for part in EXPECTED:
         assert any(part in each for each in hot), part
@@ -147,3 +174,21 @@ async def test_every_statement_of_a_drawdowns_life_reads_by_index(world: World) 
             if re.search(rf"Seq Scan on ({'|'.join(GROWN)})\b", plan):
                 whole[statement] = plan
     assert whole == {}
+
+
+async def test_a_hold_runs_the_same_statements_with_a_pair_s_limit_and_cover_as_without(world: World) -> None:
+    await world.begin()
+    plain, secured = await world.supplier(), await world.supplier()
+    await registered(world, secured)
+    await limit_pair(world, secured, "500000.00")
+    ran = []
+    for supplier, principal in ((plain, "80000.00"), (secured, "85000.00")):
+        line = (await world.line_of(supplier))["line_id"]
+        # The first draw reads the line's terms, which the second one remembers.
+        await world.held(supplier, "1.00")
+        document = await world.receivable(supplier)
+        with _listening(world.bench.app.fastapi.state.database) as statements:
+            assert (await world.draw(supplier, [document], principal, line_id=line)).status_code == 201
+        ran.append({each for each in statements if "limit_node" in each or "INSERT" in each})
+    assert ran[0] == ran[1]
+    assert len(ran[0]) == 2
