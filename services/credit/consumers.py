@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.credit.operations import advance_drawdowns, documents, freeze_lines, parties
+from services.credit.operations import advance_drawdowns, documents, freeze_lines, orders, parties
 from services.credit.operations.business_days import keep_business_date
 from services.credit.operations.limit_increases import keep_increases
 from shared.events import onboarding, receivables, risk, settlement
@@ -13,6 +13,7 @@ TOPICS = (
     "scf.onboarding.link.v1",
     "scf.onboarding.programme.v1",
     "scf.risk.rating.v1",
+    "scf.receivables.order.v1",
     "scf.receivables.receivable.v1",
     "scf.receivables.voucher.v1",
     "scf.receivables.assignment.v1",
@@ -32,6 +33,12 @@ HANDLERS: Handlers = {
     onboarding.ProgrammeSuspended: parties.keep_programmes,
     onboarding.MemberAdmitted: parties.keep_members,
     risk.RatingRecorded: parties.keep_ratings,
+    receivables.OrderRegistered: orders.keep_orders,
+    receivables.OrderConfirmed: orders.keep_confirmed_orders,
+    receivables.OrderReduced: orders.keep_reduced_orders,
+    receivables.OrderInvoiced: orders.keep_invoiced_orders,
+    receivables.OrderRejected: orders.keep_ended_orders,
+    receivables.OrderSettled: orders.keep_ended_orders,
     receivables.ReceivableRegistered: documents.keep_registered,
     receivables.ReceivableConfirmed: documents.keep_confirmed,
     receivables.ReceivableDiluted: documents.keep_diluted,

@@ -6,10 +6,12 @@ from services.receivables.api import router
 from services.receivables.domain.documents import DocumentRefused, InvalidDueDate
 from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.financeable import IrrevocableUndertaking
+from services.receivables.domain.orders import DuplicateOrder, DuplicateReduction
 from services.receivables.domain.parties import UnknownParty
 from services.receivables.domain.receivables import NotPossible
 from services.receivables.domain.slices import InvalidSlice, IssuanceLimitExceeded, VoucherTooLong
 from services.receivables.operations.agree import NotTheirDispute
+from services.receivables.operations.confirm_orders import UnknownOrder
 from services.receivables.operations.dilute import DuplicateDilution
 from services.receivables.operations.locking import UnknownProgramme, UnknownReceivable, UnknownVoucher
 from services.receivables.operations.read_upload import UnsupportedMediaType
@@ -31,12 +33,15 @@ STATUSES: ErrorStatuses = {
     UnsupportedMediaType: 415,
     DuplicateDocument: 409,
     DuplicateDilution: 409,
+    DuplicateOrder: 409,
+    DuplicateReduction: 409,
     NotPossible: 409,
     IrrevocableUndertaking: 409,
     IssuanceLimitExceeded: 409,
     NotTheirDispute: 403,
     UnknownReceivable: 404,
     UnknownVoucher: 404,
+    UnknownOrder: 404,
     UnknownProgramme: 404,
     UnknownAssignment: 404,
     UnknownUpload: 404,

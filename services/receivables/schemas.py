@@ -93,3 +93,48 @@ class TransferIn(Body):
     amount: Amount
     transferee_id: Id
     trade_reference: Reference
+
+
+Decimals = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,8})?$", max_length=24, examples=["12.5"])]
+_Name = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
+_Day = Annotated[date, Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31))]
+
+
+class OrderLineIn(Body):
+    """A line of an order: what, how much, the net price of a unit, the net amount."""
+
+    line_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
+    item: _Name = ""
+    name: _Name = ""
+    quantity: Decimals
+    unit: _Name = ""
+    price: Decimals | None = None
+    amount: Annotated[str, Field(max_length=24, examples=["120.00"])] | None = None
+
+
+class OrderIn(Body):
+    """An order as one of its sides states it; the number is the buyer's. A sale is confirmed by its seller."""
+
+    seller_id: Id
+    buyer_id: Id
+    side: Literal["purchase", "sale"] = "purchase"
+    number: Reference
+    issue_date: _Day
+    delivery_date: _Day | None = None
+    due_date: _Day | None = None
+    amount: Amount
+    lines: list[OrderLineIn] = Field(default=[], max_length=10_000)
+
+
+class OrderConfirmationIn(Body):
+    """The orders that are confirmed, all of them or none."""
+
+    order_ids: list[Id] = Field(min_length=1, max_length=1000)
+
+
+class ReductionIn(Body):
+    """What is ordered no more, why, and the reference of who says so."""
+
+    amount: Amount
+    reason: Reason
+    reference: Reference

@@ -118,3 +118,32 @@ RECEIVABLES_1: tuple[str, ...] = (
         UNIQUE (drawdown_id, obligor_id))""",
     "CREATE INDEX notice_of ON notice (obligor_id, notice_id)",
 )
+
+# Orders, what was invoiced of them, and what was delivered. Of one pair of firms a number is one order.
+ORDERS_1: tuple[str, ...] = (
+    """CREATE TABLE trade_order (
+        order_id text PRIMARY KEY, seller_id text NOT NULL REFERENCES enterprise,
+        buyer_id text NOT NULL REFERENCES enterprise, side text NOT NULL CHECK (side IN ('purchase', 'sale')),
+        number text NOT NULL, number_key text NOT NULL, syntax text NOT NULL, issue_date date NOT NULL,
+        delivery_date date, due_date date NOT NULL, currency text NOT NULL,
+        amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+        open_minor bigint NOT NULL CHECK (open_minor BETWEEN 0 AND amount_minor), lines jsonb NOT NULL,
+        state text NOT NULL DEFAULT 'registered' CHECK (state IN
+            ('registered', 'confirmed', 'assigned', 'financed', 'settled', 'rejected')),
+        drawdown_id text, original_sha256 text REFERENCES original DEFERRABLE INITIALLY DEFERRED,
+        registered_at timestamptz NOT NULL DEFAULT clock_timestamp(), CHECK (seller_id <> buyer_id),
+        CHECK ((drawdown_id IS NOT NULL) = (state IN ('assigned', 'financed')) OR state = 'settled'))""",
+    """CREATE UNIQUE INDEX trade_order_claim ON trade_order (buyer_id, seller_id, number_key)
+        WHERE state <> 'rejected'""",
+    "CREATE INDEX trade_order_seller ON trade_order (seller_id, order_id)",
+    "CREATE INDEX trade_order_buyer ON trade_order (buyer_id, order_id)",
+    "CREATE INDEX trade_order_drawdown ON trade_order (drawdown_id) WHERE drawdown_id IS NOT NULL",
+    """CREATE TABLE order_invoice (
+        receivable_id text PRIMARY KEY REFERENCES receivable, order_id text NOT NULL REFERENCES trade_order,
+        amount_minor bigint NOT NULL, invoiced_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
+    "CREATE INDEX order_invoice_order ON order_invoice (order_id, receivable_id)",
+    """CREATE TABLE order_reduction (
+        order_id text NOT NULL REFERENCES trade_order, reference text NOT NULL,
+        amount_minor bigint NOT NULL CHECK (amount_minor > 0), reason text NOT NULL, actor text NOT NULL,
+        reduced_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (order_id, reference))""",
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.settlement.operations import obligations
 from services.settlement.operations.answer_nettings import end_refused, post_set_offs
+from services.settlement.operations.conversions import keep_conversions
 from services.settlement.operations.instruct_loans import instruct_loans
 from services.settlement.operations.projections import keep_drawdowns, keep_enterprises, keep_programmes
 from services.settlement.operations.stop_loans import stop_loans
@@ -20,6 +21,8 @@ from shared.events.receivables import (
     AssignmentEvent,
     DocumentsAssigned,
     DocumentsFreed,
+    OrderEvent,
+    OrderInvoiced,
     ReceivableAcknowledged,
     ReceivableConfirmed,
     ReceivableDiluted,
@@ -40,6 +43,7 @@ from shared.messaging.applying import Handlers
 TOPICS = [
     EnterpriseEvent.topic,
     ProgrammeEvent.topic,
+    OrderEvent.topic,
     ReceivableEvent.topic,
     VoucherEvent.topic,
     AssignmentEvent.topic,
@@ -63,6 +67,7 @@ HANDLERS: Handlers = {
     ReceivableRejected: obligations.keep_ended,
     ReceivableSettled: obligations.keep_ended,
     VoucherIssued: obligations.keep_vouchers,
+    OrderInvoiced: keep_conversions,
     DocumentsAssigned: obligations.keep_uses,
     DocumentsFreed: obligations.forget_uses,
     SetOffMade: post_set_offs,

@@ -1,4 +1,4 @@
-"""What receivables publishes: receivables, vouchers and the assignment of documents to drawdowns."""
+"""What receivables publishes: orders, receivables, vouchers and the assignment of documents to drawdowns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,77 @@ from pydantic import BaseModel
 
 from shared.events.envelope import Event
 from shared.values.money import Amount
+
+
+class OrderEvent(Event):
+    topic: ClassVar[str] = "scf.receivables.order.v1"
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.order_id
+
+
+class OrderRegistered(OrderEvent):
+    """Trigger: seller or buyer registers an order. Consumers: credit, console. Nothing can be drawn on it yet.
+
+    `side` says who confirms: the buyer a purchase, the seller a sale. `due_date` is when the buyer is to pay.
+    """
+
+    type: ClassVar[str] = "order.registered.v1"
+    seller_id: str
+    buyer_id: str
+    side: Literal["purchase", "sale"]
+    number: str
+    issue_date: date
+    due_date: date
+    amount: Amount
+
+
+class OrderConfirmed(OrderEvent):
+    """Trigger: the checker of who confirms it. Consumers: credit can finance it. Contents: what is not invoiced yet."""
+
+    type: ClassVar[str] = "order.confirmed.v1"
+    seller_id: str
+    buyer_id: str
+    open: Amount
+    due_date: date
+
+
+class OrderRejected(OrderEvent):
+    """Trigger: who would confirm it does not; nobody has financed it. Consumers: credit, console. Contents: why."""
+
+    type: ClassVar[str] = "order.rejected.v1"
+    reason: str
+
+
+class OrderReduced(OrderEvent):
+    """Trigger: who confirmed it orders less. Consumers: credit; it lowers what is eligible, never a loan (R6)."""
+
+    type: ClassVar[str] = "order.reduced.v1"
+    by: Amount
+    open: Amount
+    reason: str
+
+
+class OrderInvoiced(OrderEvent):
+    """Trigger: an invoice citing the order is confirmed. Consumers: credit, settlement.
+
+    `open` is what is left of the order. With a `drawdown_id` the order was financed by then: the invoice belongs to
+    that loan, its proceeds repay it first, and nobody finances it beside that.
+    """
+
+    type: ClassVar[str] = "order.invoiced.v1"
+    receivable_id: str
+    invoiced: Amount
+    open: Amount
+    drawdown_id: str | None = None
+
+
+class OrderSettled(OrderEvent):
+    """Trigger: the loan over the order is closed. Consumers: credit, console."""
+
+    type: ClassVar[str] = "order.settled.v1"
 
 
 class ReceivableEvent(Event):

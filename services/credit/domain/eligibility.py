@@ -84,7 +84,7 @@ def why_not_drawable(line: LineState, *, on: date) -> list[str]:
 class Financeable:
     """A document as credit knows it; amounts in minor units."""
 
-    kind: Literal["receivable", "slice"]
+    kind: Literal["receivable", "slice", "order"]
     document_id: str
     owner_id: str
     obligor_id: str

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.receivables import queries
 from services.receivables.domain.documents import EInvoice
-from services.receivables.operations import confirm, dilute, issue_voucher, review, transfer
+from services.receivables.operations import confirm, confirm_orders, dilute, issue_voucher, review, transfer
 from services.receivables.operations.once import once
 from services.receivables.operations.read_upload import CSV, ZIP, read_invoice
 from services.receivables.operations.take_documents import Taken, take_documents
@@ -296,7 +296,12 @@ router.include_router(
     approvals_router(
         # The bank's people decide on what the bank proposed, parked events; never on an anchor's proposals.
         deciders=("anchor_checker", "bank_maker", "bank_checker"),
-        approved={confirm.KIND: confirm.confirm, issue_voucher.KIND: issue_voucher.issue, **DECISIONS},
+        approved={
+            confirm.KIND: confirm.confirm,
+            confirm_orders.KIND: confirm_orders.confirm_orders,
+            issue_voucher.KIND: issue_voucher.issue,
+            **DECISIONS,
+        },
     )
 )
 

@@ -15,7 +15,9 @@ from services.receivables.domain.assigning import (
     why_not,
     write_notice,
 )
+from services.receivables.domain.orders import order_asset
 from services.receivables.domain.receivables import Assignment
+from services.receivables.operations.confirm_orders import lock_orders
 from services.receivables.operations.locking import Row, lock_receivables, lock_slices
 from services.receivables.operations.movables_registry import Filed, FiledBefore, Filing, MovablesRegistry
 from services.receivables.operations.take_documents import SOURCE
@@ -46,6 +48,10 @@ FROM unnest($1::text[], $2::text[]) AS d(document_id, drawdown_id) WHERE r.recei
 _TAKE_SLICES = """
 UPDATE slice s SET state = 'assigned', drawdown_id = d.drawdown_id
 FROM unnest($1::text[], $2::text[]) AS d(document_id, drawdown_id) WHERE s.slice_id = d.document_id
+"""
+_TAKE_ORDERS = """
+UPDATE trade_order o SET state = 'assigned', drawdown_id = d.drawdown_id
+FROM unnest($1::text[], $2::text[]) AS d(document_id, drawdown_id) WHERE o.order_id = d.document_id
 """
 _NOTIFY = """
 INSERT INTO notice (notice_id, drawdown_id, obligor_id, body, digest, notified_at)
@@ -166,12 +172,27 @@ async def _collection_accounts(tx: Transaction, held: Sequence[DrawdownHeld]) ->
 
 async def _lock(tx: Transaction, held: Sequence[DrawdownHeld]) -> dict[tuple[str, str], Candidate]:
     documents = [document for each in held for document in each.documents]
+    # Orders before the receivables that they turn into, as everywhere.
+    orders = await lock_orders(tx, [document.document_id for document in documents if document.kind == "order"])
     receivables = await lock_receivables(
         tx, [document.document_id for document in documents if document.kind == "receivable"]
     )
     slices = await lock_slices(tx, [document.document_id for document in documents if document.kind == "slice"])
-    found = {("receivable", key): _receivable(row) for key, row in receivables.items()}
+    found = {("order", key): _order(row) for key, row in orders.items()}
+    found |= {("receivable", key): _receivable(row) for key, row in receivables.items()}
     return found | {("slice", key): _slice(row) for key, row in slices.items()}
+
+
+def _order(row: Row) -> Candidate:
+    return Candidate(
+        document_id=row["order_id"],
+        asset=order_asset(seller_id=row["seller_id"], buyer_id=row["buyer_id"], number_key=row["number_key"]),
+        label=f"order {row['number']} of {row['issue_date']} and the invoices that cite it",
+        drawers=frozenset({row["seller_id"], row["buyer_id"]}),
+        obligor_id=row["buyer_id"],
+        financeable=Money(row["open_minor"], row["currency"]),
+        state=row["state"],
+    )
 
 
 def _receivable(row: Row) -> Candidate:
@@ -236,7 +257,8 @@ async def _keep(tx: Transaction, plans: Sequence[_Plan]) -> None:
 
 
 async def _take(tx: Transaction, plans: Sequence[_Plan]) -> None:
-    for kind, statement in (("receivable", _TAKE_RECEIVABLES), ("slice", _TAKE_SLICES)):
+    taking = {"order": _TAKE_ORDERS, "receivable": _TAKE_RECEIVABLES, "slice": _TAKE_SLICES}
+    for kind, statement in taking.items():
         pairs = [
             (document.document_id, plan.held.drawdown_id)
             for plan in plans

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from services.receivables.domain.documents import check_due_date
 from services.receivables.domain.financeable import financeable_minor
 from services.receivables.domain.receivables import AlreadyApplied, NotPossible, Step, advance
+from services.receivables.operations.invoice_orders import invoice_orders, lock_cited
 from services.receivables.operations.locking import Row, UnknownReceivable, lock_receivables
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.receivables import ReceivableConfirmed
@@ -57,6 +58,7 @@ async def confirm(tx: Transaction, approval: Approval) -> None:
     """Confirm exactly what was proposed, as it stands now."""
     content = approval.content
     due_date = date.fromisoformat(content["due_date"]) if content["due_date"] else None
+    cited = await lock_cited(tx, content["receivable_ids"])
     rows = await _confirmable(tx, receivable_ids=content["receivable_ids"], party=approval.subject)
     amounts = {row["receivable_id"]: _financeable(row) for row in rows}
     await tx.pg.execute(_CONFIRM, list(amounts), content["undertaking"], due_date, list(amounts.values()))
@@ -72,6 +74,7 @@ async def confirm(tx: Transaction, approval: Approval) -> None:
         for row in rows
     ]
     await append(tx, events, source=SOURCE)
+    await invoice_orders(tx, cited=cited, confirmed=list(amounts.items()))
 
 
 def _financeable(row: Row) -> int:

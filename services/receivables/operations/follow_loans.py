@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.receivables.domain.assigning import claim_asset, slice_asset
+from services.receivables.domain.orders import order_asset
 from services.receivables.domain.receivables import Assignment, Executed, Happened, advance_assignment
 from services.receivables.operations.locking import Row
 from services.receivables.operations.movables_registry import Filing, MovablesRegistry
@@ -15,6 +16,7 @@ from shared.events.receivables import (
     AssignmentSettled,
     DocumentsFinanced,
     DocumentsFreed,
+    OrderSettled,
     ReceivableSettled,
     VoucherSettled,
 )
@@ -24,8 +26,21 @@ from shared.runtime.clock import database_now
 from shared.storage.audit import Entry, record
 from shared.storage.database import Transaction
 
+_LOCK_ORDERS = "SELECT FROM trade_order WHERE drawdown_id = ANY($1) ORDER BY order_id FOR NO KEY UPDATE"
 _LOCK_RECEIVABLES = "SELECT FROM receivable WHERE drawdown_id = ANY($1) ORDER BY receivable_id FOR NO KEY UPDATE"
 _LOCK_SLICES = "SELECT FROM slice WHERE drawdown_id = ANY($1) ORDER BY slice_id FOR NO KEY UPDATE"
+_RETAKE_ORDERS = """
+UPDATE trade_order o SET state = 'assigned', drawdown_id = a.drawdown_id
+FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
+WHERE a.drawdown_id = ANY($1) AND d.kind = 'order' AND o.order_id = d.document_id AND o.state = 'confirmed'
+RETURNING o.seller_id, o.buyer_id, o.number_key
+"""
+# With an order come the invoices that took its place and that nobody else took.
+_RETAKE_INVOICES = """
+UPDATE receivable r SET state = 'assigned', drawdown_id = o.drawdown_id
+FROM trade_order o JOIN order_invoice i USING (order_id)
+WHERE o.drawdown_id = ANY($1) AND r.receivable_id = i.receivable_id AND r.state = 'confirmed' AND NOT r.vouchered
+"""
 _RETAKE_RECEIVABLES = """
 UPDATE receivable r SET state = 'assigned', drawdown_id = a.drawdown_id
 FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
@@ -52,9 +67,11 @@ async def free_documents(tx: Transaction, events: Sequence[Received], *, registr
     moved = await _move(tx, [event.subject for event in events], happened=Happened.RELEASED)
     ids = [row["drawdown_id"] for row, _ in moved]
     await _lock(tx, ids)
-    await tx.pg.execute(
-        "UPDATE receivable SET state = 'confirmed', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids
-    )
+    for table in ("trade_order", "receivable"):
+        await tx.pg.execute(
+            f"UPDATE {table} SET state = 'confirmed', drawdown_id = NULL WHERE drawdown_id = ANY($1)",  # noqa: S608
+            ids,
+        )
     await tx.pg.execute("UPDATE slice SET state = 'live', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids)
     await registry.discharge(ids, at=await database_now(tx))
     await _tell(tx, [DocumentsFreed(drawdown_id=drawdown_id) for drawdown_id in ids])
@@ -70,10 +87,11 @@ async def finance_documents(tx: Transaction, events: Sequence[Received], *, regi
     if late:
         await _retake(tx, late, registry=registry)
     await _lock(tx, ids)
-    await tx.pg.execute(
-        "UPDATE receivable SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'", ids
-    )
-    await tx.pg.execute("UPDATE slice SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'", ids)
+    for table in ("trade_order", "receivable", "slice"):
+        await tx.pg.execute(
+            f"UPDATE {table} SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'",  # noqa: S608
+            ids,
+        )
     await _tell(tx, [DocumentsFinanced(drawdown_id=drawdown_id) for drawdown_id in ids])
 
 
@@ -84,6 +102,11 @@ async def settle_documents(tx: Transaction, events: Sequence[Received], *, regis
     moved = await _move(tx, subjects, happened=Happened.CLOSED)
     ids = [row["drawdown_id"] for row, _ in moved]
     await _lock(tx, ids)
+    orders = await tx.pg.fetch(
+        "UPDATE trade_order SET state = 'settled' WHERE drawdown_id = ANY($1) AND state = 'financed' "
+        "RETURNING order_id",
+        ids,
+    )
     receivables = await tx.pg.fetch(
         "UPDATE receivable SET state = 'settled' WHERE drawdown_id = ANY($1) AND state = 'financed' "
         "RETURNING receivable_id",
@@ -98,6 +121,7 @@ async def settle_documents(tx: Transaction, events: Sequence[Received], *, regis
     await registry.discharge(ids, at=await database_now(tx))
     settled = sorted(row["receivable_id"] for row in (*receivables, *roots))
     said: list[Event] = [ReceivableSettled(receivable_id=receivable_id) for receivable_id in settled]
+    said += [OrderSettled(order_id=row["order_id"]) for row in orders]
     said += [VoucherSettled(root_id=row["root_id"], slice_id=row["slice_id"]) for row in slices]
     said += [AssignmentSettled(drawdown_id=drawdown_id) for drawdown_id in ids]
     await _tell(tx, said)
@@ -110,12 +134,15 @@ async def _retake(tx: Transaction, drawdown_ids: Sequence[str], *, registry: Mov
     )
     filings = []
     for drawdown_id in drawdown_ids:
+        orders = await tx.pg.fetch(_RETAKE_ORDERS, [drawdown_id])
+        await tx.pg.execute(_RETAKE_INVOICES, [drawdown_id])
         receivables = await tx.pg.fetch(_RETAKE_RECEIVABLES, [drawdown_id])
         slices = await tx.pg.fetch(_RETAKE_SLICES, [drawdown_id])
         parties = await tx.pg.fetchrow(
             "SELECT enterprise_id, obligor_id FROM assignment WHERE drawdown_id = $1", drawdown_id
         )
-        assets = (*(claim_asset(**row) for row in receivables), *(slice_asset(**row) for row in slices))
+        named = [order_asset(**row) for row in orders]
+        assets = (*named, *(claim_asset(**row) for row in receivables), *(slice_asset(**row) for row in slices))
         if assets and parties is not None:
             filings.append(Filing(drawdown_id, parties["enterprise_id"], parties["obligor_id"], assets))
     await registry.file(filings, at=await database_now(tx))
@@ -148,6 +175,7 @@ async def _need(tx: Transaction, drawdown_ids: Sequence[str]) -> None:
 
 
 async def _lock(tx: Transaction, drawdown_ids: Sequence[str]) -> None:
+    await tx.pg.execute(_LOCK_ORDERS, list(drawdown_ids))
     await tx.pg.execute(_LOCK_RECEIVABLES, list(drawdown_ids))
     await tx.pg.execute(_LOCK_SLICES, list(drawdown_ids))
 

@@ -92,6 +92,9 @@ async def instruct_loans(tx: Transaction, events: Sequence[Received]) -> None:
 
 
 async def _known(tx: Transaction, approved: Sequence[DrawdownApproved]) -> dict[str, Mapping[str, Any]]:
+    # Invoices may be taking the place of an order at this moment: see operations/conversions.py.
+    names = sorted(said.drawdown_id for said in approved)
+    await tx.pg.execute("SELECT FROM drawdown WHERE drawdown_id = ANY($1) ORDER BY drawdown_id FOR SHARE", names)
     rows = await tx.pg.fetch(
         _PROJECTED,
         [said.drawdown_id for said in approved],

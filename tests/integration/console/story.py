@@ -17,6 +17,7 @@ from shared.storage.database import Database
 from shared.values.money import Amount
 from tests.integration.console.blocks_story import blocks
 from tests.integration.console.limits_story import limits, terms
+from tests.integration.console.orders_story import orders
 
 DAY = date(2026, 3, 2)
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -296,8 +297,8 @@ def _other_drawdowns() -> list[Event]:
 
 
 def _nettings() -> list[Event]:
-    """One that every party accepts, one that a debt is in the way of, one that is late."""
-    debt, done, refused, late = (identity(n) for n in range(51, 55))
+    """One that every party accepts, one that a debt is in the way of, one that is late, one that waits."""
+    debt, done, refused, late, waiting = (identity(n) for n in range(51, 56))
 
     def proposed(netting_id: str) -> Event:
         return settlement.NettingProposed(
@@ -324,6 +325,7 @@ def _nettings() -> list[Event]:
             netting_id=refused, receivable_id=debt, code="receivable_assigned", reason="it is assigned"
         ),
         settlement.NettingEnded(netting_id=refused, code="obligation_changed", reason="a debt in it has changed"),
+        proposed(waiting),
         proposed(late),
         settlement.NettingEnded(netting_id=late, code="netting_too_late", reason="not every party accepted in time"),
     ]
@@ -336,6 +338,7 @@ def story() -> list[Event]:
         *_firms(),
         *_programme(),
         *_documents(),
+        *orders((identity(61), identity(62)), SUPPLIER, ANCHOR, receivable_id=INVOICE, day=DAY),
         *_repaid_drawdown(),
         *_other_drawdowns(),
         *_nettings(),

@@ -1,0 +1,128 @@
+"""Routes of orders: registered by either side, confirmed by maker and checker of who stands behind them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from services.receivables import queries
+from services.receivables.domain.documents import Party, read_number
+from services.receivables.domain.orders import Order
+from services.receivables.domain.trade_lines import check_lines, read_line
+from services.receivables.operations import confirm_orders
+from services.receivables.operations.once import once
+from services.receivables.operations.take_orders import TakenOrder, take_orders
+from services.receivables.schemas import OrderConfirmationIn, OrderIn, ReasonIn, ReductionIn
+from shared.storage.idempotency import Key
+from shared.storage.paging import read_cursor
+from shared.values.ids import parse_id
+from shared.web.auth import BANK, Caller, access
+from shared.web.problems import Problem
+from shared.web.serving import Db
+
+orders = APIRouter()
+_PARTIES = ("anchor_maker", "anchor_checker", "sme", "erp")
+_Reader = Annotated[Caller, access(*BANK, *_PARTIES)]
+_Sender = Annotated[Caller, access("erp", "anchor_maker", "sme", "bank_maker")]
+
+
+@orders.post("/orders", status_code=201)
+async def register_order(body: OrderIn, database: Db, caller: _Sender) -> dict[str, Any]:
+    """Register an order, by its seller or its buyer; said again in the same words, it is the same order."""
+    order = Order(
+        syntax="json",
+        number=read_number(body.number),
+        issue_date=body.issue_date,
+        amount=body.amount.money(),
+        seller=Party(enterprise_id=body.seller_id),
+        buyer=Party(enterprise_id=body.buyer_id),
+        side=body.side,
+        delivery_date=body.delivery_date,
+        due_date=body.due_date,
+        lines=check_lines(tuple(read_line(each.model_dump(), currency=body.amount.currency) for each in body.lines)),
+    )
+    party = _party(caller)
+    (answer,) = await take_orders(database, orders=[order], party=party, actor=caller.subject)
+    if not isinstance(answer, TakenOrder):
+        raise answer
+    return await queries.order(database, order_id=answer.order_id, party=party)
+
+
+@orders.get("/orders")
+async def list_orders(
+    database: Db,
+    caller: _Reader,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    state: Annotated[str, Query(pattern="^[a-z]{0,20}$")] = "",
+) -> dict[str, Any]:
+    """List orders; a party sees those it sells or buys by."""
+    return await queries.orders(database, after=read_cursor(cursor), limit=limit, state=state, party=_party(caller))
+
+
+@orders.get("/orders/{order_id}")
+async def read_order(order_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
+    """Read an order with its lines and what was invoiced of it."""
+    return await queries.order(database, order_id=parse_id(order_id), party=_party(caller))
+
+
+@orders.post("/order-confirmations", status_code=201)
+async def propose_order_confirmation(
+    body: OrderConfirmationIn, database: Db, caller: Annotated[Caller, access("anchor_maker")]
+) -> dict[str, Any]:
+    """Propose to confirm orders, by the maker of the buyer; of a sale, by the seller's."""
+    proposal = await confirm_orders.propose_order_confirmation(
+        database, order_ids=body.order_ids, party=_own(caller), actor=caller.subject
+    )
+    return proposal.wire()
+
+
+@orders.post("/orders/{order_id}/rejections")
+async def reject_order(
+    order_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("anchor_maker", "anchor_checker")]
+) -> dict[str, Any]:
+    """Reject an order that is not confirmed, by who would confirm it."""
+    rejected, party = parse_id(order_id), _own(caller)
+    await confirm_orders.reject_order(
+        database, order_id=rejected, reason=body.reason, party=party, actor=caller.subject
+    )
+    return await queries.order(database, order_id=rejected, party=party)
+
+
+@orders.post("/orders/{order_id}/reductions", status_code=201)
+async def reduce_order(  # noqa: PLR0917 - FastAPI passes each by name
+    order_id: str,
+    body: ReductionIn,
+    request: Request,
+    database: Db,
+    caller: Annotated[Caller, access("anchor_maker", "erp")],
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Order less than was confirmed: it lowers what can be lent on, never a loan."""
+    reduced = parse_id(order_id)
+    work = partial(
+        confirm_orders.reduce_order,
+        order_id=reduced,
+        amount=body.amount,
+        reason=body.reason,
+        reference=body.reference,
+        party=_own(caller),
+        actor=caller.subject,
+    )
+    route = f"POST /receivables/v1/orders/{reduced}/reductions"
+    key = Key.of(client=caller.client_id, route=route, key=idempotency_key, body=await request.body())
+    answer = await once(database, key=key, status=201, work=work)
+    return Response(answer.body, status_code=answer.status, media_type="application/json")
+
+
+def _party(caller: Caller) -> str | None:
+    return None if caller.is_bank else _own(caller)
+
+
+def _own(caller: Caller) -> str:
+    if caller.party is None:
+        raise Problem(status=403, code="forbidden", detail="This is done for an enterprise; the token names none.")
+    return caller.party
