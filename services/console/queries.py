@@ -69,6 +69,7 @@ _QUEUES = {
     "overdue_loans": f"{_LOANS} WHERE l.days_past_due > 0 ORDER BY l.loan_id LIMIT $1",
     "referred_receivables": f"{_RECEIVABLES} WHERE r.state = 'referred' ORDER BY r.receivable_id LIMIT $1",
     "unmatched_receipts": "SELECT * FROM collection WHERE unmatched_minor > 0 ORDER BY collection_id LIMIT $1",
+    "open_nettings": """SELECT * FROM netting WHERE state IN ('proposed', 'accepted') ORDER BY netting_id LIMIT $1""",
     "parked": """SELECT parked_id, topic, subject, sequence, type, reason, error, attempts, parked_at
         FROM inbox_parked ORDER BY parked_id LIMIT $1""",
 }
