@@ -206,16 +206,30 @@ CREDIT_1: tuple[str, ...] = (
                 WHERE v.flipped_at IS NOT NULL AND starts_with(n.node_id, 'line/') LIMIT 1),
             n.sanctioned_minor) AS sanctioned_minor, n.held_minor, n.utilised_minor, n.version
         FROM limit_node n""",
-    # The past too: what was flipped and is not written yet was in force since the flip.
-    """CREATE VIEW line_past AS
-        SELECT line_id, since, direction, anchor_support, tier, volume_minor, weight, floor_minor, ceiling_minor,
-            reserved_minor, cap_minor, bounds, drawable, reasons, policy_version FROM line_history
+    # The past too: what was flipped and is not written yet was in force since the flip. Functions, for a view's union
+    # would not look a line up by its key.
+    """CREATE FUNCTION line_past(line text, instant timestamptz) RETURNS TABLE (
+        line_id text, since timestamptz, direction text, anchor_support int, tier int, volume_minor bigint,
+        weight bigint, floor_minor bigint, ceiling_minor bigint, reserved_minor bigint, cap_minor bigint,
+        bounds jsonb, drawable boolean, reasons text[], policy_version text)
+        LANGUAGE sql STABLE AS $$
+        (SELECT h.line_id, h.since, h.direction, h.anchor_support, h.tier, h.volume_minor, h.weight, h.floor_minor,
+            h.ceiling_minor, h.reserved_minor, h.cap_minor, h.bounds, h.drawable, h.reasons, h.policy_version
+            FROM line_history h WHERE h.line_id = line AND h.since <= instant ORDER BY h.since DESC LIMIT 1)
         UNION ALL SELECT g.line_id, v.flipped_at, g.direction, g.anchor_support, g.tier, g.volume_minor, g.weight,
             g.floor_minor, g.ceiling_minor, g.reserved_minor, g.cap_minor, g.bounds, g.drawable, g.reasons,
             g.policy_version
-        FROM generation v JOIN line_next g USING (programme_id, number) WHERE v.flipped_at IS NOT NULL""",
-    """CREATE VIEW node_past AS
-        SELECT node_id, since, sanctioned_minor FROM node_history
-        UNION ALL SELECT 'line/' || g.line_id, v.flipped_at, g.cap_minor
-        FROM generation v JOIN line_next g USING (programme_id, number) WHERE v.flipped_at IS NOT NULL""",
+            FROM generation v CROSS JOIN LATERAL (SELECT * FROM line_next n
+                WHERE (n.programme_id, n.number, n.line_id) = (v.programme_id, v.number, line) LIMIT 1) AS g
+            WHERE v.flipped_at <= instant
+        ORDER BY since DESC LIMIT 1 $$""",
+    """CREATE FUNCTION node_past(node text, instant timestamptz) RETURNS TABLE (since timestamptz, sanctioned_minor bigint)
+        LANGUAGE sql STABLE AS $$
+        (SELECT h.since, h.sanctioned_minor FROM node_history h
+            WHERE h.node_id = node AND h.since <= instant ORDER BY h.since DESC LIMIT 1)
+        UNION ALL SELECT v.flipped_at, g.cap_minor
+            FROM generation v CROSS JOIN LATERAL (SELECT n.cap_minor FROM line_next n
+                WHERE (n.programme_id, n.number, n.line_id) = (v.programme_id, v.number, substr(node, 6)) LIMIT 1) AS g
+            WHERE v.flipped_at <= instant AND starts_with(node, 'line/')
+        ORDER BY since DESC LIMIT 1 $$""",
 )

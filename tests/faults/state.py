@@ -97,7 +97,8 @@ async def _under_way(town: Town) -> bool:
     return bool(
         await town.databases["credit"].fetchval(
             """SELECT EXISTS (SELECT FROM drawdown WHERE state IN ('held', 'approved'))
-                OR EXISTS (SELECT FROM due_propagation) OR EXISTS (SELECT FROM due_input)"""
+                OR EXISTS (SELECT FROM due_propagation) OR EXISTS (SELECT FROM due_input)
+                OR EXISTS (SELECT FROM generation)"""
         )
     ) or bool(
         await town.databases["settlement"].fetchval(

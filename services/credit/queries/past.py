@@ -37,8 +37,7 @@ SELECT h.*, l.programme_id, l.enterprise_id, coalesce(t.name, '') AS enterprise_
         WHEN 'upstream' THEN l.enterprise_id || '/' || p.anchor_id ELSE p.anchor_id || '/' || l.enterprise_id END
         || '/' || p.currency LIMIT 1) AS pair_node
 FROM line l JOIN programme p USING (programme_id) LEFT JOIN enterprise e USING (enterprise_id)
-CROSS JOIN LATERAL (SELECT * FROM line_past
-    WHERE line_id = l.line_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS h
+CROSS JOIN LATERAL line_past(l.line_id, $2) AS h
 CROSS JOIN LATERAL (SELECT facts FROM programme_history
     WHERE programme_id = l.programme_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS f
 LEFT JOIN LATERAL (SELECT name FROM enterprise_history
@@ -52,9 +51,8 @@ SELECT (SELECT min(since) FROM day_history WHERE open_date > $1) - interval '1 m
 WHERE EXISTS (SELECT FROM day_history WHERE open_date = $1)
 """
 _SANCTIONED = """
-SELECT n.node_id, h.sanctioned_minor FROM unnest($1::text[]) AS n(node_id) CROSS JOIN LATERAL (
-    SELECT sanctioned_minor FROM node_past
-    WHERE node_id = n.node_id AND since <= $2 ORDER BY since DESC LIMIT 1) AS h
+SELECT n.node_id, h.sanctioned_minor FROM unnest($1::text[]) AS n(node_id)
+CROSS JOIN LATERAL node_past(n.node_id, $2) AS h
 """
 # Whatever drawdown something happened to since: what was last said of it by then, and how it stands now.
 _MOVED = """

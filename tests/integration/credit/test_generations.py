@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from services.credit.operations import line_terms, nodes
 from services.credit.operations.due_propagations import note_moved
+from services.credit.operations.generations import write
 from services.credit.operations.generations.carry import carry_generations
 from services.credit.operations.generations.flip import MOST_ATTEMPTS, Flipped, flip
 from services.credit.operations.generations.write import write_chunk
@@ -274,3 +276,31 @@ async def test_a_firm_that_is_admitted_has_its_nodes_at_once(world: World) -> No
     assert (line["drawable"], line["reasons"]) == (False, ["not_propagated_yet"])
     refused = await world.draw(firm, [document], "1.00")
     assert refused.json()["code"] == "line_not_drawable"
+
+
+async def test_what_is_in_force_of_a_line_is_found_by_index_among_a_large_generation(world: World) -> None:
+    await _two(world)
+    async with world.database.transaction() as tx:
+        await tx.pg.execute(
+            """INSERT INTO line_next SELECT programme_id, 1, 'x' || n, direction, anchor_support, tier, volume_minor,
+                weight, floor_minor, ceiling_minor, reserved_minor, cap_minor, bounds, drawable, reasons, policy_version
+            FROM generate_series(1, 20000) AS n CROSS JOIN (SELECT * FROM line LIMIT 1) AS l"""
+        )
+        await tx.pg.execute(
+            "INSERT INTO generation (programme_id, number, cause, flipped_at) VALUES ($1, 1, 'test', now())",
+            world.programme,
+        )
+        await tx.pg.execute("ANALYZE line_next")
+        await tx.pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        for nth, query in enumerate((
+            "SELECT * FROM line_now WHERE line_id = ANY($1)",
+            "SELECT * FROM limit_node_now WHERE node_id = ANY($1)",
+            line_terms._READ,
+            nodes._OVERUSED,
+            write._CHUNK.replace("$1", "'p'").replace("$2", "1").replace("$3", "'x'").replace("$4", "250"),
+        )):  # fmt: skip
+            given = "(ARRAY['a'])" if "$1" in query else ""
+            await tx.pg.execute(f"PREPARE s{nth} AS {query}")
+            plan = "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN EXECUTE s{nth}{given}"))
+            assert "line_next_pkey" in plan, plan
+            assert "Seq Scan on line_next" not in plan, plan

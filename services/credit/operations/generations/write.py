@@ -23,7 +23,7 @@ from shared.messaging.outbox import append
 from shared.runtime.tracing import handling
 from shared.storage.database import Database, Transaction
 
-CHUNK = 1000
+CHUNK = 250
 _GENERATION = """
 SELECT v.*, p.currency FROM generation v JOIN programme p USING (programme_id)
 WHERE (programme_id, number) = ($1, $2) AND flipped_at IS NOT NULL FOR UPDATE OF v
@@ -51,6 +51,12 @@ INSERT INTO line_history (line_id, since, direction, anchor_support, tier, volum
 SELECT line_id, $5, direction, anchor_support, tier, volume_minor, weight, floor_minor,
     ceiling_minor, reserved_minor, cap_minor, bounds, drawable, reasons, policy_version FROM written
 ON CONFLICT (line_id, since) DO NOTHING
+"""
+# Only what is sanctioned otherwise is locked; nobody else sanctions these lines while their generation is written.
+_OTHER = """
+SELECT n.node_id FROM unnest($1::text[], $2::bigint[]) AS s(node_id, amount)
+CROSS JOIN LATERAL (SELECT node_id FROM limit_node k
+    WHERE k.node_id = s.node_id AND k.sanctioned_minor <> s.amount LIMIT 1) AS n
 """
 _RATED = "SELECT enterprise_id, cap_minor FROM rating WHERE currency = $1 AND enterprise_id = ANY($2)"
 _FIRMS = """
@@ -99,9 +105,7 @@ async def _write_lines(tx: Transaction, found: Mapping[str, Any], many: int) -> 
     if not chunk:
         await tx.pg.execute(_SEEN, programme_id, "", "quotas", False)  # noqa: FBT003 - a column's value
         return False
-    has_risen = await _sanction(tx, found, chunk)
     last = chunk[-1]["line_id"]
-    await tx.pg.execute(_WRITE, programme_id, found["number"], through, last, found["flipped_at"])
     events: list[Event] = [
         line_changed(
             {**row, "cap_minor": row["cap_before"]},
@@ -113,6 +117,9 @@ async def _write_lines(tx: Transaction, found: Mapping[str, Any], many: int) -> 
         for row in chunk
         if row["is_told"]
     ]
+    await tx.pg.execute(_WRITE, programme_id, found["number"], through, last, found["flipped_at"])
+    # Nodes come as late as can be: whoever draws on one of these lines waits for them, with the programme's in hand.
+    has_risen = await _sanction(tx, found, chunk)
     await append(tx, events, source="credit")
     await tx.pg.execute(_SEEN, programme_id, last, "lines", has_risen)
     return False
@@ -122,19 +129,21 @@ async def _sanction(tx: Transaction, found: Mapping[str, Any], chunk: Sequence[M
     """Sanction the nodes of lines and of their firms; return whether a line is used above what it was left."""
     currency = found["currency"]
     firms = {row["enterprise_id"]: firm_node(row, currency) for row in chunk}
-    caps = {line_node(line_id=row["line_id"]): row["cap_minor"] for row in chunk}
-    await create_nodes(tx, nodes=[*firms.values(), *((Level.LINE, node_id) for node_id in caps)], currency=currency)
-    nodes = await lock_nodes(tx, node_ids=[*(node_id for _, node_id in firms.values()), *caps])
+    lines = {line_node(line_id=row["line_id"]): row for row in chunk}
+    await create_nodes(tx, nodes=[*firms.values(), *((Level.LINE, node_id) for node_id in lines)], currency=currency)
     # A firm's own node follows its rating as it is now: another programme's propagation may have been there since.
     rated = {row["enterprise_id"]: row["cap_minor"] for row in await tx.pg.fetch(_RATED, currency, list(firms))}
     own = {node_id: rated.get(firm, 0) for firm, (_, node_id) in firms.items()}
-    await sanction(tx, own)
+    amounts = own | {node_id: row["cap_minor"] for node_id, row in lines.items()}
+    rows = await tx.pg.fetch(_OTHER, list(amounts), list(amounts.values()))
+    nodes = await lock_nodes(tx, node_ids=[row["node_id"] for row in rows])
+    await sanction(tx, {node_id: own[node_id] for node_id in nodes if node_id in own})
+    caps = {node_id: lines[node_id]["cap_minor"] for node_id in nodes if node_id in lines}
     await sanction(tx, caps, since=found["flipped_at"])
-    await note_overuse(tx, node_ids=[*own, *caps], cause=found["cause"])
-    used = {row["line_id"]: nodes[line_node(line_id=row["line_id"])] for row in chunk}
+    await note_overuse(tx, node_ids=nodes, cause=found["cause"])
     return any(
-        row["cap_minor"] < used[row["line_id"]].held + used[row["line_id"]].utilised > row["floor_minor"]
-        for row in chunk
+        lines[node_id]["cap_minor"] < nodes[node_id].held + nodes[node_id].utilised > lines[node_id]["floor_minor"]
+        for node_id in caps
     )
 
 
