@@ -29,9 +29,9 @@ async def explain_line(  # noqa: PLR0917 - FastAPI passes each by name
 ) -> dict[str, Any]:
     """Explain a line's available amount, in English or Chinese; today's, or as of a past instant.
 
-    `as_of` is an instant by the bank's clock: what had been recorded by then. `on` is a business date that is over:
-    its last instant. Documents have no history here: what they carry is told of today only. What others use of
-    shared limits only the bank sees (R23).
+    `as_of` is an instant by the bank's clock: what had been recorded by then, what documents carried and the firm's
+    name among it. `on` is a business date that is over: its last instant. What others use of shared limits only the
+    bank sees (R23).
     """
     found = await queries.explanation(
         database,

@@ -53,7 +53,7 @@ async def read_base(tx: Transaction, terms: Terms, *, today: date, as_of: dateti
     owner, obligor = (drawer.enterprise_id, drawer.anchor_id) if upstream else (drawer.anchor_id, drawer.enterprise_id)
     given = (owner, obligor, drawer.currency, today, terms.advance_rate)
     if as_of is None:
-        row = await tx.pg.fetchrow(_BASE, *given)
+        (row,) = await tx.pg.fetch(_BASE, *given)
     else:
-        row = await tx.pg.fetchrow(_PAST_BASE, *given, as_of, DrawdownHeld.topic, list(TELLING), RELEASES)
+        (row,) = await tx.pg.fetch(_PAST_BASE, *given, as_of, DrawdownHeld.topic, list(TELLING), RELEASES)
     return Base(row["documents"], row["eligible"], row["carries"], terms.advance_rate)

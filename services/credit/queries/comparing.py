@@ -15,7 +15,7 @@ from services.credit.queries.supposing import Supposed
 from services.credit.queries.what_if_reading import Read
 
 # What propagation judges anew, and that it has not yet; all other reasons (a block, no product) stay as they are.
-_JUDGED = frozenset({
+JUDGED = frozenset({
     "sme_not_registered", "sme_suspended", "programme_not_active", "unrated", "rating_expired", "agreement_not_signed",
     "agreement_expired", "overdue", "no_trade_with_the_anchor", "anchor_does_not_support", "deficiency",
     "not_propagated_yet",
@@ -129,7 +129,7 @@ def _after(read: Read, supposed: Supposed, before: Side) -> tuple[Side, Computed
     nodes = {node_id: Node(node_id, 0, 0, 0) for _, node_id in facts.nodes()} | dict(read.nodes)
     computed = compute(facts, nodes)
     room = _Room(nodes, sanctions(facts, computed.lines))
-    gone = _JUDGED | {"anchor_unrated"} if facts.programme["anchor_id"] in facts.caps else _JUDGED
+    gone = JUDGED | {"anchor_unrated"} if facts.programme["anchor_id"] in facts.caps else JUDGED
     lines, shaped = {}, {}
     for each in computed.lines:
         row, line_id = each.row, each.row["line_id"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from services.credit.domain.blocks import BARS
 from services.credit.domain.explaining import Base, Derivation, explain
 from services.credit.domain.limits import Node
 from services.credit.domain.paths import Level, Step
+from services.credit.queries.comparing import JUDGED
 
 DERIVED = Derivation(
     name="Huai River Castings",
@@ -84,3 +87,15 @@ def test_documents_and_what_bars_a_line_are_told_last(language: str, base: str, 
 
 def test_a_reason_that_nobody_translated_is_still_told() -> None:
     assert explain(replace(DERIVED, reasons=("brand_new",)), language="zh")[-1] == "目前不可提款：brand new。"
+
+
+def test_every_node_and_every_reason_has_its_words_in_chinese() -> None:
+    path = tuple(Step(level, f"{level.name}/x") for level in Level)
+    nodes = {step.node_id: Node(step.node_id, 5_000, 0, 0) for step in path}
+    reasons = (*JUDGED, *BARS.values(), "anchor_unrated", "anchor_unknown", "no_product", "no_registered_cover")
+    derived = replace(DERIVED, name="", path=path, nodes=nodes, binding=path[0].node_id, reasons=reasons)
+    told = "\n".join(explain(derived, language="zh")).replace("CNY", "")
+    assert re.findall("[A-Za-z_]+", told) == []
+    english = "\n".join(explain(derived, language="en"))
+    assert "_" not in english
+    assert len(re.findall("available CNY", english)) == len(Level)
