@@ -9,6 +9,7 @@ from typing import Any
 from services.credit.operations.hold_rows import ROUTE as DRAW
 from shared.events.credit import DrawdownApproved, DrawdownEvent, DrawdownHeld
 from tributary.verify.result import Result
+from tributary.verify.set_offs import check_set_offs
 from tributary.verify.snapshots import World
 
 NAME = "each command took effect once"
@@ -82,6 +83,7 @@ async def check(world: World) -> Result:
     await _parked(world, result)
     await _credit(world, result)
     await _settlement(world, result)
+    await check_set_offs(world, result)
     await _asked_and_done(world, result, kind=DrawdownHeld, consumer="receivables")
     await _asked_and_done(world, result, kind=DrawdownApproved, consumer="settlement")
     return result

@@ -30,7 +30,6 @@ class Step(StrEnum):
     DILUTE = "be diluted"
     DISPUTE = "be disputed"
     ACKNOWLEDGE = "be acknowledged"
-    SET_OFF = "be set off"
     VOUCHER = "be vouchered"
     ASSIGN = "be assigned"
     FREE = "be freed"
@@ -73,8 +72,6 @@ _NEXT: dict[tuple[State, Step], State] = {
     (State.CONFIRMED, Step.DISPUTE): State.CONFIRMED,
     (State.ASSIGNED, Step.DISPUTE): State.ASSIGNED,
     (State.FINANCED, Step.DISPUTE): State.FINANCED,
-    (State.VALIDATED, Step.SET_OFF): State.VALIDATED,
-    (State.CONFIRMED, Step.SET_OFF): State.CONFIRMED,
     (State.VALIDATED, Step.DILUTE): State.VALIDATED,
     (State.CONFIRMED, Step.DILUTE): State.CONFIRMED,
     (State.ASSIGNED, Step.DILUTE): State.ASSIGNED,
@@ -85,7 +82,6 @@ _NEXT: dict[tuple[State, Step], State] = {
     (State.ASSIGNED, Step.FINANCE): State.FINANCED,
     (State.FINANCED, Step.SETTLE): State.SETTLED,
     (State.CONFIRMED, Step.SETTLE): State.SETTLED,
-    (State.VALIDATED, Step.SETTLE): State.SETTLED,
 }
 _DONE: dict[Step, State] = {
     Step.ACCEPT: State.VALIDATED,

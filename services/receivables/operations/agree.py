@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
@@ -60,13 +60,14 @@ async def register_obligation(database: Database, *, stated: Obligation, party: 
     It is a receivable like any other: the same claim never stands twice (R8), in whatever form it comes. What stands
     already in the same words is acknowledged by this side as well; DuplicateDocument when the words differ.
     """
+    stated = replace(stated, number=read_number(stated.number))
     if stated.due_date < stated.issue_date:
         raise InvalidDueDate(due_date=stated.due_date, issue_date=stated.issue_date)
     invoice = EInvoice(
         syntax="declared",
         document="obligation",
         profile="",
-        number=read_number(stated.number),
+        number=stated.number,
         document_type="380",
         issue_date=stated.issue_date,
         due_date=stated.due_date,
