@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from services.credit.domain.paths import Level, line_node, programme_node
 from services.credit.operations.bring_in import bring_in
 from services.credit.operations.nodes import create_nodes, note_overuse, renew_version, sanction
+from services.credit.operations.product_quotas import bounded_products
 from services.credit.operations.programme_facts import Facts, firm_node, sanctions
 from shared.storage.database import Transaction
 from shared.values.policies import policy_on
@@ -26,6 +27,15 @@ WHERE EXISTS (SELECT FROM line l WHERE l.programme_id = g.programme_id OFFSET g.
 """
 _LINES = """
 SELECT line_id, enterprise_id, direction FROM line WHERE programme_id = $1 AND enterprise_id = ANY($2)
+"""
+# A product has a quota of its own since today: all lines of its direction lack the node if the first one does.
+_QUOTA_NODES = """
+INSERT INTO limit_node (node_id, level, currency)
+SELECT 'product/' || l.line_id || '/' || $2, $4, $5 FROM line l WHERE l.programme_id = $1 AND l.direction = $3
+    AND NOT EXISTS (SELECT FROM limit_node n WHERE n.node_id = (
+        SELECT 'product/' || f.line_id || '/' || $2 FROM line f WHERE f.programme_id = $1 AND f.direction = $3
+        ORDER BY f.enterprise_id LIMIT 1))
+ORDER BY l.line_id ON CONFLICT DO NOTHING
 """
 _ALL_LINES = "SELECT line_id, enterprise_id, direction FROM line WHERE programme_id = $1"
 
@@ -58,7 +68,7 @@ def _under_lock(programme: Mapping[str, Any]) -> int:
 async def create_line_nodes(tx: Transaction, head: Facts, *, admitted: Collection[str]) -> None:
     """Create the nodes of the lines of firms that were admitted; of all lines when the programme itself is new.
 
-    They are sanctioned nothing until a generation reaches them.
+    Those of quotas that are new too. All are sanctioned nothing until a generation reaches them.
     """
     programme_id = head.programme["programme_id"]
     node_id = programme_node(programme_id=programme_id)
@@ -70,6 +80,10 @@ async def create_line_nodes(tx: Transaction, head: Facts, *, admitted: Collectio
     else:
         rows = await tx.pg.fetch(_LINES, programme_id, list(admitted)) if admitted else []
     nodes = [(Level.LINE, line_node(line_id=row["line_id"])) for row in rows]
+    for each in bounded_products(head.terms, on=head.programme["today"]):
+        for direction in each.directions:
+            given = (programme_id, each.name, direction, int(Level.PRODUCT), head.terms.currency)
+            await tx.pg.execute(_QUOTA_NODES, *given)
     await create_nodes(
         tx, nodes=[*(firm_node(row, head.terms.currency) for row in rows), *nodes], currency=head.terms.currency
     )

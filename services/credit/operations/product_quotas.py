@@ -44,8 +44,7 @@ async def sanction_quotas(
     firms: Collection[str] | None = None,
 ) -> None:
     """Sanction the quotas of a programme's lines anew, of all or of some firms'; these nodes come after all above."""
-    offered = programme_products(names=tuple(terms.products), recourse=terms.recourse, on=programme["today"])
-    bounded = [each for each in offered if each.quotas]
+    bounded = bounded_products(terms, on=programme["today"])
     if not bounded:
         return
     if firms is None:
@@ -67,6 +66,12 @@ async def sanction_quotas(
     await lock_nodes(tx, node_ids=amounts)
     await sanction(tx, amounts)
     await note_overuse(tx, node_ids=amounts, cause=cause)
+
+
+def bounded_products(terms: ProgrammeTerms, *, on: date) -> list[Product]:
+    """Return the products of a programme that have a quota of their own."""
+    offered = programme_products(names=tuple(terms.products), recourse=terms.recourse, on=on)
+    return [each for each in offered if each.quotas]
 
 
 async def changed_between(tx: Transaction, *, before: date, today: date) -> list[str]:

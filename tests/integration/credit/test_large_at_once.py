@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from services.credit.domain.blocks import Cause, Target
 from services.credit.operations.block_lines import block
+from services.credit.operations.generations.flip import flip
+from services.credit.operations.generations.write import write_chunk
 from shared.events.onboarding import (
     EnterpriseReinstated,
     EnterpriseSuspended,
@@ -16,7 +20,7 @@ from shared.events.onboarding import (
 )
 from shared.events.receivables import ReceivableDiluted
 from shared.events.settlement import BusinessDayClosed, LoanOverdue
-from tests.integration.credit.generation import UNDER_LOCK, carried, keep, only
+from tests.integration.credit.generation import UNDER_LOCK, begun, carried, keep, laid_beside, only
 from tests.integration.credit.world import World, cny
 
 pytestmark = pytest.mark.usefixtures("beyond")
@@ -124,3 +128,27 @@ async def test_a_block_stops_draws_while_a_generation_is_on_its_way(world: World
     cause = Cause(reason="early_warning", by="risk", note="electricity down by half", reference="w1")
     await block(world.database, targets=[Target("line", line)], cause=cause)
     await _stopped(world, first, documents[0], reason="line_blocked")
+
+
+async def test_a_quota_that_begins_with_a_business_date_is_there_with_it(world: World, folder: Path) -> None:
+    name = "receivables_discounting"
+    (propagation,) = (folder / "propagation").glob("*.json")
+    text = propagation.read_text(encoding="utf-8").replace('"lines_under_lock": 10000', '"lines_under_lock": 1')
+    propagation.write_text(text, encoding="utf-8")
+    document = json.loads((folder / f"products/{name}/2000-01-01.json").read_text(encoding="utf-8"))
+    document["valid_from"] = NEXT.isoformat()
+    document["values"] |= {"quota": {"CNY": {"*": {"small": "5000.00"}}}}
+    (folder / f"products/{name}/{NEXT}.json").write_text(json.dumps(document), encoding="utf-8")
+    first, _, documents = await _two(world)
+    await keep(world, [BusinessDayClosed(closed_date=date(2026, 3, 2), open_date=NEXT)])
+    refused = await world.draw(first, documents[:1], "5000.01")
+    assert (refused.json()["code"], refused.json()["binding_node"].rpartition("/")[2]) == ("limit_exceeded", name)
+    await world.line_of(first)
+    # Another process would read our policies, not this test's.
+    number = await begun(world)
+    await laid_beside(world, number)
+    await flip(world.database, programme_id=world.programme, number=number)
+    while not await write_chunk(world.database, programme_id=world.programme, number=number, lines=1):
+        pass
+    assert (await world.draw(first, documents[:1], "5000.01")).json()["code"] == "limit_exceeded"
+    assert (await world.draw(first, documents[:1], "5000.00")).status_code == 201

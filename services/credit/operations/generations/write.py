@@ -14,7 +14,7 @@ from services.credit.domain.paths import Level, line_node
 from services.credit.operations.due_propagations import note_moved
 from services.credit.operations.large_programmes import PropagationFailed
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, sanction
-from services.credit.operations.product_quotas import sanction_quotas
+from services.credit.operations.product_quotas import bounded_products, sanction_quotas
 from services.credit.operations.programme_facts import firm_node
 from services.credit.operations.programme_terms import terms_in_force
 from services.credit.operations.propagate_limits import line_changed
@@ -151,7 +151,8 @@ async def _write_quotas(tx: Transaction, found: Mapping[str, Any], many: int) ->
     programme_id = found["programme_id"]
     (programme,) = await tx.pg.fetch(_PROGRAMME, programme_id)
     terms = (await terms_in_force(tx, [programme]))[programme_id]
-    rows = await tx.pg.fetch(_FIRMS, programme_id, found["written_through"], many)
+    is_bounded = bool(bounded_products(terms, on=programme["today"]))
+    rows = await tx.pg.fetch(_FIRMS, programme_id, found["written_through"], many) if is_bounded else []
     firms = [row["enterprise_id"] for row in rows]
     await sanction_quotas(tx, programme=programme, terms=terms, cause=found["cause"], firms=firms)
     if len(firms) == many:
