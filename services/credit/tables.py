@@ -223,7 +223,8 @@ CREDIT_1: tuple[str, ...] = (
                 WHERE (n.programme_id, n.number, n.line_id) = (v.programme_id, v.number, line) LIMIT 1) AS g
             WHERE v.flipped_at <= instant
         ORDER BY since DESC LIMIT 1 $$""",
-    """CREATE FUNCTION node_past(node text, instant timestamptz) RETURNS TABLE (since timestamptz, sanctioned_minor bigint)
+    """CREATE FUNCTION node_past(node text, instant timestamptz)
+        RETURNS TABLE (since timestamptz, sanctioned_minor bigint)
         LANGUAGE sql STABLE AS $$
         (SELECT h.since, h.sanctioned_minor FROM node_history h
             WHERE h.node_id = node AND h.since <= instant ORDER BY h.since DESC LIMIT 1)
