@@ -12,11 +12,12 @@ from services.receivables.domain.documents import EInvoice
 from services.receivables.domain.duplicates import number_key
 from services.receivables.domain.parties import is_other_than
 from services.receivables.domain.reading import read_document
+from services.receivables.operations.judging.pdfs import invoice_in_pdf
 from shared.values.money import MAX_MINOR, minor_digits
 from tributary.demo.firms import FirmBook, firms_of
 from tributary.demo.plan import Firm, InvoiceFile, Plan, ProgrammePlan, Roles, Trade, story_dates
 
-_MEDIA_TYPES = {".xml": "application/xml", ".json": "application/json", ".csv": "text/csv"}
+_MEDIA_TYPES = {".xml": "application/xml", ".pdf": "application/pdf", ".json": "application/json", ".csv": "text/csv"}
 _UNKNOWN_TYPE = "application/octet-stream"
 _FALLBACK_CURRENCY = "EUR"
 _SMALLEST_TRADE = 10_000
@@ -94,7 +95,7 @@ def folder_plan(folder: Path, *, today: date) -> Plan:
 def _read(body: bytes) -> EInvoice | None:
     """Return the invoice in a file, None when intake will refuse it, whatever the reason."""
     try:
-        return read_document(body)
+        return read_document(invoice_in_pdf(body) if body.startswith(b"%PDF") else body)
     except ValueError:
         return None
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from xml.sax.saxutils import escape
+from zlib import crc32
 
 from shared.values.money import minor_text, round_half_even
 from tributary.demo.plan import Firm
@@ -17,6 +18,7 @@ _UBL = "urn:oasis:names:specification:ubl:schema:xsd"
 _CII = "urn:un:unece:uncefact:data:standard"
 _EN16931 = "urn:cen.eu:en16931:2017"
 _VAT_PERCENT = 13
+_TERMS = "As agreed."
 CSV_HEADER = (
     "seller_id",
     "obligor_id",
@@ -98,8 +100,9 @@ def _ubl(root: str, invoice: Invoice, *, head: str, line: str, quantity: str) ->
 <cbc:ID>{escape(invoice.number)}</cbc:ID><cbc:IssueDate>{invoice.issue_date}</cbc:IssueDate>{head}
 <cbc:DocumentCurrencyCode>{invoice.currency}</cbc:DocumentCurrencyCode>
 <cac:OrderReference><cbc:ID>{escape(invoice.order_reference)}</cbc:ID></cac:OrderReference>
-<cac:AccountingSupplierParty>{_ubl_party(invoice.seller)}</cac:AccountingSupplierParty>
+<cac:AccountingSupplierParty>{_ubl_party(invoice.seller, sells=True)}</cac:AccountingSupplierParty>
 <cac:AccountingCustomerParty>{_ubl_party(invoice.buyer)}</cac:AccountingCustomerParty>{payee}
+<cac:PaymentTerms><cbc:Note>{_TERMS}</cbc:Note></cac:PaymentTerms>
 <cac:TaxTotal>{amount("TaxAmount", invoice.tax_minor)}<cac:TaxSubtotal>
 {amount("TaxableAmount", invoice.net_minor)}{amount("TaxAmount", invoice.tax_minor)}
 <cac:TaxCategory>{category}</cac:TaxCategory></cac:TaxSubtotal></cac:TaxTotal>
@@ -116,24 +119,29 @@ def _ubl(root: str, invoice: Invoice, *, head: str, line: str, quantity: str) ->
 """.encode()
 
 
-def _ubl_party(firm: Firm) -> str:
+def _ubl_party(firm: Firm, *, sells: bool = False) -> str:
+    unnamed = tax = ""
+    if sells:
+        scheme = "<cac:TaxScheme><cbc:ID>TAX</cbc:ID></cac:TaxScheme>"
+        tax = f"<cac:PartyTaxScheme><cbc:CompanyID>{_tax_number(firm)}</cbc:CompanyID>{scheme}</cac:PartyTaxScheme>"
+        if not firm.identifiers:
+            unnamed = f"<cac:PartyIdentification><cbc:ID>{_tax_number(firm)}</cbc:ID></cac:PartyIdentification>"
     identifiers = "".join(f"<cbc:CompanyID>{text}</cbc:CompanyID>" for text in firm.identifiers.values())
     return (
-        f"<cac:Party><cac:PostalAddress><cac:Country><cbc:IdentificationCode>{firm.country}</cbc:IdentificationCode>"
-        f"</cac:Country></cac:PostalAddress><cac:PartyLegalEntity>"
+        f"<cac:Party>{unnamed}<cac:PostalAddress><cac:Country><cbc:IdentificationCode>{firm.country}</cbc:IdentificationCode>"
+        f"</cac:Country></cac:PostalAddress>{tax}<cac:PartyLegalEntity>"
         f"<cbc:RegistrationName>{escape(firm.name)}</cbc:RegistrationName>{identifiers}</cac:PartyLegalEntity></cac:Party>"
     )
 
 
 def cii_invoice(invoice: Invoice) -> bytes:
     """Return the invoice as a UN/CEFACT Cross Industry Invoice."""
-    terms = ""
+    due = ""
     if invoice.due_date:
         day = f"{invoice.due_date:%Y%m%d}"
-        terms = (
-            f'<ram:SpecifiedTradePaymentTerms><ram:DueDateDateTime><udt:DateTimeString format="102">{day}'
-            "</udt:DateTimeString></ram:DueDateDateTime></ram:SpecifiedTradePaymentTerms>"
-        )
+        due = f'<ram:DueDateDateTime><udt:DateTimeString format="102">{day}</udt:DateTimeString></ram:DueDateDateTime>'
+    description = f"<ram:Description>{_TERMS}</ram:Description>"
+    terms = f"<ram:SpecifiedTradePaymentTerms>{description}{due}</ram:SpecifiedTradePaymentTerms>"
     tax = "<ram:TypeCode>VAT</ram:TypeCode><ram:CategoryCode>S</ram:CategoryCode>"
     percent = f"<ram:RateApplicablePercent>{_VAT_PERCENT}</ram:RateApplicablePercent>"
     return f"""<?xml version="1.0" encoding="UTF-8"?>
@@ -157,7 +165,8 @@ def cii_invoice(invoice: Invoice) -> bytes:
 <ram:LineTotalAmount>{invoice.text(invoice.net_minor)}</ram:LineTotalAmount>
 </ram:SpecifiedTradeSettlementLineMonetarySummation></ram:SpecifiedLineTradeSettlement>
 </ram:IncludedSupplyChainTradeLineItem>
-<ram:ApplicableHeaderTradeAgreement><ram:SellerTradeParty>{_cii_party(invoice.seller)}</ram:SellerTradeParty>
+<ram:ApplicableHeaderTradeAgreement>
+<ram:SellerTradeParty>{_cii_party(invoice.seller, sells=True)}</ram:SellerTradeParty>
 <ram:BuyerTradeParty>{_cii_party(invoice.buyer)}</ram:BuyerTradeParty>
 <ram:BuyerOrderReferencedDocument><ram:IssuerAssignedID>{escape(invoice.order_reference)}</ram:IssuerAssignedID>
 </ram:BuyerOrderReferencedDocument></ram:ApplicableHeaderTradeAgreement>
@@ -178,13 +187,23 @@ def cii_invoice(invoice: Invoice) -> bytes:
 """.encode()
 
 
-def _cii_party(firm: Firm) -> str:
+def _cii_party(firm: Firm, *, sells: bool = False) -> str:
+    unnamed = tax = ""
+    if sells:
+        number = f'<ram:ID schemeID="FC">{_tax_number(firm)}</ram:ID>'
+        tax = f"<ram:SpecifiedTaxRegistration>{number}</ram:SpecifiedTaxRegistration>"
+        unnamed = "" if firm.identifiers else f"<ram:ID>{_tax_number(firm)}</ram:ID>"
     identifiers = "".join(f"<ram:ID>{text}</ram:ID>" for text in firm.identifiers.values())
     legal = f"<ram:SpecifiedLegalOrganization>{identifiers}</ram:SpecifiedLegalOrganization>" if identifiers else ""
     return (
-        f"<ram:Name>{escape(firm.name)}</ram:Name>{legal}"
-        f"<ram:PostalTradeAddress><ram:CountryID>{firm.country}</ram:CountryID></ram:PostalTradeAddress>"
+        f"{unnamed}<ram:Name>{escape(firm.name)}</ram:Name>{legal}"
+        f"<ram:PostalTradeAddress><ram:CountryID>{firm.country}</ram:CountryID></ram:PostalTradeAddress>{tax}"
     )
+
+
+def _tax_number(firm: Firm) -> str:
+    """Return the number under which a seller pays its VAT (BT-32); one without any identifier has a local one."""
+    return next(iter(firm.identifiers.values()), f"local-{crc32(firm.name.encode()):08x}")
 
 
 def json_invoice(invoice: Invoice, *, ids: Mapping[str, str]) -> bytes:

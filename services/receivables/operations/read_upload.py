@@ -115,11 +115,12 @@ def settled(found: Found, *, name: str, data: bytes) -> Read:
             invoice, error = None, broken
     if error is not None and judgement.findings:
         error.__dict__["findings"] = judgement.wire()
-    return Read(name, judgement, invoice, error, tuple(reasons), data)
+    kind = "application/pdf" if b"%PDF" in data[:1024] else "application/xml"
+    return Read(name, judgement, invoice, error, tuple(reasons), data, kind)
 
 
 def _typed(data: bytes, name: str) -> Read:
-    return Read(name, Judgement(syntax="json"), invoice=read_json(data), data=data)
+    return Read(name, Judgement(syntax="json"), invoice=read_json(data), data=data, media_type="application/json")
 
 
 def _hostile(error: OutOfBounds) -> HostileDocument:
