@@ -13,6 +13,7 @@ from services.credit.domain.covers import CoverStepNotPossible
 from services.credit.domain.drawdowns import NotPossible
 from services.credit.domain.eligibility import BaseExceeded, NotDrawable, NotEligible
 from services.credit.domain.instructions import EntrustedPaymentNeedsPayee, PayeeNotAllowed, UnknownPurpose
+from services.credit.domain.least_cost import NotProved
 from services.credit.domain.limits import LimitExceeded
 from services.credit.domain.offers import DocumentInUse
 from services.credit.domain.plans import InvalidPlan, PlanNotOffered
@@ -70,6 +71,7 @@ STATUSES: ErrorStatuses = {
     NoPair: 422,
     TooWide: 422,
     InstantToCome: 422,
+    NotProved: 503,
 }
 
 

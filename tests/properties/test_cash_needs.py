@@ -97,7 +97,7 @@ def _in_bounds(case: _Case, draws: Sequence[Draw]) -> bool:
     return True
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(_cases(), st.integers(min_value=-UNIT, max_value=UNIT))
 def test_a_mix_takes_no_more_than_there_is_and_its_weeks_are_those_of_its_drawdowns(case: _Case, minimum: int) -> None:
     found = case.mix(minimum=minimum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.credit.domain.least_cost import Condition, LeastCost, NoSuchMix, least_cost
+from services.credit.domain import least_cost as least_cost_room
+from services.credit.domain.least_cost import Condition, LeastCost, NoSuchMix, NotProved, is_proved, least_cost
 
 _MOST = 4
 
@@ -39,7 +41,7 @@ def _proved(found: LeastCost, costs: list[int], conditions: list[Condition]) -> 
     return fair and min(found.worths) >= 0 and bound == found.cost
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(_mixes())
 def test_the_amounts_meet_the_conditions_and_the_worths_prove_that_nothing_is_cheaper(
     mix: tuple[list[int], list[Condition]],
@@ -60,16 +62,40 @@ def test_the_amounts_meet_the_conditions_and_the_worths_prove_that_nothing_is_ch
     assert found == least_cost(costs, conditions)
 
 
+@settings(deadline=None)
 @given(_mixes())
-def test_the_rule_that_never_goes_in_circles_finds_the_same_cost(mix: tuple[list[int], list[Condition]]) -> None:
+def test_an_end_that_is_not_the_least_proves_nothing_and_is_no_answer(mix: tuple[list[int], list[Condition]]) -> None:
     costs, conditions = mix
     try:
-        expected = least_cost(costs, conditions).cost
+        found = least_cost(costs, conditions)
     except NoSuchMix:
         return
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("services.credit.domain.least_cost._STEEP_PIVOTS", 0)
-        assert least_cost(costs, conditions).cost == expected
+    cheaper = replace(found, cost=found.cost - 1)
+    worthless = replace(found, worths=tuple(each - 1 for each in found.worths))
+    for wrong in (cheaper, worthless):
+        assert not is_proved(wrong, costs, conditions)
+
+
+@pytest.mark.parametrize("ends", [([], [0]), ([0], [0])])
+def test_where_the_solver_ends_too_early_there_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch, ends: tuple[list[int], list[int]]
+) -> None:
+    monkeypatch.setattr(least_cost_room, "_where", lambda *_: ends)
+    with pytest.raises(NotProved):
+        least_cost([2, 1], [Condition({0: 1, 1: 1}, 4)])
+
+
+def test_what_one_way_does_not_prove_the_other_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = least_cost_room._where
+    monkeypatch.setattr(
+        least_cost_room, "_where", lambda costs, given, way: found(costs, given, way) if way else ([0], [0])
+    )
+    assert least_cost([2, 1], [Condition({0: 1, 1: 1}, 4)]).amounts == (0, 4)
+
+
+def test_the_solver_says_nothing_on_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    least_cost([1], [Condition({0: 3}, 1)])
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_fraction_stays_exact() -> None:

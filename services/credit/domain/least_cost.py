@@ -1,19 +1,19 @@
-"""The least cost under linear conditions, exact: integers in, fractions out, with the proof that nothing is cheaper.
+"""The least cost under linear conditions: HiGHS finds where it is, exact arithmetic computes it and proves it (0024).
 
-The dual simplex method in integers, each row over a scale of its own and without a common factor: costs are never
-negative, so doing nothing is dual feasible and no first phase is needed.
+A solver in floats says which conditions bind and which amounts are drawn. Amounts and worths follow from that by whole
+numbers, and what does not prove itself is no answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
-from typing import ClassVar
+from math import lcm
+from typing import Any, ClassVar
 
-# The steepest row first is fast; the smallest name first (Bland) never goes in circles.
-_STEEP_PIVOTS = 400
+# The second way is taken where the first one's end does not prove itself: floats may stop a step too early.
+_WAYS: tuple[Mapping[str, Any], ...] = ({}, {"presolve": "off", "simplex_strategy": 4})
 
 
 class NoSuchMix(ValueError):
@@ -24,6 +24,16 @@ class NoSuchMix(ValueError):
     def __init__(self) -> None:
         """Say it."""
         super().__init__("No amounts meet all the conditions together.")
+
+
+class NotProved(ArithmeticError):
+    """The solver ended where nothing proves that it is the least cost."""
+
+    code: ClassVar[str] = "not_proved"
+
+    def __init__(self) -> None:
+        """Say it."""
+        super().__init__("The least cost could not be proved; ask for fewer weeks.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,90 +54,115 @@ class LeastCost:
 
 
 def least_cost(costs: Sequence[int], conditions: Sequence[Condition]) -> LeastCost:
-    """Return amounts ≥ 0 that meet every condition at the least cost; NoSuchMix when there are none.
+    """Return amounts ≥ 0 that meet every condition at the least cost; NoSuchMix when there are none, NotProved.
 
-    Costs are never negative. Of several that cost the same, always the same one comes out.
+    Costs are never negative. The same question has the same answer, also where others cost the same.
     """
     if any(cost < 0 for cost in costs):
         message = "a cost is below zero"
         raise ValueError(message)
-    table = _Table(costs, conditions)
-    while (row := table.leaving()) is not None:
-        table.pivot(row, table.entering(row))
-    return table.solution()
+    for way in _WAYS:
+        drawn, binding = _where(costs, conditions, way)
+        found = _exact(costs, conditions, drawn, binding)
+        if found is not None and is_proved(found, costs, conditions):
+            return found
+    raise NotProved
 
 
-class _Table:
-    """Each row says what a basic variable is in terms of the others; the last row is the cost; each over its scale.
+def is_proved(found: LeastCost, costs: Sequence[int], conditions: Sequence[Condition]) -> bool:
+    """Return whether amounts meet the conditions and worths prove that none that do cost less (strong duality)."""
+    amounts, scale = _over_one(found.amounts)
+    worths, measure = _over_one(found.worths)
+    left = [cost * measure for cost in costs]
+    for worth, each in zip(worths, conditions, strict=True):
+        if sum(weight * amounts[nth] for nth, weight in each.weights.items()) < each.least * scale:
+            return False
+        for nth, weight in each.weights.items():
+            left[nth] -= worth * weight
+    bound = sum(worth * each.least for worth, each in zip(worths, conditions, strict=True))
+    return all(each >= 0 for each in (*amounts, *worths, *left)) and bound == found.cost * measure
 
-    Variables 0…n−1 are the amounts, n… the slacks of the conditions. The last column is the constant.
-    """
 
-    def __init__(self, costs: Sequence[int], conditions: Sequence[Condition]) -> None:
-        self._count = len(costs)
-        self._rows = [[each.weights.get(nth, 0) for nth in range(self._count)] + [-each.least] for each in conditions]
-        self._rows.append([*costs, 0])
-        self._scales = [1] * len(self._rows)
-        self._basic = [self._count + nth for nth in range(len(conditions))]
-        self._others = list(range(self._count))
-        self._pivots = 0
+def _over_one(values: Sequence[Fraction]) -> tuple[list[int], int]:
+    """Return whole numbers and what each of them is over: quicker than as many fractions."""
+    scale = lcm(*(each.denominator for each in values))
+    return [each.numerator * (scale // each.denominator) for each in values], scale
 
-    def leaving(self) -> int | None:
-        """Return the row of a variable below zero, None when all conditions are met."""
-        below = [nth for nth in range(len(self._basic)) if self._rows[nth][-1] < 0]
-        if not below:
+
+def _where(
+    costs: Sequence[int], conditions: Sequence[Condition], way: Mapping[str, Any]
+) -> tuple[list[int], list[int]]:
+    """Return which amounts are drawn and which conditions bind at the least cost, as HiGHS finds; NoSuchMix."""
+    import numpy as np
+    from highspy import HighsBasisStatus, HighsModelStatus, HighsOptions, kHighsInf
+    from highspy._core import _Highs  # `Highs` itself prints a banner before it can be told not to
+
+    options = HighsOptions()
+    options.output_flag, options.threads = False, 1
+    for name, value in way.items():
+        setattr(options, name, value)
+    solver, many, all_of = _Highs(), len(costs), len(conditions)
+    solver.passOptions(options)
+    solver.addVars(many, np.zeros(many), np.full(many, kHighsInf))
+    # Each row over its largest weight, costs over theirs: floats tell apart what is of one size.
+    highest = max(costs, default=0) or 1
+    solver.changeColsCost(many, np.arange(many, dtype=np.int32), np.array([1_000 * cost / highest for cost in costs]))
+    scales = [max(map(abs, each.weights.values()), default=0) or 1 for each in conditions]
+    least = np.array([each.least / scale for each, scale in zip(conditions, scales, strict=True)])
+    rows = [sorted((nth, weight) for nth, weight in each.weights.items() if weight) for each in conditions]
+    starts = np.cumsum([0, *map(len, rows)], dtype=np.int32)
+    places = np.array([nth for row in rows for nth, _ in row], dtype=np.int32)
+    weights = np.array([weight / scale for row, scale in zip(rows, scales, strict=True) for _, weight in row])
+    solver.addRows(all_of, least, np.full(all_of, kHighsInf), len(places), starts[:-1], places, weights)
+    solver.run()
+    if solver.getModelStatus() == HighsModelStatus.kInfeasible:
+        raise NoSuchMix
+    basis, basic = solver.getBasis(), HighsBasisStatus.kBasic
+    drawn = [nth for nth, status in enumerate(basis.col_status) if status == basic]
+    return drawn, [nth for nth, status in enumerate(basis.row_status) if status != basic]
+
+
+def _exact(
+    costs: Sequence[int], conditions: Sequence[Condition], drawn: Sequence[int], binding: Sequence[int]
+) -> LeastCost | None:
+    """Return the amounts that meet the binding conditions to the unit, and the worths that pay for what is drawn."""
+    rows = [[conditions[row].weights.get(nth, 0) for nth in drawn] for row in binding]
+    amounts = _solved(rows, [conditions[row].least for row in binding])
+    worths = _solved([list(column) for column in zip(*rows, strict=True)], [costs[nth] for nth in drawn])
+    if amounts is None or worths is None or len(drawn) != len(binding):
+        return None
+    cost = sum((costs[nth] * amount for nth, amount in zip(drawn, amounts, strict=True)), Fraction(0))
+    return LeastCost(_spread(drawn, amounts, len(costs)), cost, _spread(binding, worths, len(conditions)))
+
+
+def _spread(places: Sequence[int], values: Sequence[Fraction], count: int) -> tuple[Fraction, ...]:
+    found = dict(zip(places, values, strict=True))
+    return tuple(found.get(nth, Fraction(0)) for nth in range(count))
+
+
+def _solved(rows: Sequence[Sequence[int]], right: Sequence[int]) -> list[Fraction] | None:
+    """Return the solution of a square system, None without one; whole numbers, no division leaves a rest (Bareiss)."""
+    table = [[*row, value] for row, value in zip(rows, right, strict=True)]
+    if any(len(row) != len(table) + 1 for row in table):
+        return None
+    before = 1
+    for nth in range(len(table)):
+        # The lowest row with the fewest entries keeps the numbers small.
+        place = min(
+            (r for r in range(nth, len(table)) if table[r][nth]),
+            key=lambda r: len(table[r]) - table[r].count(0),
+            default=None,
+        )
+        if place is None:
             return None
-        if self._pivots < _STEEP_PIVOTS:
-            return min(below, key=lambda nth: (self._rows[nth][-1] / self._scales[nth], self._basic[nth]))
-        return min(below, key=lambda nth: self._basic[nth])
-
-    def entering(self, row: int) -> int:
-        """Return the column whose variable raises the row's at the least cost a unit."""
-        weights, costs = self._rows[row], self._rows[-1]
-        best: int | None = None
-        for column, variable in enumerate(self._others):
-            if weights[column] <= 0:
-                continue
-            if best is None:
-                best = column
-                continue
-            against = costs[column] * weights[best] - costs[best] * weights[column]
-            if against < 0 or (against == 0 and variable < self._others[best]):
-                best = column
-        if best is None:
-            raise NoSuchMix
-        return best
-
-    def pivot(self, row: int, column: int) -> None:
-        """Let a variable of a column become basic instead of a row's."""
-        pivot_row, scale = self._rows[row], self._scales[row]
-        pivot = pivot_row[column]
-        for nth, each in enumerate(self._rows):
-            factor = each[column]
-            if nth == row or not factor:
-                continue
-            changed = [a * pivot - factor * b for a, b in zip(each, pivot_row, strict=True)]
-            changed[column] = factor * scale
-            self._keep(nth, changed, self._scales[nth] * pivot)
-        turned = [-a for a in pivot_row]
-        turned[column] = scale
-        self._keep(row, turned, pivot)
-        self._basic[row], self._others[column] = self._others[column], self._basic[row]
-        self._pivots += 1
-
-    def _keep(self, nth: int, row: list[int], scale: int) -> None:
-        common = gcd(scale, *row)
-        self._rows[nth] = [a // common for a in row] if common > 1 else row
-        self._scales[nth] = scale // common
-
-    def solution(self) -> LeastCost:
-        """Return what the table says now."""
-        amounts = [Fraction(0)] * self._count
-        for nth, variable in enumerate(self._basic):
-            if variable < self._count:
-                amounts[variable] = Fraction(self._rows[nth][-1], self._scales[nth])
-        worths = [Fraction(0)] * len(self._basic)
-        for column, variable in enumerate(self._others):
-            if variable >= self._count:
-                worths[variable - self._count] = Fraction(self._rows[-1][column], self._scales[-1])
-        return LeastCost(tuple(amounts), Fraction(self._rows[-1][-1], self._scales[-1]), tuple(worths))
+        table[nth], table[place] = table[place], table[nth]
+        pivot = table[nth]
+        for row in table[nth + 1 :]:
+            factor = row[nth]
+            row[nth:] = [(a * pivot[nth] - factor * b) // before for a, b in zip(row[nth:], pivot[nth:], strict=True)]
+        before = pivot[nth]
+    found = [Fraction(0)] * len(table)
+    for nth in reversed(range(len(table))):
+        known = sum((table[nth][k] * found[k] for k in range(nth + 1, len(table)) if table[nth][k]), Fraction(0))
+        found[nth] = (table[nth][-1] - known) / table[nth][nth]
+    return found
