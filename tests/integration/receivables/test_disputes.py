@@ -1,0 +1,77 @@
+"""A disputed debt carries nothing new; what is assigned on it and not yet paid out is withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk, key, receivable
+
+
+@pytest.fixture
+async def made(fresh_database: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with desk(fresh_database, tmp_path) as opened:
+        yield opened
+
+
+async def _dispute(made: Desk, receivable_id: str, *, disputed: bool = True) -> httpx.Response:
+    async with made.maker() as obligor:
+        body = {"disputed": disputed, "reason": "half is missing"}
+        return await obligor.put(f"/receivables/{receivable_id}/dispute", json=body)
+
+
+async def test_a_disputed_receivable_is_neither_confirmed_nor_vouchered_nor_assigned(made: Desk) -> None:
+    debt = await made.taken()
+    assert (await _dispute(made, debt)).json()["disputed"] is True
+    body = {"receivable_ids": [debt], "undertaking": "none"}
+    async with made.maker() as maker, made.checker() as checker:
+        refused = await maker.post("/confirmations", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_possible_now")
+        assert (await _dispute(made, debt, disputed=False)).json()["disputed"] is False
+        proposed = await maker.post("/confirmations", json=body)
+        assert (await checker.post(f"/approvals/{proposed.json()['approval_id']}/approve")).status_code == 200
+        assert (await _dispute(made, debt)).status_code == 200
+        voucher = {"programme_id": made.programme_id, "receivable_id": debt}
+        vouchered = await maker.post("/vouchers", json=voucher, headers=key())
+        assert vouchered.json()["code"] == "not_possible_now"
+    held = made.held(receivable(debt))
+    await made.hear(held)
+    found = await made.read(f"/assignments/{held.drawdown_id}")
+    assert (found["state"], found["code"]) == ("refused", "document_disputed")
+
+
+async def test_a_dispute_between_assignment_and_payment_withdraws_the_documents_once(made: Desk) -> None:
+    debt = await made.confirmed()
+    held = made.held(receivable(debt))
+    await made.hear(held)
+    for _ in range(2):
+        assert (await _dispute(made, debt)).status_code == 200
+    withdrawn = await made.events("assignment.withdrawn.v1")
+    assert [(each["drawdown_id"], each["reason"]) for each in withdrawn] == [
+        (held.drawdown_id, "disputed: half is missing")
+    ]
+    assert len(await made.events("receivable.disputed.v1")) == 1
+    assert (await made.read(f"/assignments/{held.drawdown_id}"))["state"] == "withdrawn"
+
+
+async def test_who_undertook_irrevocably_to_pay_disputes_nothing(made: Desk) -> None:
+    debt = await made.confirmed(undertaking="irrevocable")
+    refused = await _dispute(made, debt)
+    assert (refused.status_code, refused.json()["code"]) == (409, "undertaking_irrevocable")
+    assert await made.events("receivable.disputed.v1") == []
+
+
+async def test_only_the_parties_say_that_a_debt_exists_and_both_must(made: Desk) -> None:
+    debt = await made.taken()
+    path = f"/receivables/{debt}/acknowledgements"
+    async with made.sme(SUPPLIER) as seller, made.maker(ANCHOR) as obligor, made.bench.caller("bank_maker") as bank:
+        assert (await bank.post(path)).status_code == 403
+        for _ in range(2):
+            assert (await seller.post(path)).json()["acknowledged"] is False
+        assert await made.events("receivable.acknowledged.v1") == []
+        for _ in range(2):
+            assert (await obligor.post(path)).json()["acknowledged"] is True
+    assert len(await made.events("receivable.acknowledged.v1")) == 1
