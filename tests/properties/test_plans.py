@@ -29,7 +29,7 @@ def _lent(draw: st.DrawFn) -> tuple[Lent, int]:
     return lent, count
 
 
-_KINDS = st.sampled_from(["equal_principal", "equal_instalments"])
+_KINDS = st.sampled_from(["equal_principal", "equal_instalments", "interest_only"])
 
 
 @given(_lent(), _KINDS)

@@ -205,6 +205,25 @@ def by_dates(kind: Kind, lent: Lent, dates: Sequence[date]) -> list[Instalment]:
     return found
 
 
+def still_to_pay(lent: Lent, parts: Sequence[tuple[date, int]], *, outstanding: int, on: date) -> list[Instalment]:
+    """Return what a plan still takes when so much principal is outstanding: what was repaid paid its oldest parts.
+
+    `parts` are its due dates with their principal. What settlement will have earned may differ by what came early.
+    """
+    repaid, left, begin, found = lent.principal - outstanding, outstanding, lent.start, []
+    for due, principal in parts:
+        covered = min(repaid, principal)
+        repaid -= covered
+        part = principal - covered
+        if left and (part or (not principal and due >= on)):
+            exact = interest(principal_minor=left, rate=lent.rate, start=begin, end=due, day_count=lent.day_count)
+            owed = round_half_even(numerator=exact.numerator, denominator=exact.denominator)
+            left -= part
+            found.append(Instalment(due, part, owed, left))
+        begin = due
+    return found
+
+
 def _dates(asked: AskedPlan, rules: PlanRules, lent: Lent) -> list[date]:
     if rules.period_months is None:
         if asked.instalments is None:

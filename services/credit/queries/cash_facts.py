@@ -12,6 +12,7 @@ from services.credit.domain.cash_needs import WEEK_DAYS, Flow, Instrument
 from services.credit.domain.eligibility import BaseExceeded, Financeable, NotDrawable, NotEligible
 from services.credit.domain.limits import available_on
 from services.credit.domain.offers import Offer, Terms, offer
+from services.credit.domain.plans import Lent, still_to_pay
 from services.credit.domain.pricing import PricePolicy, discount, largest_principal
 from services.credit.domain.products import ProductNotOffered, TenorNotOffered
 from services.credit.operations.line_terms import LineTerms, read_lines
@@ -19,7 +20,7 @@ from services.credit.operations.price_policies import price_policy
 from services.credit.operations.product_policies import drawn_product
 from services.credit.queries.reading import node_of
 from shared.storage.database import Transaction
-from shared.values.money import Money
+from shared.values.money import Money, parse_minor
 from shared.values.periods import DayCount
 from shared.values.rates import share_of
 
@@ -44,7 +45,8 @@ ORDER BY d.due_date, d.document_id LIMIT 2000
 """
 _OPEN = """
 SELECT w.drawdown_id, w.state, w.form, w.principal_minor, w.face_minor, w.disbursed_minor, w.outstanding_minor,
-    w.fee_minor, w.rate, w.day_count, w.start_date, w.maturity_date, w.documents, w.product_version, l.direction,
+    w.fee_minor, w.rate, w.day_count, w.start_date, w.maturity_date, w.documents, w.product_version, w.plan,
+    l.direction, w.currency,
     p.terms ->> 'interest_payer' AS interest_payer
 FROM drawdown w JOIN line l USING (line_id) JOIN programme p ON p.programme_id = w.programme_id
 WHERE w.enterprise_id = $1 AND w.currency = $2 AND w.state IN ('held', 'referred', 'approved', 'utilised')
@@ -123,12 +125,28 @@ def _of_drawdown(row: Mapping[str, Any], *, today: date) -> list[Known]:
     if not paid_out and (upstream or not row["documents"]):
         ahead = row["fee_minor"] + (cost if purchase else 0)
         flows.append(Known(Flow(today, debt - ahead), "drawdown_paid_out", row["drawdown_id"]))
+    if row["plan"]:
+        return [*flows, *_of_plan(row, debt, today=today)]
     face = row["face_minor"] if upstream and row["documents"] else 0
     if paid_out and row["disbursed_minor"]:
         face = face * debt // row["disbursed_minor"]
     left = face - debt - (0 if purchase else cost)
     source = "surplus_of_a_loan" if left > 0 else "loan_maturity"
     return [*flows, Known(Flow(row["maturity_date"], left), source, row["drawdown_id"])]
+
+
+def _of_plan(row: Mapping[str, Any], debt: int, *, today: date) -> list[Known]:
+    """Return each instalment that is still to be paid, what is late of them today."""
+    lent = Lent(
+        row["principal_minor"], row["rate"], row["start_date"], row["maturity_date"], DayCount(row["day_count"])
+    )
+    parts = [
+        (date.fromisoformat(each["due_date"]), parse_minor(**each["principal"])) for each in row["plan"]["instalments"]
+    ]
+    return [
+        Known(Flow(max(each.due_date, today), -each.total), "loan_instalment", row["drawdown_id"])
+        for each in still_to_pay(lent, parts, outstanding=debt, on=today)
+    ]
 
 
 def _interest(row: Mapping[str, Any], debt: int) -> int:

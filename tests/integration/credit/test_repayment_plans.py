@@ -154,3 +154,17 @@ async def test_r11_each_repaid_principal_is_available_again_and_a_cured_delay_op
     await world.hear(world.repaid(drawdown_id, "10100.00"), LoanClosed(loan_id=drawdown_id, closed_date=OPEN))
     assert (await world.drawdown(drawdown_id))["state"] == "repaid"
     assert (await world.line_of(supplier))["utilised"]["amount"] == "0.00"
+
+
+async def test_a_firms_cash_needs_count_each_instalment_when_it_is_due(world: World) -> None:
+    supplier = await _borrower(world)
+    drawn = (await _draw(world, supplier, plan={"kind": "equal_principal", "instalments": 3})).json()
+    await world.hear(world.disbursed(drawn["drawdown_id"], "30000.00"), world.repaid(drawn["drawdown_id"], "10000.00"))
+    asked = {"opening_balance": cny("0.00").model_dump(), "minimum_balance": cny("0.00").model_dump(), "weeks": 26}
+    async with world.bench.caller("sme", party=supplier) as sme:
+        answer = await sme.post(f"/enterprises/{supplier}/cash-needs", json=asked)
+    flows = [each for each in answer.json()["known_flows"] if each["source"] == "loan_instalment"]
+    owed = drawn["repayment"]["instalments"][1:]
+    assert [(each["date"], each["direction"], each["amount"]) for each in flows] == [
+        (each["due_date"], "out", each["total"]) for each in owed
+    ]

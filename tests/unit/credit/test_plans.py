@@ -7,7 +7,22 @@ from datetime import date
 
 import pytest
 
-from services.credit.domain.plans import InvalidPlan, Kind, Lent, due_dates, plan
+from services.credit.domain.plans import (
+    AskedPlan,
+    InvalidPlan,
+    Kind,
+    Lent,
+    PlanNotOffered,
+    PlanRules,
+    add_months,
+    by_dates,
+    due_dates,
+    monthly_dates,
+    plan,
+    planned,
+    still_to_pay,
+)
+from shared.values.calendars import BusinessCalendar, Roll
 from shared.values.periods import DayCount
 
 LENT = Lent(
@@ -51,3 +66,90 @@ def test_there_are_no_more_instalments_than_days_or_cents() -> None:
         due_dates(start=LENT.start, maturity=date(2026, 9, 3), instalments=3)
     with pytest.raises(InvalidPlan):
         plan("equal_principal", replace(LENT, principal=2), instalments=3)
+
+
+RULES = PlanRules(
+    kinds=frozenset({"equal_principal", "interest_only"}),
+    longest_days=180,
+    period_months=1,
+    roll=Roll.FOLLOWING,
+    calendar=BusinessCalendar("CN"),
+    early_repayment="shorten",
+)
+
+
+def test_interest_only_pays_the_principal_at_the_end() -> None:
+    found = plan("interest_only", LENT, instalments=3)
+    assert [(each.principal, each.interest) for each in found] == [(0, 100_000), (0, 100_000), (10_000_000, 100_000)]
+
+
+@pytest.mark.parametrize(
+    ("start", "maturity", "instalments", "dates"),
+    [
+        # The same day of each month, or its last.
+        (date(2026, 1, 31), date(2026, 4, 30), None, ["2026-02-28", "2026-03-31", "2026-04-30"]),
+        # A last period of more than two weeks is one of its own, a shorter one goes with the one before.
+        (date(2026, 3, 2), date(2026, 5, 31), None, ["2026-04-02", "2026-05-02", "2026-05-31"]),
+        (date(2026, 3, 2), date(2026, 6, 5), None, ["2026-04-02", "2026-05-02", "2026-06-05"]),
+        (date(2026, 3, 2), date(2026, 6, 5), 4, ["2026-04-02", "2026-05-02", "2026-06-02", "2026-06-05"]),
+        (date(2026, 3, 2), date(2026, 3, 9), None, ["2026-03-09"]),
+    ],
+)
+def test_a_period_of_months_keeps_the_day_of_the_month(
+    start: date, maturity: date, instalments: int | None, dates: list[str]
+) -> None:
+    found = monthly_dates(start=start, maturity=maturity, months=1, instalments=instalments)
+    assert [each.isoformat() for each in found] == dates
+
+
+def test_a_number_of_instalments_that_the_period_does_not_give_is_refused() -> None:
+    for number in (1, 2, 5):
+        with pytest.raises(InvalidPlan):
+            monthly_dates(start=date(2026, 3, 2), maturity=date(2026, 6, 5), months=1, instalments=number)
+    assert add_months(date(2026, 10, 31), 4) == date(2027, 2, 28)
+
+
+def test_r15_a_due_date_that_is_no_business_day_rolls_and_interest_runs_until_it() -> None:
+    # 1 to 7 October is a holiday, and 31 October a Saturday.
+    lent = Lent(10_000_000, 120_000, date(2026, 9, 1), date(2026, 10, 31), DayCount.ACT_360)
+    found = planned(AskedPlan("equal_principal"), RULES, lent, product="p")
+    assert [each.due_date for each in found.instalments] == [date(2026, 10, 8), date(2026, 11, 2)]
+    assert (found.instalments[0].interest, found.maturity) == (37 * 10_000_000 * 12 // 36_000, date(2026, 11, 2))
+
+
+def test_two_dates_on_one_business_day_are_no_plan() -> None:
+    even = replace(RULES, period_months=None)
+    holiday = Lent(10_000_000, 120_000, date(2026, 9, 30), date(2026, 10, 6), DayCount.ACT_360)
+    with pytest.raises(InvalidPlan) as refused:
+        planned(AskedPlan("equal_principal", 3), even, holiday, product="p")
+    assert refused.value.reason == "two dates fall on one business day"
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules", "reason"),
+    [
+        ("equal_instalments", RULES, "not_this_kind"),
+        ("equal_principal", None, "no_plan"),
+        ("equal_principal", replace(RULES, longest_days=89), "longer_than_its_plans"),
+    ],
+)
+def test_what_the_product_does_not_offer_is_refused_with_the_reason(
+    kind: Kind, rules: PlanRules | None, reason: str
+) -> None:
+    with pytest.raises(PlanNotOffered) as refused:
+        planned(AskedPlan(kind), rules, LENT, product="p")
+    assert refused.value.reason == reason
+    assert planned(AskedPlan("bullet"), rules, LENT, product="p").maturity == LENT.maturity
+
+
+def test_what_is_still_to_pay_of_a_plan_are_its_later_instalments() -> None:
+    found = plan("equal_principal", LENT, instalments=3)
+    parts = [(each.due_date, each.principal) for each in found]
+    first = found[0]
+    left = still_to_pay(LENT, parts, outstanding=first.outstanding, on=first.due_date)
+    assert [each.principal for each in left] == [3_333_333, 3_333_334]
+    assert [each.interest for each in left] == [66_667, 33_333]
+    assert still_to_pay(LENT, parts, outstanding=0, on=first.due_date) == []
+    interest = by_dates("interest_only", LENT, [each.due_date for each in found])
+    parts = [(each.due_date, each.principal) for each in interest]
+    assert len(still_to_pay(LENT, parts, outstanding=LENT.principal, on=date(2026, 10, 2))) == 2

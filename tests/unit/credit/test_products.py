@@ -46,6 +46,18 @@ def test_every_product_is_one_that_can_be_drawn(name: str) -> None:
     assert found.cover != "payable" or found.documents
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_only_what_stands_on_no_document_is_repaid_by_a_plan(name: str) -> None:
+    found = PRODUCTS[name]
+    assert (found.plans is None) == bool(found.documents)
+    with pytest.raises(ValueError, match="it has no plans"):
+        replace(found, plans=PRODUCTS["pure_credit"].plans, documents=frozenset({"receivable"}))
+    if found.plans is not None:
+        assert found.plans.kinds <= {"equal_instalments", "equal_principal", "interest_only"}
+        assert found.plans.longest_days <= found.longest_days
+        assert found.plans.early_repayment in {"shorten", "lower", "refused"}
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if PRODUCTS[name].quotas])
 def test_quotas_lie_between_three_and_five_million_yuan_and_pure_credit_below_five(name: str) -> None:
     found = PRODUCTS[name]
