@@ -1,5 +1,7 @@
 """How fast a limit becomes lines: a million of them computed, ten thousand from the decision to what people see.
 
+Of a hundred thousand: how long draws wait while their limit changes, by a generation and under the lock.
+
 The computation runs in turn with the least that numpy needs for so many numbers; the figure is the rounds' median.
 """
 
@@ -11,12 +13,13 @@ from statistics import median
 from typing import Any
 
 from shared.runtime.settings import Settings
+from tributary.bench.large_programme import change_limits
 from tributary.bench.machine import machine
 from tributary.bench.many_lines import LINES, LINKS_A_LINE, TIERS, compute, make_chain, seconds_of_both
 from tributary.bench.wide_programme import wide_programme
 from tributary.platform import running_platform
 
-_ROUNDS, _WIDE, _CHANGES = 7, 10_000, 6
+_ROUNDS, _WIDE, _CHANGES, _LARGE = 7, 10_000, 6, 100_000
 
 
 async def measure(home: Path) -> dict[str, Any]:
@@ -48,10 +51,12 @@ def _compute() -> dict[str, Any]:
 
 async def _change_limits(home: Path) -> dict[str, Any]:
     settings = Settings().model_copy(update={"home": home, "port": 0})
-    async with running_platform(settings, processes=True) as platform, wide_programme(platform, lines=_WIDE) as wide:
-        # The first change finds caches cold; each moves every line.
-        await wide.change_limit("800000000.00")
-        seen = [await wide.change_limit(f"{700_000_000 + 1_000_000 * nth}.00") for nth in range(_CHANGES)]
+    async with running_platform(settings, processes=True) as platform:
+        async with wide_programme(platform, lines=_WIDE) as wide:
+            # The first change finds caches cold; each moves every line.
+            await wide.change_limit("800000000.00")
+            seen = [await wide.change_limit(f"{700_000_000 + 1_000_000 * nth}.00") for nth in range(_CHANGES)]
+        large = await change_limits(platform, lines=_LARGE)
     shown = sorted(each.read_model for each in seen)
     return {
         "p50_ms": round(1000 * median(shown)),
@@ -62,4 +67,5 @@ async def _change_limits(home: Path) -> dict[str, Any]:
         "events_out_ms": round(1000 * median(each.events for each in seen)),
         "read_model_ms": round(1000 * median(shown)),
         "change_rounds_ms": [round(1000 * each) for each in shown],
+        **large,
     }

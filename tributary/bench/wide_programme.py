@@ -24,7 +24,7 @@ from tributary.demo.client import Person
 from tributary.demo.people import people_of
 from tributary.platform import Platform
 
-_LOOK_S, _WITHIN_S = 0.01, 120
+_LOOK_S, _WITHIN_S = 0.01, 1200
 _TERM = timedelta(days=730)
 _LARGE = "900000000.00"
 
@@ -71,6 +71,11 @@ class WideProgramme:
         await _until(self.console, lambda tx: self._shown(tx, pool, caps))
         return Seen(decided, lines, events, clock() - began)
 
+    async def settled(self) -> None:
+        """Return once nothing of the programme is due or on its way, and all is published."""
+        await _until(self.credit, _nothing_due)
+        await _until(self.credit, _published)
+
     async def _written(self, tx: Transaction, pool: int) -> bool:
         found = await tx.pg.fetchval("SELECT pool_minor FROM programme WHERE programme_id = $1", self.programme_id)
         return bool(found == pool)
@@ -85,7 +90,15 @@ class WideProgramme:
 
 
 async def _published(tx: Transaction) -> bool:
-    return not await tx.pg.fetchval("SELECT EXISTS (SELECT FROM outbox_pending)")
+    return not await tx.pg.fetchval("SELECT EXISTS (SELECT FROM outbox_pending) OR EXISTS (SELECT FROM generation)")
+
+
+async def _is_known(tx: Transaction, programme_id: str) -> bool:
+    return bool(await tx.pg.fetchval("SELECT EXISTS (SELECT FROM programme WHERE programme_id = $1)", programme_id))
+
+
+async def _nothing_due(tx: Transaction) -> bool:
+    return not await tx.pg.fetchval("SELECT EXISTS (SELECT FROM due_propagation) OR EXISTS (SELECT FROM generation)")
 
 
 async def _until(database: Database, is_so: Callable[[Transaction], Any]) -> None:
@@ -114,9 +127,10 @@ async def wide_programme(platform: Platform, *, lines: int) -> AsyncIterator[Wid
         proposed = await maker.post("/onboarding/v1/programmes", body)
         await checker.post(f"/onboarding/v1/approvals/{proposed['approval_id']}/approve")
         programme_id = str(proposed["programme_id"])
-        await _until(credit, lambda tx: tx.pg.fetchval("SELECT EXISTS (SELECT FROM programme)"))
+        await _until(credit, lambda tx: _is_known(tx, programme_id))
         for facts in _facts(anchor_id, programme_id, [new_id() for _ in range(lines)]):
-            await _hear(credit, facts)
+            if facts:
+                await _hear(credit, facts)
         yield WideProgramme(programme_id, lines, maker, checker, credit, console)
 
 
