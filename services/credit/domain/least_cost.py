@@ -79,8 +79,10 @@ def is_proved(found: LeastCost, costs: Sequence[int], conditions: Sequence[Condi
             return False
         for nth, weight in each.weights.items():
             left[nth] -= worth * weight
+    paid = sum(cost * amount for cost, amount in zip(costs, amounts, strict=True))
     bound = sum(worth * each.least for worth, each in zip(worths, conditions, strict=True))
-    return all(each >= 0 for each in (*amounts, *worths, *left)) and bound == found.cost * measure
+    is_allowed = all(each >= 0 for each in (*amounts, *worths, *left))
+    return is_allowed and paid == found.cost * scale and bound == found.cost * measure
 
 
 def _over_one(values: Sequence[Fraction]) -> tuple[list[int], int]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from services.credit.domain.blocks import Cause, Target
+from services.credit.operations import block_lines, line_terms
 from services.credit.operations.block_lines import block
 from services.credit.queries.blocks import _NAMED, _OF_FIRM, _OF_LINE, _STANDING, _THEN
 from shared.runtime.clock import database_now
@@ -152,7 +153,9 @@ async def test_blocks_are_found_by_index_among_very_many(world: World) -> None:
         )
         await tx.pg.execute("ANALYZE block")
         await tx.pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        for nth, statement in enumerate((_STANDING, _OF_LINE, _OF_FIRM, _NAMED, _THEN)):
+        read = (_STANDING, _OF_LINE, _OF_FIRM, _NAMED, _THEN, line_terms._READ)
+        decided = (block_lines._STANDING, block_lines._LINES, block_lines._FIRM_BLOCKS, block_lines._LIFT)
+        for nth, statement in enumerate((*read, *decided)):
             await tx.pg.execute(f"PREPARE listed{nth} AS {statement}")
             arguments = ", ".join(["NULL"] * max(n for n in range(1, 5) if f"${n}" in statement))
             plan = "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN EXECUTE listed{nth}({arguments})"))
