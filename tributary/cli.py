@@ -90,7 +90,7 @@ def verify(*, json_output: _Json = False) -> None:
 
 @app.command()
 def bench(
-    figure: Annotated[str, typer.Argument(help="Which figure: holds, depth, events, journey or propagation.")],
+    figure: Annotated[str, typer.Argument(help="Which figure: holds, depth, events, journey, propagation, netting or intake.")],
     *,
     json_output: _Json = False,
 ) -> None:
@@ -114,7 +114,7 @@ def check(
         write_json(report(judged))
     else:
         for each in judged:
-            why = f"{each.code}: {each.message}" if each.code else ""
+            why = f"{each.code}: {each.message}" if each.code else ", ".join(each.reasons)
             sys.stdout.write(f"{each.outcome:<8} xsd {each.xsd:<11} {each.file}  {why}\n")
     outcomes = Counter(each.outcome for each in judged)
     if outcomes["refused"]:

@@ -21,6 +21,7 @@ FIGURES = {
     "journey": "tributary.bench.journey",
     "propagation": "tributary.bench.propagation",
     "netting": "tributary.bench.netting",
+    "intake": "tributary.bench.intake",
 }
 
 

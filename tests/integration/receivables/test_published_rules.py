@@ -17,7 +17,7 @@ import pytest
 
 from services.receivables.domain.findings import Finding
 from services.receivables.domain.profiles import EN16931_CII, EN16931_UBL, PEPPOL_UBL, Sheet
-from services.receivables.operations.judging.sheets import run_sheet
+from services.receivables.operations.judging.sheets import run_sheets
 from services.receivables.operations.read_upload import Read, read_one
 from shared.runtime.offload import close_offload, confined
 
@@ -60,7 +60,7 @@ async def test_every_published_case_that_has_a_rule_sheet_is_judged_as_its_publi
     with_sheet = [case for case in listed if case["config"] != NO_SHEET]
     differing = []
     for case in with_sheet:
-        found = await confined().run(run_sheet, sheet_of(case), case["xml"])
+        found = await confined().run(run_sheets, [sheet_of(case)], case["xml"])
         wrong = [each for each in case["expected"] if not agrees(each, found)]
         if wrong:
             differing.append((case["file"], case["test"], wrong))

@@ -13,7 +13,7 @@ from services.receivables.domain.findings import Judgement
 from services.receivables.domain.profiles import Syntax, profile_of
 from services.receivables.domain.reading import parse_document, read_root
 from services.receivables.operations.judging.grammars import judge_grammar
-from services.receivables.operations.judging.sheets import run_sheet
+from services.receivables.operations.judging.sheets import run_sheets
 from shared.values.money import InvalidAmount, UnknownCurrency
 
 _REFUSALS = (DocumentRefused, InvalidAmount, UnknownCurrency)
@@ -61,8 +61,7 @@ def judge_root(root: etree._Element) -> Judgement:
     profile = profile_of(claimed, syntax=syntax, credit=root.tag == ubl.CREDIT_NOTE)
     xsd, findings = judge_grammar(root)
     text = etree.tostring(root, encoding="unicode")
-    for sheet in profile.sheets:
-        findings += run_sheet(sheet, text)
+    findings += run_sheets(profile.sheets, text)
     return Judgement(
         **kind,
         profile_name=profile.name,
