@@ -15,6 +15,7 @@ from services.credit.domain.offers import Terms
 from services.credit.domain.support import on_cover
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.line_terms import drawn_terms
+from services.credit.operations.nodes import apply_generations
 from services.credit.operations.plan_texts import plan_event
 from shared.events.credit import DrawdownApproved, DrawdownReferred, Evidence
 from shared.events.onboarding import ProgrammeTerms
@@ -60,6 +61,7 @@ async def review(tx: Transaction, locked: Locked, drawdowns: Sequence[Drawdown])
     """Read again what each locked drawdown stands on."""
     if not drawdowns:
         return []
+    await apply_generations(tx, locked.nodes)
     terms = await drawn_terms(tx, {(each.line_id, each.product_version) for each in drawdowns})
     rows = await tx.pg.fetch(_PROGRAMMES, sorted({each.programme_id for each in drawdowns}))
     programmes = {row["programme_id"]: (row, ProgrammeTerms.model_validate(row["terms"])) for row in rows}

@@ -33,6 +33,10 @@ INSERT INTO node_history (node_id, since, sanctioned_minor)
 SELECT node_id, coalesce($3, statement_timestamp()), sanctioned_minor FROM changed
 ON CONFLICT (node_id, since) DO UPDATE SET sanctioned_minor = excluded.sanctioned_minor
 """
+_IN_FORCE = """
+SELECT n.node_id, n.sanctioned_minor FROM limit_node_now n
+WHERE n.node_id = ANY($1) AND EXISTS (SELECT FROM generation WHERE flipped_at IS NOT NULL)
+"""
 _OVERUSED = """
 SELECT n.node_id FROM limit_node_now n
 WHERE n.node_id = ANY($1) AND n.held_minor + n.utilised_minor > n.sanctioned_minor ORDER BY n.node_id
@@ -58,6 +62,13 @@ async def lock_nodes(tx: Transaction, *, node_ids: Collection[str]) -> dict[str,
     """Lock nodes by (level, id); return where each stands, under the lock."""
     rows = await tx.pg.fetch(_LOCK, list(node_ids))
     return {row["node_id"]: Node(*row) for row in rows}
+
+
+async def apply_generations(tx: Transaction, nodes: Mapping[str, Node]) -> None:
+    """Sanction locked nodes, in memory alone, what a generation in force gives them that is not written there yet."""
+    rows = await tx.pg.fetch(_IN_FORCE, [node_id for node_id in nodes if node_id.startswith("line/")])
+    for row in rows:
+        nodes[row["node_id"]].sanctioned = row["sanctioned_minor"]
 
 
 async def sanction(tx: Transaction, amounts: Mapping[str, int], *, since: datetime | None = None) -> None:

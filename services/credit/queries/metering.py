@@ -30,7 +30,7 @@ WITH open AS MATERIALIZED (
     GROUP BY 1, 2, 3, 4)
 SELECT o.product_version, o.start_date, o.long, o.many, o.volume, o.weighted, l.tier, l.direction, e.size_class,
     r.risk_spread, t.first_drawn_date, t.repaid, t.last_repaid_date, t.repaid_that_day
-FROM open o JOIN line l USING (line_id) JOIN programme p ON p.programme_id = $1
+FROM open o JOIN line_now l USING (line_id) JOIN programme p ON p.programme_id = $1
 LEFT JOIN enterprise e ON e.enterprise_id = l.enterprise_id
 LEFT JOIN rating r ON (r.enterprise_id, r.currency) = (l.enterprise_id, p.currency)
 LEFT JOIN track_record t ON t.enterprise_id = l.enterprise_id

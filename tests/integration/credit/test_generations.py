@@ -194,6 +194,20 @@ async def test_r12_what_is_drawn_while_a_share_is_computed_is_left_by_the_next_g
     assert await _violations(world) == []
 
 
+async def test_r12_a_hold_that_a_flipped_generation_cut_below_is_referred_before_any_line_is_written(
+    world: World,
+) -> None:
+    firms = await _two(world)
+    held = await world.held(firms[0], "700.00")
+    await keep(world, [world.rating(firms[0], cap="70.00")])
+    number = await begun(world)
+    await laid_beside(world, number)
+    await flip(world.database, programme_id=world.programme, number=number)
+    await keep(world, [world.assigned(held)])
+    assert (await world.drawdown(held))["state"] == "referred"
+    assert "limit_cut_below_use" in (await world.drawdown(held))["reason"]
+
+
 async def test_a_line_back_in_its_limit_is_drawn_on_as_soon_as_the_generation_is_flipped(world: World) -> None:
     firms = await _two(world)
     await world.held(firms[0], "800.00")
