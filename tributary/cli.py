@@ -90,7 +90,9 @@ def verify(*, json_output: _Json = False) -> None:
 
 @app.command()
 def bench(
-    figure: Annotated[str, typer.Argument(help="Which figure: holds, depth, events, journey, propagation, netting or intake.")],
+    figure: Annotated[
+        str, typer.Argument(help="Which figure: holds, depth, events, journey, propagation, netting or intake.")
+    ],
     *,
     json_output: _Json = False,
 ) -> None:

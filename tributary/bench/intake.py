@@ -1,8 +1,9 @@
 """E-documents a second on one core: UBL with every rule of EN 16931 and of Peppol BIS Billing.
 
 The limit is what the rules themselves take: a bare parser and the compiled sheets, without our schema, reading,
-findings and bounds. Both run in turn in this process; a figure is the rounds' median of documents a second of processor time, so
-that whoever else uses the machine does not count. The way through the confined process is measured by the clock.
+findings and bounds. Both run in turn in this process; a figure is the rounds' median of documents a second of
+processor time, so that whoever else uses the machine does not count. The way through the confined process is by the
+clock.
 """
 
 from __future__ import annotations
