@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.receivables.api import router
+from services.receivables.domain.deliveries import DuplicateDelivery, OrderNotKnown
 from services.receivables.domain.documents import DocumentRefused, InvalidDueDate
 from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.financeable import IrrevocableUndertaking
@@ -11,11 +12,10 @@ from services.receivables.domain.parties import UnknownParty
 from services.receivables.domain.receivables import NotPossible
 from services.receivables.domain.slices import InvalidSlice, IssuanceLimitExceeded, VoucherTooLong
 from services.receivables.operations.agree import NotTheirDispute
-from services.receivables.operations.confirm_orders import UnknownOrder
 from services.receivables.operations.dilute import DuplicateDilution
-from services.receivables.operations.locking import UnknownProgramme, UnknownReceivable, UnknownVoucher
+from services.receivables.operations.locking import UnknownOrder, UnknownProgramme, UnknownReceivable, UnknownVoucher
 from services.receivables.operations.read_upload import UnsupportedMediaType
-from services.receivables.queries import NoOriginal, UnknownAssignment, UnknownUpload
+from services.receivables.queries import NoMatch, NoOriginal, UnknownAssignment, UnknownUpload
 from shared.runtime.settings import Settings
 from shared.storage.database import Database
 from shared.web.parked import PARKED_STATUSES, parked_router
@@ -34,6 +34,7 @@ STATUSES: ErrorStatuses = {
     DuplicateDocument: 409,
     DuplicateDilution: 409,
     DuplicateOrder: 409,
+    DuplicateDelivery: 409,
     DuplicateReduction: 409,
     NotPossible: 409,
     IrrevocableUndertaking: 409,
@@ -42,6 +43,8 @@ STATUSES: ErrorStatuses = {
     UnknownReceivable: 404,
     UnknownVoucher: 404,
     UnknownOrder: 404,
+    OrderNotKnown: 404,
+    NoMatch: 404,
     UnknownProgramme: 404,
     UnknownAssignment: 404,
     UnknownUpload: 404,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from services.receivables.domain.trade_lines import stored_line
-from services.receivables.operations.confirm_orders import UnknownOrder
-from services.receivables.operations.locking import UnknownReceivable, UnknownVoucher
+from services.receivables.domain.trade_lines import TradeLine, stored_line
+from services.receivables.operations.locking import UnknownOrder, UnknownReceivable, UnknownVoucher
 from shared.storage.database import Database, Transaction
 from shared.storage.paging import InvalidCursor, page
 from shared.values.money import Money
@@ -74,6 +73,17 @@ _INVOICES_OF = """
 SELECT i.receivable_id, r.number, i.amount_minor FROM order_invoice i JOIN receivable r USING (receivable_id)
 WHERE i.order_id = $1 ORDER BY i.receivable_id
 """
+_MATCH = """
+SELECT r.seller_id, r.obligor_id, o.order_id, o.number AS order_number, c.status, c.reasons, c.line_matches AS lines,
+    c.is_financeable, c.policy_version, c.matched_at
+FROM receivable r LEFT JOIN citation c USING (receivable_id)
+LEFT JOIN trade_order o ON (o.buyer_id, o.seller_id, o.number_key) = (c.buyer_id, c.seller_id, c.number_key)
+    AND o.state <> 'rejected'
+WHERE r.receivable_id = $1
+"""
+_DELIVERIES_OF = """
+SELECT delivery_id, kind, number, syntax, issue_date, lines FROM delivery WHERE order_id = $1 ORDER BY delivery_id
+"""
 _NOTICE = "SELECT notice_id, drawdown_id, obligor_id, body, digest, notified_at FROM notice WHERE notice_id > $1"
 _ALL_NOTICES = f"{_NOTICE} ORDER BY notice_id LIMIT $2"
 _OWN_NOTICES = f"{_NOTICE} AND obligor_id = $3 ORDER BY notice_id LIMIT $2"
@@ -88,6 +98,17 @@ class UnknownAssignment(LookupError):
         """Keep the id asked for."""
         self.drawdown_id = drawdown_id
         super().__init__(f"Nothing was assigned to a drawdown {drawdown_id}.")
+
+
+class NoMatch(LookupError):
+    """The receivable cites no order, or none that was confirmed: there is nothing to match it with."""
+
+    code: ClassVar[str] = "no_match"
+
+    def __init__(self, *, receivable_id: str) -> None:
+        """Keep the receivable."""
+        self.receivable_id = receivable_id
+        super().__init__(f"The receivable {receivable_id} was not matched with an order.")
 
 
 class NoOriginal(LookupError):
@@ -190,6 +211,7 @@ async def order(database: Database, *, order_id: str, party: str | None) -> dict
     async with database.snapshot() as tx:
         row = await tx.pg.fetchrow(f"{_ORDER} WHERE order_id = $1", order_id)
         invoices = await tx.pg.fetch(_INVOICES_OF, order_id)
+        deliveries = await tx.pg.fetch(_DELIVERIES_OF, order_id)
     if row is None:
         raise UnknownOrder(order_id=order_id)
     if party is not None and party not in {row["seller_id"], row["buyer_id"]}:
@@ -202,7 +224,26 @@ async def order(database: Database, *, order_id: str, party: str | None) -> dict
         }
         for each in invoices
     ]
-    return {**_order(row, party=party), "invoices": shown}
+    notes = [{**dict(each), "lines": [_delivered(stored_line(line)) for line in each["lines"]]} for each in deliveries]
+    return {**_order(row, party=party), "invoices": shown, "deliveries": notes}
+
+
+async def order_match(database: Database, *, receivable_id: str, party: str | None) -> dict[str, Any]:
+    """Return how an invoice stands to its order and deliveries; UnknownReceivable, ForeignParty, or NoMatch."""
+    async with database.reader() as tx:
+        row = await tx.pg.fetchrow(_MATCH, receivable_id)
+    if row is None:
+        raise UnknownReceivable(receivable_id=receivable_id)
+    if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
+        raise ForeignParty
+    if row["status"] is None:
+        raise NoMatch(receivable_id=receivable_id)
+    return {"receivable_id": receivable_id, **dict(row)}
+
+
+def _delivered(line: TradeLine) -> dict[str, Any]:
+    shown = line.stored()
+    return {name: shown[name] for name in ("line_id", "order_line", "item", "name", "quantity", "unit")}
 
 
 def _order(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:

@@ -126,6 +126,29 @@ class OrderIn(Body):
     lines: list[OrderLineIn] = Field(default=[], max_length=10_000)
 
 
+class DeliveryLineIn(Body):
+    """A line of a delivery: which line of the order it is, by its number, its item or its name, and how much."""
+
+    line_id: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
+    order_line: _Name = ""
+    item: _Name = ""
+    name: _Name = ""
+    quantity: Decimals
+    unit: _Name = ""
+
+
+class DeliveryIn(Body):
+    """What the seller says that it despatched of an order, or the buyer that it received."""
+
+    kind: Literal["despatch", "receipt"]
+    seller_id: Id
+    buyer_id: Id
+    order_number: Reference
+    number: Reference
+    issue_date: _Day
+    lines: list[DeliveryLineIn] = Field(min_length=1, max_length=10_000)
+
+
 class OrderConfirmationIn(Body):
     """The orders that are confirmed, all of them or none."""
 

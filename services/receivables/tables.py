@@ -15,8 +15,9 @@ RECEIVABLES_1: tuple[str, ...] = (
         PRIMARY KEY (identifier_key, enterprise_id))""",
     """CREATE TABLE programme (
         programme_id text PRIMARY KEY, anchor_id text NOT NULL, currency text NOT NULL,
-        issuance_limit_minor bigint NOT NULL, collection_account text NOT NULL,
+        issuance_limit_minor bigint NOT NULL, collection_account text NOT NULL, matching_policy text NOT NULL,
         active boolean NOT NULL DEFAULT true)""",
+    "CREATE INDEX programme_anchor ON programme (anchor_id, programme_id)",
     # What was sent, by its content: the same bytes are kept once, whoever sends them.
     """CREATE TABLE original (
         sha256 text PRIMARY KEY, media_type text NOT NULL, content bytea NOT NULL,
@@ -146,4 +147,19 @@ ORDERS_1: tuple[str, ...] = (
         order_id text NOT NULL REFERENCES trade_order, reference text NOT NULL,
         amount_minor bigint NOT NULL CHECK (amount_minor > 0), reason text NOT NULL, actor text NOT NULL,
         reduced_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (order_id, reference))""",
+    # What the seller says that it despatched, and the buyer that it received, of an order.
+    """CREATE TABLE delivery (
+        delivery_id text PRIMARY KEY, order_id text NOT NULL REFERENCES trade_order,
+        kind text NOT NULL CHECK (kind IN ('despatch', 'receipt')), number text NOT NULL, number_key text NOT NULL,
+        syntax text NOT NULL, issue_date date NOT NULL, lines jsonb NOT NULL,
+        original_sha256 text REFERENCES original DEFERRABLE INITIALLY DEFERRED,
+        recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(), UNIQUE (order_id, kind, number_key))""",
+    # Invoices that cite an order by its number, whether we know it or not yet, and how they stand to it.
+    """CREATE TABLE citation (
+        receivable_id text PRIMARY KEY REFERENCES receivable, buyer_id text NOT NULL, seller_id text NOT NULL,
+        number_key text NOT NULL, lines jsonb NOT NULL,
+        status text CHECK (status IN ('matched', 'partial', 'unmatched')), reasons text[] NOT NULL DEFAULT '{}',
+        line_matches jsonb NOT NULL DEFAULT '[]', is_financeable boolean NOT NULL DEFAULT true, policy_version text,
+        matched_at timestamptz, CHECK ((status IS NULL) = (policy_version IS NULL)))""",
+    "CREATE INDEX citation_order ON citation (buyer_id, seller_id, number_key, receivable_id)",
 )

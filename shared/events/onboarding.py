@@ -85,6 +85,7 @@ class ProgrammeTerms(BaseModel):
     """What bank and anchor agreed; rates are decimal fractions a year, shares decimal fractions.
 
     `products` are offered in this order; a programme that names none offers those that follow from its recourse.
+    `matching_policy` says how far an invoice may differ from its order and what was delivered.
     """
 
     currency: str
@@ -107,6 +108,7 @@ class ProgrammeTerms(BaseModel):
     zone: str
     collection_account: str
     products: list[str] = []
+    matching_policy: str = "matching"
 
 
 class ProgrammeEvent(Event):

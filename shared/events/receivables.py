@@ -164,6 +164,21 @@ class ReceivableRejected(ReceivableEvent):
     reason: str
 
 
+class ReceivableMatched(ReceivableEvent):
+    """Trigger: the invoice, its order or a delivery is new, and how they stand to each other has changed.
+
+    Consumers: console. Contents: every reason once, how many lines match, whether policy lets it be financed so.
+    """
+
+    type: ClassVar[str] = "receivable.matched.v1"
+    order_id: str
+    status: Literal["matched", "partial", "unmatched"]
+    reasons: list[str]
+    lines: int
+    matched_lines: int
+    is_financeable: bool
+
+
 class ReceivableSettled(ReceivableEvent):
     """Trigger: the obligor's payment closed the loan over this document. Consumers: console."""
 

@@ -30,6 +30,7 @@ SUMMARIES: dict[str, str] = {
     "receivable.dispute_ended.v1": "A document of {who} is disputed no more: {reason}",
     "receivable.diluted.v1": "A document of {who} loses {by}, {financeable} is left: {reason}",
     "receivable.rejected.v1": "A document of {who} is rejected: {reason}",
+    "receivable.matched.v1": "A document of {who} against its order and deliveries: {status}",
     "receivable.settled.v1": "A document of {who} is settled",
     "voucher.issued.v1": "{obligor_id} issues a voucher of {face}, maturing {maturity_date}",
     "voucher.transferred.v1": "A voucher's slice changes hands for {trade_reference}, now in {slices} parts",
@@ -103,6 +104,7 @@ WORDS: tuple[str, ...] = (
     *("group", "obligor", "programme", "direction", "tier", "sme", "line", "product", "pair", "cover"),
     *("line blocked", "firm blocked", "court order", "fraud suspected", "compliance", "early warning", "other"),
     *("trade in doubt", "funds misused", "credit deterioration", "customer request"),
+    *("matched", "partial", "unmatched"),
     *("no registered cover",),
     *(
         "a party declined",

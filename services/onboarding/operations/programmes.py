@@ -322,5 +322,6 @@ def _check(terms: ProgrammeTerms) -> None:
         raise InvalidTerms(term="auto_approve_up_to", reason="no limit is below zero")
     check_policy(term="pricing_policy", name=terms.pricing_policy, standard="pricing")
     check_policy(term="propagation_policy", name=terms.propagation_policy, standard="propagation")
+    check_policy(term="matching_policy", name=terms.matching_policy, standard="matching")
     check_products(terms.products)
     check_payment(collection_account=terms.collection_account, cut_off=terms.cut_off)

@@ -9,13 +9,16 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.receivables import queries
+from services.receivables.domain.deliveries import Delivery
 from services.receivables.domain.documents import Party, read_number
 from services.receivables.domain.orders import Order
 from services.receivables.domain.trade_lines import check_lines, read_line
 from services.receivables.operations import confirm_orders
 from services.receivables.operations.once import once
+from services.receivables.operations.read_trade_documents import read_trade_document
+from services.receivables.operations.take_deliveries import take_delivery
 from services.receivables.operations.take_orders import TakenOrder, take_orders
-from services.receivables.schemas import OrderConfirmationIn, OrderIn, ReasonIn, ReductionIn
+from services.receivables.schemas import DeliveryIn, OrderConfirmationIn, OrderIn, ReasonIn, ReductionIn
 from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
@@ -49,6 +52,48 @@ async def register_order(body: OrderIn, database: Db, caller: _Sender) -> dict[s
     if not isinstance(answer, TakenOrder):
         raise answer
     return await queries.order(database, order_id=answer.order_id, party=party)
+
+
+@orders.post("/trade-documents", status_code=201)
+async def post_trade_document(request: Request, database: Db, caller: _Sender) -> dict[str, Any]:
+    """Take in a UBL 2.1 Order, DespatchAdvice or ReceiptAdvice, and return its order as it then stands.
+
+    The body is the file itself, as application/xml. It is kept as it came.
+    """
+    party, actor = _party(caller), caller.subject
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    document, evidence = await read_trade_document(await request.body(), media_type=media_type)
+    if isinstance(document, Order):
+        (answer,) = await take_orders(database, orders=[document], party=party, actor=actor, evidence=[evidence])
+        if not isinstance(answer, TakenOrder):
+            raise answer
+        return await queries.order(database, order_id=answer.order_id, party=party)
+    taken = await take_delivery(database, delivery=document, party=party, actor=actor, evidence=evidence)
+    return await queries.order(database, order_id=taken.order_id, party=party)
+
+
+@orders.post("/deliveries", status_code=201)
+async def record_delivery(body: DeliveryIn, database: Db, caller: _Sender) -> dict[str, Any]:
+    """Record a despatch, by the seller, or a receipt, by the buyer; return the order with what was delivered of it."""
+    delivery = Delivery(
+        kind=body.kind,
+        syntax="json",
+        order_number=read_number(body.order_number),
+        number=read_number(body.number),
+        issue_date=body.issue_date,
+        seller=Party(enterprise_id=body.seller_id),
+        buyer=Party(enterprise_id=body.buyer_id),
+        lines=check_lines(tuple(read_line(each.model_dump(), currency="") for each in body.lines)),
+    )
+    party = _party(caller)
+    taken = await take_delivery(database, delivery=delivery, party=party, actor=caller.subject)
+    return await queries.order(database, order_id=taken.order_id, party=party)
+
+
+@orders.get("/receivables/{receivable_id}/match")
+async def read_match(receivable_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
+    """Read how an invoice stands to its order and to what was delivered, line by line."""
+    return await queries.order_match(database, receivable_id=parse_id(receivable_id), party=_party(caller))
 
 
 @orders.get("/orders")

@@ -42,6 +42,7 @@ class Candidate:
     state: str
     vouchered: bool = False
     disputed: bool = False
+    unmatched: bool = False
 
 
 _FREE = {State.CONFIRMED.value, SliceState.LIVE.value}
@@ -61,6 +62,7 @@ def why_not(
         (candidate.state in _IN_USE, "document_in_use", f"The document {document_id} is {candidate.state} already."),
         (candidate.vouchered, "document_vouchered", f"A voucher replaced the document {document_id}."),
         (candidate.disputed, "document_disputed", f"The document {document_id} is disputed."),
+        (candidate.unmatched, "document_unmatched", f"The document {document_id} does not match its order."),
         (candidate.state not in _FREE, "document_not_free", f"The document {document_id} is {candidate.state}."),
         (foreign, "foreign_document", f"The document {document_id} is between other parties."),
         (amount.currency != carried.currency, "currency_mismatch", f"{document_id} is in {carried.currency}."),

@@ -1,7 +1,7 @@
 """One model for every invoice, whatever it was written in; its fields are EN 16931's business terms.
 
-Intake asks for the terms it needs and judges nothing else: a file that an XSD or a rule sheet faults is taken as long
-as those terms can be read (`tributary check` says what is wrong with it), and refused by name when they cannot.
+The readers ask for the terms that intake needs and judge nothing else: a document in which they cannot be read is
+refused by name. Grammar and published rules are judged beside them (findings.py), and policy decides what comes of it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from shared.values.money import InvalidAmount, Money
+
+if TYPE_CHECKING:
+    from services.receivables.domain.trade_lines import TradeLine
 
 FIRST_YEAR, LAST_YEAR = 2000, 2199
 LONGEST_NUMBER = 200
@@ -162,6 +165,7 @@ class EInvoice:
     payee: Party | None = None
     order_reference: str = ""
     computed: Money | None = None
+    lines: tuple[TradeLine, ...] = ()
 
     @property
     def currency(self) -> str:

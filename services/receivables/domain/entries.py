@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from services.receivables.domain.documents import (
@@ -19,10 +20,12 @@ from services.receivables.domain.documents import (
     read_number,
     read_text,
 )
+from services.receivables.domain.trade_lines import TradeLine, check_lines, read_line
 from shared.values.money import InvalidAmount, Money, UnknownCurrency
 
 _NEEDED = frozenset({"seller_id", "obligor_id", "number", "issue_date", "payable"})
-_OPTIONAL = frozenset({"document_type", "due_date", "order_reference", "payee"})
+_OPTIONAL = frozenset({"document_type", "due_date", "order_reference", "payee", "lines"})
+_LINE = frozenset({"line_id", "item", "name", "quantity", "unit", "price", "amount", "order_line"})
 COLUMNS = (
     "seller_id",
     "obligor_id",
@@ -56,7 +59,18 @@ def read_json(data: bytes) -> EInvoice:
     if not isinstance(payable, dict) or payable.keys() != {"amount", "currency"}:
         raise UnreadableDocument("The payable is an object of amount and currency.", field="payable")
     fields = {**{name: found.get(name) for name in _OPTIONAL}, **{name: found[name] for name in _NEEDED}, **payable}
-    return _invoice("json", {name: _string(value, field=name) for name, value in fields.items() if name != "payable"})
+    texts = {name: _string(value, field=name) for name, value in fields.items() if name not in {"payable", "lines"}}
+    invoice = _invoice("json", texts)
+    return replace(invoice, lines=_lines_of(found.get("lines"), currency=invoice.currency))
+
+
+def _lines_of(lines: Any, *, currency: str) -> tuple[TradeLine, ...]:
+    if lines is None:
+        return ()
+    if not isinstance(lines, list) or not all(isinstance(each, dict) and each.keys() <= _LINE for each in lines):
+        raise UnreadableDocument(f"The lines are a list of objects of {', '.join(sorted(_LINE))}.", field="lines")
+    texts = ({name: _string(value, field=name) for name, value in each.items()} for each in lines)
+    return check_lines(tuple(read_line(each, currency=currency) for each in texts))
 
 
 def check_csv(data: bytes) -> int:

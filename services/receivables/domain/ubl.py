@@ -21,6 +21,7 @@ from services.receivables.domain.documents import (
     read_text,
 )
 from services.receivables.domain.hardened_xml import text_of
+from services.receivables.domain.ubl_lines import invoice_lines
 from shared.values.money import Money
 
 INVOICE = "{urn:oasis:names:specification:ubl:schema:xsd:Invoice-2}Invoice"
@@ -52,11 +53,12 @@ def read_ubl(root: etree._Element) -> EInvoice:
             _find(root, "cbc:DueDate") or _find(root, "cac:PaymentMeans/cbc:PaymentDueDate"), field="due date"
         ),
         payable=check_payable(read_money(amount.text, currency=currency or amount.get("currencyID", ""))),
-        seller=_party(root.find("cac:AccountingSupplierParty/cac:Party", _NAMES), field="seller"),
-        buyer=_party(root.find("cac:AccountingCustomerParty/cac:Party", _NAMES), field="buyer"),
+        seller=party_of(root.find("cac:AccountingSupplierParty/cac:Party", _NAMES), field="seller"),
+        buyer=party_of(root.find("cac:AccountingCustomerParty/cac:Party", _NAMES), field="buyer"),
         payee=_payee(root),
         order_reference=_text(root, "cac:OrderReference/cbc:ID", field="order reference"),
         computed=_computed(total, currency),
+        lines=invoice_lines(root, credit=credit, currency=currency),
     )
 
 
@@ -70,10 +72,11 @@ def _computed(total: etree._Element | None, currency: str) -> Money | None:
 
 def _payee(root: etree._Element) -> Party | None:
     payee = root.find("cac:PayeeParty", _NAMES)
-    return None if payee is None else _party(payee, field="payee")
+    return None if payee is None else party_of(payee, field="payee")
 
 
-def _party(party: etree._Element | None, *, field: str) -> Party:
+def party_of(party: etree._Element | None, *, field: str) -> Party:
+    """Return a UBL party; UnreadableDocument when the document names none."""
     if party is None:
         raise UnreadableDocument(f"The document names no {field}.", field=field)
     trading = _text(party, "cac:PartyName/cbc:Name", field=field)

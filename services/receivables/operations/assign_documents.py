@@ -17,8 +17,8 @@ from services.receivables.domain.assigning import (
 )
 from services.receivables.domain.orders import order_asset
 from services.receivables.domain.receivables import Assignment
-from services.receivables.operations.confirm_orders import lock_orders
-from services.receivables.operations.locking import Row, lock_receivables, lock_slices
+from services.receivables.operations.locking import Row, lock_orders, lock_receivables, lock_slices
+from services.receivables.operations.match_orders import not_financeable
 from services.receivables.operations.movables_registry import Filed, FiledBefore, Filing, MovablesRegistry
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.credit import DrawdownHeld
@@ -179,7 +179,8 @@ async def _lock(tx: Transaction, held: Sequence[DrawdownHeld]) -> dict[tuple[str
     )
     slices = await lock_slices(tx, [document.document_id for document in documents if document.kind == "slice"])
     found = {("order", key): _order(row) for key, row in orders.items()}
-    found |= {("receivable", key): _receivable(row) for key, row in receivables.items()}
+    unmatched = await not_financeable(tx, receivables)
+    found |= {("receivable", key): _receivable(row, unmatched=key in unmatched) for key, row in receivables.items()}
     return found | {("slice", key): _slice(row) for key, row in slices.items()}
 
 
@@ -195,7 +196,7 @@ def _order(row: Row) -> Candidate:
     )
 
 
-def _receivable(row: Row) -> Candidate:
+def _receivable(row: Row, *, unmatched: bool) -> Candidate:
     return Candidate(
         document_id=row["receivable_id"],
         asset=claim_asset(seller_id=row["seller_id"], number_key=row["number_key"], issue_year=row["issue_year"]),
@@ -207,6 +208,7 @@ def _receivable(row: Row) -> Candidate:
         state=row["state"],
         vouchered=row["vouchered"],
         disputed=row["disputed"],
+        unmatched=unmatched,
     )
 
 

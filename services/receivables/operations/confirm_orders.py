@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from services.receivables.domain.orders import DuplicateReduction, State, Step, advance, confirmer_of, reduce
 from services.receivables.domain.receivables import AlreadyApplied, Executed, Happened, NotPossible, advance_assignment
+from services.receivables.operations.locking import Row, UnknownOrder, lock_orders
+from services.receivables.operations.match_orders import match_orders
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.envelope import Event
 from shared.events.receivables import DocumentsWithdrawn, OrderConfirmed, OrderReduced, OrderRejected
@@ -18,27 +20,6 @@ from shared.values.money import Amount, Money
 from shared.web.auth import ForeignParty
 
 KIND = "order_confirmation"
-Row = Mapping[str, Any]
-
-
-class UnknownOrder(LookupError):
-    """No order has this id."""
-
-    code: ClassVar[str] = "unknown_order"
-
-    def __init__(self, *, order_id: str) -> None:
-        """Keep the id asked for."""
-        self.order_id = order_id[:40]
-        super().__init__(f"There is no order {self.order_id}.")
-
-
-async def lock_orders(tx: Transaction, order_ids: Collection[str]) -> dict[str, Row]:
-    """Lock orders in id order, before any receivable; return those that exist."""
-    rows = await tx.pg.fetch(
-        "SELECT * FROM trade_order WHERE order_id = ANY($1) ORDER BY order_id FOR NO KEY UPDATE",
-        sorted(set(order_ids)),
-    )
-    return {row["order_id"]: row for row in rows}
 
 
 async def propose_order_confirmation(
@@ -60,6 +41,7 @@ async def confirm_orders(tx: Transaction, approval: Approval) -> None:
     ids = [row["order_id"] for row in rows]
     await tx.pg.execute("UPDATE trade_order SET state = $2 WHERE order_id = ANY($1)", ids, State.CONFIRMED.value)
     await append(tx, [_confirmed(row) for row in rows], source=SOURCE)
+    await match_orders(tx, [(row["buyer_id"], row["seller_id"], row["number_key"]) for row in rows])
 
 
 async def reject_order(database: Database, *, order_id: str, reason: str, party: str, actor: str) -> None:

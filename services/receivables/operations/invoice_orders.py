@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from services.receivables.domain.duplicates import number_key
 from services.receivables.domain.orders import State, invoice
-from services.receivables.operations.confirm_orders import lock_orders
+from services.receivables.operations.locking import Row, find_orders, lock_orders
 from services.receivables.operations.take_documents import SOURCE
-from services.receivables.operations.take_orders import STANDING
 from shared.events.receivables import OrderInvoiced
 from shared.messaging.outbox import append
 from shared.storage.database import Transaction, by_column
 from shared.values.money import Amount
-
-Row = Mapping[str, Any]
 
 _CITING = """
 SELECT receivable_id, seller_id, obligor_id, order_reference FROM receivable
@@ -46,7 +42,7 @@ async def lock_cited(tx: Transaction, receivable_ids: Collection[str]) -> dict[s
     if not citing:
         return {}
     claims = {row["receivable_id"]: _claim(row) for row in citing}
-    standing = await tx.pg.fetch(STANDING, *by_column(sorted(set(claims.values())), width=3))
+    standing = await find_orders(tx, claims.values())
     locked = await lock_orders(tx, [row["order_id"] for row in standing])
     by_claim = {(row["buyer_id"], row["seller_id"], row["number_key"]): row for row in locked.values()}
     cited = {receivable_id: by_claim.get(claim) for receivable_id, claim in claims.items()}

@@ -1,4 +1,4 @@
-"""Lock receivables and slices: each kind in id order, in one statement."""
+"""Lock orders, receivables and slices: in this order, each kind in id order, in one statement."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from services.receivables.domain.slices import SliceState, VoucherSlice
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, by_column
 
 Row = Mapping[str, Any]
+FIND_ORDERS = """
+SELECT o.* FROM unnest($1::text[], $2::text[], $3::text[]) AS d(buyer_id, seller_id, number_key)
+CROSS JOIN LATERAL (SELECT * FROM trade_order f
+    WHERE (f.buyer_id, f.seller_id, f.number_key) = (d.buyer_id, d.seller_id, d.number_key) AND f.state <> 'rejected'
+    LIMIT 1) AS o
+"""
 
 
 class UnknownReceivable(LookupError):
@@ -42,6 +48,32 @@ class UnknownProgramme(LookupError):
         """Keep the id asked for."""
         self.programme_id = programme_id[:40]
         super().__init__(f"There is no active programme {self.programme_id}.")
+
+
+class UnknownOrder(LookupError):
+    """No order has this id."""
+
+    code: ClassVar[str] = "unknown_order"
+
+    def __init__(self, *, order_id: str) -> None:
+        """Keep the id asked for."""
+        self.order_id = order_id[:40]
+        super().__init__(f"There is no order {self.order_id}.")
+
+
+async def find_orders(tx: Transaction, claims: Collection[tuple[str, str, str]]) -> list[Row]:
+    """Return the orders that stand under (buyer, seller, number key); nothing is locked."""
+    rows: list[Row] = await tx.pg.fetch(FIND_ORDERS, *by_column(sorted(set(claims)), width=3))
+    return rows
+
+
+async def lock_orders(tx: Transaction, order_ids: Collection[str]) -> dict[str, Row]:
+    """Lock orders in id order, before any receivable; return those that exist."""
+    rows = await tx.pg.fetch(
+        "SELECT * FROM trade_order WHERE order_id = ANY($1) ORDER BY order_id FOR NO KEY UPDATE",
+        sorted(set(order_ids)),
+    )
+    return {row["order_id"]: row for row in rows}
 
 
 async def lock_receivables(tx: Transaction, receivable_ids: Collection[str]) -> dict[str, Row]:

@@ -44,10 +44,10 @@ async def keep_programmes(tx: Transaction, events: Sequence[Received]) -> None:
         said = event.event
         if isinstance(said, ProgrammeActivated):
             await tx.pg.execute(
-                """INSERT INTO programme (programme_id, anchor_id, currency, issuance_limit_minor, collection_account)
-                VALUES ($1, $2, $3, $4, $5)""",
+                """INSERT INTO programme (programme_id, anchor_id, currency, issuance_limit_minor, collection_account,
+                    matching_policy) VALUES ($1, $2, $3, $4, $5, $6)""",
                 *(said.programme_id, said.anchor_id, said.terms.currency),
-                *(said.terms.issuance_limit.minor, said.terms.collection_account),
+                *(said.terms.issuance_limit.minor, said.terms.collection_account, said.terms.matching_policy),
             )
         elif isinstance(said, ProgrammeSuspended):
             await tx.pg.execute("UPDATE programme SET active = false WHERE programme_id = $1", said.programme_id)

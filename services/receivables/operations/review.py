@@ -8,7 +8,9 @@ import asyncpg
 
 from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.receivables import AlreadyApplied, Step, advance
+from services.receivables.operations.invoice_orders import lock_cited
 from services.receivables.operations.locking import Row, lock_receivable
+from services.receivables.operations.match_orders import match_again
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.receivables import ReceivableRejected
 from shared.messaging.outbox import append
@@ -26,6 +28,7 @@ WHERE r.receivable_id = $1 AND o.guards AND o.state <> 'rejected' AND o.receivab
 async def reject_receivable(database: Database, *, receivable_id: str, reason: str, party: str, actor: str) -> None:
     """Reject by the obligor, before it confirmed; ForeignParty, UnknownReceivable or NotPossible otherwise."""
     async with database.transaction() as tx:
+        await lock_cited(tx, [receivable_id])
         row = await lock_receivable(tx, receivable_id=receivable_id)
         if row["obligor_id"] != party:
             raise ForeignParty
@@ -37,6 +40,7 @@ async def decide_referral(
 ) -> None:
     """Accept or reject what waits for a person; DuplicateDocument while another claim of the number stands."""
     async with database.transaction() as tx:
+        await lock_cited(tx, [receivable_id])
         row = await lock_receivable(tx, receivable_id=receivable_id)
         if decision == "reject":
             await _reject(tx, row, reason=reason, actor=actor)
@@ -62,5 +66,6 @@ async def _reject(tx: Transaction, row: Row, *, reason: str, actor: str) -> None
     if isinstance(step, AlreadyApplied):
         return
     await tx.pg.execute("UPDATE receivable SET state = 'rejected' WHERE receivable_id = $1", receivable_id)
+    await match_again(tx, receivable_id=receivable_id)
     await append(tx, [ReceivableRejected(receivable_id=receivable_id, reason=reason)], source=SOURCE)
     await record(tx, [Entry(actor, "receivable.rejected", receivable_id, {"reason": reason})])

@@ -11,6 +11,8 @@ from datetime import date
 from services.receivables.domain.documents import EInvoice, SellerIsObligor, due_date_of
 from services.receivables.domain.duplicates import DuplicateDocument, Standing, number_key, stated_reasons, why_refer
 from services.receivables.domain.parties import Directory, UnknownParty
+from services.receivables.domain.trade_lines import TradeLine
+from services.receivables.operations.match_orders import Citation, cite_orders
 from services.receivables.operations.originals import Evidence, keep_originals
 from services.receivables.operations.parties import directory_of
 from shared.events.receivables import ReceivableRegistered
@@ -71,6 +73,7 @@ class Taken:
     due_date: date
     payable: Money
     order_reference: str
+    lines: tuple[TradeLine, ...]
     state: str
     reasons: tuple[str, ...]
     guards: bool
@@ -149,6 +152,7 @@ def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | 
         due_date=due_date,
         payable=invoice.payable,
         order_reference=invoice.order_reference,
+        lines=invoice.lines,
         state="referred" if refer else "validated",
         reasons=(*said, *refer),
         guards=True,
@@ -175,6 +179,7 @@ async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str) -> list
     kept = [each for each in wanted if each.receivable_id in stored]
     await keep_originals(tx, [each.evidence for each in kept])
     await append(tx, [_registered(each) for each in kept], source=SOURCE)
+    await cite_orders(tx, [_citation(each) for each in kept if each.order_reference])
     await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in kept])
     if len(kept) == len(wanted):
         return list(wanted)
@@ -235,6 +240,11 @@ async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> set[str]:
         [json.dumps(each.evidence.judgement.wire(), ensure_ascii=False) for each in wanted],
     ]
     return {row["receivable_id"] for row in await tx.pg.fetch(_INSERT, *columns)}
+
+
+def _citation(each: Taken) -> Citation:
+    claim = (each.obligor_id, each.seller_id, number_key(each.order_reference))
+    return Citation(each.receivable_id, claim, each.lines)
 
 
 def _registered(each: Taken) -> ReceivableRegistered:

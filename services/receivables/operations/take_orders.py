@@ -12,6 +12,7 @@ from services.receivables.domain.documents import InvalidDueDate, SellerIsObligo
 from services.receivables.domain.duplicates import number_key
 from services.receivables.domain.orders import DuplicateOrder, Order, stated
 from services.receivables.domain.parties import Directory, UnknownParty
+from services.receivables.operations.locking import find_orders
 from services.receivables.operations.originals import Evidence, keep_originals
 from services.receivables.operations.parties import directory_of
 from services.receivables.operations.take_documents import SOURCE
@@ -34,12 +35,6 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
     AS d(order_id, seller_id, buyer_id, side, number, number_key, syntax, issue_date, delivery_date, due_date,
         currency, amount, lines, original, nth)
 ORDER BY buyer_id, seller_id, number_key, nth ON CONFLICT DO NOTHING RETURNING order_id
-"""
-STANDING = """
-SELECT o.* FROM unnest($1::text[], $2::text[], $3::text[]) AS d(buyer_id, seller_id, number_key)
-CROSS JOIN LATERAL (SELECT * FROM trade_order f
-    WHERE (f.buyer_id, f.seller_id, f.number_key) = (d.buyer_id, d.seller_id, d.number_key) AND f.state <> 'rejected'
-    LIMIT 1) AS o
 """
 _COLUMNS = 14
 
@@ -118,7 +113,7 @@ async def _store(tx: Transaction, wanted: Sequence[_Stated], *, actor: str) -> d
     known = [each for each in wanted if each.order_id not in inserted]
     standing = {}
     if known:
-        found = await tx.pg.fetch(STANDING, *by_column([each.claim for each in known], width=3))
+        found = await find_orders(tx, [each.claim for each in known])
         standing = {(row["buyer_id"], row["seller_id"], row["number_key"]): row for row in found}
     answers: dict[str, TakenOrder | DuplicateOrder] = {each.order_id: TakenOrder(each.order_id) for each in fresh}
     for each in known:

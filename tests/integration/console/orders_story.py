@@ -10,7 +10,7 @@ from shared.values.money import Amount
 
 
 def orders(order_ids: tuple[str, str], seller_id: str, buyer_id: str, *, receivable_id: str, day: date) -> list[Event]:
-    """Return every type of event that an order has."""
+    """Return every type of event that an order has, and its invoice's match."""
     first, second = order_ids
     registered = [
         receivables.OrderRegistered(
@@ -41,6 +41,15 @@ def orders(order_ids: tuple[str, str], seller_id: str, buyer_id: str, *, receiva
             receivable_id=receivable_id,
             invoiced=_cny("200.00"),
             open=_cny("50.00"),
+        ),
+        receivables.ReceivableMatched(
+            receivable_id=receivable_id,
+            order_id=first,
+            status="partial",
+            reasons=["delivered_in_part"],
+            lines=2,
+            matched_lines=1,
+            is_financeable=True,
         ),
         receivables.OrderSettled(order_id=first),
         receivables.OrderRejected(order_id=second, reason="not our order"),
