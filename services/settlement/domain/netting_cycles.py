@@ -60,7 +60,8 @@ def bundles_of(
         taken: list[Cycle] = []
         legs: dict[str, int] = {}
         for cycle in connected:
-            if taken and len(legs.keys() | set(cycle.obligation_ids)) > legs_at_most:
+            more = sum(obligation_id not in legs for obligation_id in cycle.obligation_ids)
+            if taken and len(legs) + more > legs_at_most:
                 bundles.append((taken, legs))
                 taken, legs = [], {}
             taken.append(cycle)

@@ -46,7 +46,11 @@ _LEGS = """
 INSERT INTO netting_leg (netting_id, receivable_id, debtor_id, creditor_id, amount_minor)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
 """
-_CYCLE = "INSERT INTO netting_cycle (netting_id, nth, amount_minor, receivable_ids) VALUES ($1, $2, $3, $4)"
+_CYCLES = """
+INSERT INTO netting_cycle (netting_id, nth, amount_minor, receivable_ids)
+SELECT netting_id, nth, minor, string_to_array(ids, ' ')
+FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[]) AS c(netting_id, nth, minor, ids)
+"""
 _PARTIES = "INSERT INTO netting_party (netting_id, enterprise_id) SELECT * FROM unnest($1::text[], $2::text[])"
 
 
@@ -188,14 +192,12 @@ async def _keep(
         for receivable_id, minor in sorted(bundle.legs.items())
     ]
     await tx.pg.execute(_LEGS, *by_column(legs, width=5))
-    await tx.pg.executemany(
-        _CYCLE,
-        [
-            (netting_id, nth, cycle.amount_minor, list(cycle.obligation_ids))
-            for netting_id, bundle in proposed
-            for nth, cycle in enumerate(bundle.cycles, start=1)
-        ],
-    )
+    rounds = [
+        (netting_id, nth, cycle.amount_minor, " ".join(cycle.obligation_ids))
+        for netting_id, bundle in proposed
+        for nth, cycle in enumerate(bundle.cycles, start=1)
+    ]
+    await tx.pg.execute(_CYCLES, *by_column(rounds, width=4))
     parties: dict[str, list[str]] = {}
     for netting_id, _, debtor_id, _, _ in legs:
         if debtor_id not in parties.setdefault(netting_id, []):
