@@ -34,11 +34,13 @@ SELECT v.root_id, v.face_minor, coalesce(sum(p.end_minor - p.start_minor), 0)::b
     coalesce(bool_and(p.start_minor = p.expected AND (NOT p.is_last OR p.end_minor = v.face_minor)), false) AS whole
 FROM voucher v LEFT JOIN placed p USING (root_id) GROUP BY v.root_id, v.face_minor
 """
+# What a drawdown stands on now: its documents, and the invoices that took an order's place.
 _DRAWDOWNS = """
 SELECT w.drawdown_id, w.state, w.currency, w.principal_minor, w.exposure_minor, w.outstanding_minor, w.documents,
     p.terms->>'advance_rate' AS advance_rate, coalesce(f.deficiency_minor, 0) AS deficiency,
     (SELECT jsonb_object_agg(d.document_id, jsonb_build_array(d.eligible_minor, d.irrevocable)) FROM document d
-        WHERE d.document_id IN (SELECT x->>'document_id' FROM jsonb_array_elements(w.documents) AS x)) AS now
+        WHERE d.document_id IN (SELECT x->>'document_id' FROM jsonb_array_elements(w.documents) AS x
+            UNION SELECT u.document_id FROM document_use u WHERE u.drawdown_id = w.drawdown_id)) AS now
 FROM drawdown w JOIN programme p USING (programme_id) LEFT JOIN deficiency f USING (drawdown_id)
 WHERE w.state IN ('held', 'referred', 'approved', 'cancelling', 'utilised')
 """
@@ -73,8 +75,10 @@ def _what_is_wrong(row: Mapping[str, Any]) -> str | None:
     if max(row["principal_minor"], row["exposure_minor"]) > eligible:
         return f"{row['exposure_minor']} financed on {eligible} that was eligible when it was held"
     known = row["now"] or {}
-    if len(known) < len(row["documents"]) or any(irrevocable for _, irrevocable in known.values()):
-        return None if len(known) == len(row["documents"]) else "stands on a document that credit does not know"
+    if any(document["document_id"] not in known for document in row["documents"]):
+        return "stands on a document that credit does not know"
+    if any(irrevocable for _, irrevocable in known.values()):
+        return None
     now = sum(amount for amount, _ in known.values())
     open_minor = row["outstanding_minor"] if row["state"] == "utilised" else row["principal_minor"]
     lacking = open_minor - share_of(amount=now, millionths=parse_rate(row["advance_rate"]))

@@ -68,17 +68,19 @@ async def keep_reduced_orders(tx: Transaction, events: Sequence[Received]) -> No
     ids = [each.order_id for each in kept]
     await tx.pg.execute(_OPEN, *by_column([(each.order_id, each.open.minor) for each in kept], width=2))
     await keep_documents(tx, document_ids=ids)
-    rows = await tx.pg.fetch("SELECT drawdown_id FROM document_use WHERE document_id = ANY($1)", ids)
-    await note_deficiencies(tx, drawdown_ids=[row["drawdown_id"] for row in rows])
+    await _note_deficiencies(tx, ids)
 
 
 async def keep_invoiced_orders(tx: Transaction, events: Sequence[Received]) -> None:
     """Let invoices take the place of orders: what they stand for together stays the same."""
     kept = [event.event for event in events if isinstance(event.event, OrderInvoiced)]
     bound = [(each.receivable_id, each.drawdown_id) for each in kept if each.drawdown_id is not None]
+    await tx.pg.execute(_OPEN, *by_column([(each.order_id, each.open.minor) for each in kept], width=2))
+    # An order that was invoiced before it was lent on: who draws on it here has less than it counted on.
+    await _note_deficiencies(tx, [each.order_id for each in kept if each.drawdown_id is None])
+    # Drawdowns after the nodes that a deficiency locks, as everywhere.
     rows = await tx.pg.fetch(_OPEN_DRAWDOWNS, sorted({drawdown_id for _, drawdown_id in bound}))
     still_open = {row["drawdown_id"] for row in rows}
-    await tx.pg.execute(_OPEN, *by_column([(each.order_id, each.open.minor) for each in kept], width=2))
     await tx.pg.execute(_USED, *by_column([pair for pair in bound if pair[1] in still_open], width=2))
     await keep_documents(tx, document_ids=[each.order_id for each in kept])
 
@@ -92,3 +94,8 @@ async def keep_ended_orders(tx: Transaction, events: Sequence[Received]) -> None
         "UPDATE document SET state = 'rejected', eligible_minor = 0 WHERE document_id = ANY($1)", rejected
     )
     await keep_documents(tx, document_ids=[*settled, *rejected])
+
+
+async def _note_deficiencies(tx: Transaction, order_ids: Sequence[str]) -> None:
+    rows = await tx.pg.fetch("SELECT drawdown_id FROM document_use WHERE document_id = ANY($1)", list(order_ids))
+    await note_deficiencies(tx, drawdown_ids=[row["drawdown_id"] for row in rows])
