@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from services.receivables import queries
+from services.receivables.operations import take_uploads
 from services.receivables.operations.take_uploads import work_uploads
 from shared.values.ids import new_id
 from tests.integration.receivables.desk import ANCHOR, CSV, FACTOR, JSON, SECOND, SUPPLIER, Desk, desk
@@ -194,3 +196,28 @@ async def test_a_party_follows_its_own_upload_and_an_unknown_one_is_not_found(op
         assert (await stranger.get(path)).status_code == 403
         assert (await stranger.get(f"{path}/items")).status_code == 403
         assert (await sme.get(f"/uploads/{new_id()}")).json()["code"] == "unknown_upload"
+
+
+async def test_however_many_uploads_there_were_the_next_one_and_its_items_are_found_by_index(opened: Desk) -> None:
+    filled = (
+        "INSERT INTO original SELECT 'h' || n, 'application/zip', '' FROM generate_series(1, 5000) n",
+        """INSERT INTO upload (upload_id, original_sha256, file, actor, state, total, done)
+        SELECT 'u' || n, 'h' || n, '', 'a', 'done', 4, 4 FROM generate_series(1, 5000) n""",
+        """INSERT INTO upload_item (upload_id, nth, file, outcome)
+        SELECT 'u' || n, i, '', 'refused' FROM generate_series(1, 5000) n, generate_series(0, 3) i""",
+        "ANALYZE",
+    )
+    async with opened.bench.database.transaction() as tx:
+        for statement in filled:
+            await tx.pg.execute(statement)
+        plans = [
+            "\n".join(row[0] for row in await tx.pg.fetch(f"EXPLAIN {statement}", *values))
+            for statement, values in (
+                (take_uploads._CLAIM, ()),
+                (queries._UPLOAD, ("u7",)),
+                (queries._COUNTS, ("u7",)),
+                (queries._UPLOAD_ITEMS, ("u7", -1, 100)),
+            )
+        ]
+    for plan in plans:
+        assert "Seq Scan" not in plan, plan
