@@ -79,6 +79,11 @@ CREDIT_1: tuple[str, ...] = (
         expires_at timestamptz, reason text, incident text, command_client text NOT NULL, command_key text NOT NULL,
         held_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (command_client, command_key)) WITH (fillfactor = 80)""",
+    # What a batch of holds writes, a row a hold: the driver looks at every element of an array, at a row's not.
+    """CREATE TYPE held AS (drawdown_id text, offer text, principal bigint, face bigint, fee bigint, rate int,
+        penalty_rate int, due_date date, maturity_date date, documents text, purpose text, policy_version text,
+        client text, key text, body_hash bytea, answer text, event_id text, event text, shard text, traceparent text,
+        payment text, plan text)""",
     "CREATE INDEX drawdown_enterprise ON drawdown (enterprise_id, drawdown_id)",
     "CREATE INDEX drawdown_line ON drawdown (line_id, drawdown_id)",
     "CREATE INDEX drawdown_expiry ON drawdown (expires_at) WHERE state IN ('held', 'referred')",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
@@ -42,16 +43,36 @@ class TooManyItems(ValueError):
         super().__init__(f"A batch takes up to {MOST_ITEMS:,} items; nothing was done.")
 
 
-class HotRoute(Route):
-    """A plain route that says who may call it, as every other route does."""
+Endpoint = Callable[[Request], Awaitable[ASGIApp]]
 
-    def __init__(self, path: str, endpoint: Any, *, declared: Access) -> None:
+
+class HotRoute(Route):
+    """A plain route that says who may call it, as every other route does; what it raises is not answered for it."""
+
+    def __init__(self, path: str, endpoint: Endpoint, *, declared: Access) -> None:
         """Serve POST requests."""
         super().__init__(path, endpoint, methods=["POST"], include_in_schema=False)
         self.access = declared
 
+        async def served(scope: Scope, receive: Receive, send: Send) -> None:
+            await (await endpoint(Request(scope, receive)))(scope, receive, send)
 
-async def hold_drawdown(request: Request) -> Response:
+        self.app = served
+
+
+def _held(text: str) -> ASGIApp:
+    """Answer 201 with JSON, without what a response may have besides."""
+    body = text.encode()
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return answer
+
+
+async def hold_drawdown(request: Request) -> ASGIApp:
     """Hold every limit on the line's path over the documents; 201 held, or a problem that names what binds."""
     state = request.app.state
     try:
@@ -63,10 +84,10 @@ async def hold_drawdown(request: Request) -> Response:
         answer = await holds.submit(draw)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is answered as a problem
         return error_response(_said(error), statuses=state.statuses)
-    return Response(answer, status_code=201, media_type="application/json")
+    return _held(answer)
 
 
-async def hold_drawdowns(request: Request) -> Response:
+async def hold_drawdowns(request: Request) -> ASGIApp:
     """Hold many drawdowns: a line a drawdown in, a line an answer out, in the order in which they came.
 
     Each item is decided as a single drawdown is: it has its own idempotency key, shared with the single route, and its

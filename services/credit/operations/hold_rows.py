@@ -46,39 +46,36 @@ SELECT clock_timestamp() AS now, coalesce((SELECT open_date FROM book), current_
 # What is the same for every hold of a product on a line is sent once: `offer` names both.
 _WRITE = """
 WITH lines AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $38::text[], $39::text[],
-        $40::text[]) AS l(offer, enterprise_id, obligor_id, form, path, line_id, product, product_version)),
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[]) AS l(offer, enterprise_id, obligor_id, form, path, line_id, product, product_version)),
 given AS MATERIALIZED (
-    SELECT * FROM unnest($6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[], $12::int[],
-        $13::date[], $14::date[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[],
-        $21::text[], $22::text[], $23::text[], $24::text[], $25::text[], $41::text[], $42::text[])
-        WITH ORDINALITY AS g(drawdown_id, offer, principal, face, fee, rate, penalty_rate, due_date, maturity_date,
-            documents, purpose, policy_version, client, key, body_hash, answer, event_id, event, shard, traceparent,
-            payment, plan, nth)),
+    SELECT * FROM unnest($9::held[]) WITH ORDINALITY AS g(drawdown_id, offer, principal, face, fee, rate, penalty_rate,
+        due_date, maturity_date, documents, purpose, policy_version, client, key, body_hash, answer, event_id, event,
+        shard, traceparent, payment, plan, nth)),
 moved AS (
     UPDATE limit_node n SET held_minor = n.held_minor + m.held
-    FROM unnest($26::text[], $27::bigint[]) AS m(node_id, held) WHERE n.node_id = m.node_id),
+    FROM unnest($10::text[], $11::bigint[]) AS m(node_id, held) WHERE n.node_id = m.node_id),
 claimed AS (
     INSERT INTO idempotency (client, route, key, body_hash, status, body)
-    SELECT client, $28, key, body_hash, 201, answer FROM given ORDER BY client, key),
+    SELECT client, $12, key, body_hash, 201, answer FROM given ORDER BY client, key),
 drawn AS (
     INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, state, form, currency,
         principal_minor, face_minor, exposure_minor, fee_minor, rate, penalty_rate, day_count, start_date, due_date,
         maturity_date, documents, path, purpose, policy_version, expires_at, command_client, command_key, product,
         product_version, payment, plan)
-    SELECT drawdown_id, line_id, $29, enterprise_id, obligor_id, 'held', form, $30, principal, face,
-        CASE form WHEN 'purchase' THEN face ELSE principal END, fee, rate, penalty_rate, $31, $32, due_date,
-        maturity_date, documents::jsonb, path::jsonb, purpose, policy_version, $33, client, key, product,
+    SELECT drawdown_id, line_id, $13, enterprise_id, obligor_id, 'held', form, $14, principal, face,
+        CASE form WHEN 'purchase' THEN face ELSE principal END, fee, rate, penalty_rate, $15, $16, due_date,
+        maturity_date, documents::jsonb, path::jsonb, purpose, policy_version, $17, client, key, product,
         product_version, payment::jsonb, plan::jsonb
     FROM given JOIN lines USING (offer)),
 taken AS (
     INSERT INTO document_use (document_id, drawdown_id)
-    SELECT * FROM unnest($34::text[], $35::text[]) AS u(document_id, drawdown_id) ORDER BY 1),
+    SELECT * FROM unnest($18::text[], $19::text[]) AS u(document_id, drawdown_id) ORDER BY 1),
 headed AS (
-    INSERT INTO outbox_head (topic, subject, sequence) SELECT $36, drawdown_id, 1 FROM given),
+    INSERT INTO outbox_head (topic, subject, sequence) SELECT $20, drawdown_id, 1 FROM given),
 told AS (
     INSERT INTO outbox (id, topic, subject, sequence, type, source, traceparent, body)
-    SELECT event_id, $36, drawdown_id, 1, $37, 'credit', traceparent, event FROM given ORDER BY nth
+    SELECT event_id, $20, drawdown_id, 1, $21, 'credit', traceparent, event FROM given ORDER BY nth
     RETURNING id, position)
 INSERT INTO outbox_pending (shard, position)
 SELECT g.shard, t.position FROM told t JOIN given g ON g.event_id = t.id
@@ -178,10 +175,8 @@ async def write(
     hold_seconds: int,
 ) -> None:
     """Write nodes, drawdowns, document uses, keys and events of a batch in one statement."""
-    offers = [hold.offered for hold in holds]
     uses = sorted((document_id, hold.drawdown_id) for hold in holds for document_id in hold.document_ids)
-    offers_of = [hold.offer for hold in holds]
-    lines = dict(zip(offers_of, holds, strict=True))
+    lines = {hold.offer: hold for hold in holds}
     await tx.pg.execute(
         _WRITE,
         list(lines),
@@ -189,26 +184,10 @@ async def write(
         [line.terms.obligor_id for line in lines.values()],
         [line.terms.form for line in lines.values()],
         [line.path for line in lines.values()],
-        [hold.drawdown_id for hold in holds],
-        offers_of,
-        [offered.principal.amount_minor for offered in offers],
-        [offered.face.amount_minor for offered in offers],
-        [offered.fee_minor for offered in offers],
-        [offered.price.rate for offered in offers],
-        [offered.price.penalty_rate for offered in offers],
-        [offered.due_date for offered in offers],
-        [offered.maturity_date for offered in offers],
-        [hold.documents for hold in holds],
-        [hold.purpose for hold in holds],
-        [hold.policy_version for hold in holds],
-        [hold.key.client for hold in holds],
-        [hold.key.key for hold in holds],
-        [hold.key.body_hash for hold in holds],
-        [hold.answer for hold in holds],
-        [new_id() for _ in holds],
-        [hold.event for hold in holds],
-        [shard_of(topic=_TOPIC, subject=hold.drawdown_id) for hold in holds],
-        [hold.traceparent for hold in holds],
+        [line.terms.line_id for line in lines.values()],
+        [line.terms.product.name for line in lines.values()],
+        [line.terms.product.version for line in lines.values()],
+        [_given(hold) for hold in holds],
         list(moved),
         list(moved.values()),
         ROUTE,
@@ -221,13 +200,37 @@ async def write(
         [drawdown_id for _, drawdown_id in uses],
         _TOPIC,
         _TYPE,
-        [line.terms.line_id for line in lines.values()],
-        [line.terms.product.name for line in lines.values()],
-        [line.terms.product.version for line in lines.values()],
-        [hold.payment for hold in holds],
-        [hold.plan for hold in holds],
     )
     wake_after_commit(tx)
+
+
+def _given(hold: Hold) -> tuple[object, ...]:
+    """Return a hold as a row of the type `held`."""
+    offered = hold.offered
+    return (
+        hold.drawdown_id,
+        hold.offer,
+        offered.principal.amount_minor,
+        offered.face.amount_minor,
+        offered.fee_minor,
+        offered.price.rate,
+        offered.price.penalty_rate,
+        offered.due_date,
+        offered.maturity_date,
+        hold.documents,
+        hold.purpose,
+        hold.policy_version,
+        hold.key.client,
+        hold.key.key,
+        hold.key.body_hash,
+        hold.answer,
+        new_id(),
+        hold.event,
+        shard_of(topic=_TOPIC, subject=hold.drawdown_id),
+        hold.traceparent,
+        hold.payment,
+        hold.plan,
+    )
 
 
 def expiry(situation: Situation, *, hold_seconds: int) -> datetime:

@@ -70,7 +70,7 @@ def texts_of(
         f'"rate":"{rate_text(offered.price.rate)}","penalty_rate":"{rate_text(offered.price.penalty_rate)}",'
         f'"fee":{_amount(offered.fee_minor, offered.principal.currency)},"due_date":"{offered.due_date}",'
         f'"maturity_date":"{offered.maturity_date}","documents":[{named}],"expires_at":"{expires_at}"'
-        f'{on_cover}{shown}}}'
+        f"{on_cover}{shown}}}"
     )
     return Texts(f"[{named}]", event, answer)
 
