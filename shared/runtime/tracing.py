@@ -18,7 +18,7 @@ Attributes = Mapping[str, str | int]
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACE_ID, _SPAN_ID = slice(3, 35), slice(36, 52)
 # Ids of traces are no secrets: they only must not meet.
-_RANDOM = random.Random()  # noqa: S311
+_RANDOM = random.Random()  # noqa: S311 - no secret
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _causes: ContextVar[Mapping[str, str] | None] = ContextVar("causes", default=None)
 _service: ContextVar[str] = ContextVar("service", default="")

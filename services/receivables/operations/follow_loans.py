@@ -69,7 +69,7 @@ async def free_documents(tx: Transaction, events: Sequence[Received], *, registr
     await _lock(tx, ids)
     for table in ("trade_order", "receivable"):
         await tx.pg.execute(
-            f"UPDATE {table} SET state = 'confirmed', drawdown_id = NULL WHERE drawdown_id = ANY($1)",  # noqa: S608
+            f"UPDATE {table} SET state = 'confirmed', drawdown_id = NULL WHERE drawdown_id = ANY($1)",  # noqa: S608 - names of ours
             ids,
         )
     await tx.pg.execute("UPDATE slice SET state = 'live', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids)
@@ -89,7 +89,7 @@ async def finance_documents(tx: Transaction, events: Sequence[Received], *, regi
     await _lock(tx, ids)
     for table in ("trade_order", "receivable", "slice"):
         await tx.pg.execute(
-            f"UPDATE {table} SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'",  # noqa: S608
+            f"UPDATE {table} SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'",  # noqa: S608 - names of ours
             ids,
         )
     await _tell(tx, [DocumentsFinanced(drawdown_id=drawdown_id) for drawdown_id in ids])
