@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from services.receivables import queries
-from services.receivables.operations import follow_loans, issue_voucher, locking, take_documents
+from services.receivables.operations import (
+    follow_loans,
+    invoice_orders,
+    issue_voucher,
+    locking,
+    match_orders,
+    take_documents,
+)
 from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk
 
 MANY = 20_000
@@ -32,6 +39,17 @@ FILL = (
         trade_reference, state)
         SELECT 't' || substr(slice_id, 2), root_id, slice_id, 1, holder_id, 'e1', 'x', 'accepted'
         FROM slice WHERE holder_id <> 'e1'""",
+    f"""INSERT INTO trade_order (order_id, seller_id, buyer_id, side, number, number_key, syntax, issue_date, due_date,
+        currency, amount_minor, open_minor, lines, state, drawdown_id)
+    SELECT 'o' || lpad(n::text, 9, '0'), 'e' || n % 400, 'e' || 400 + n % 100, 'purchase', 'P' || n, 'p' || n, 'json',
+        '2026-09-01', '2026-12-01', 'CNY', 100, 100, '[]', CASE WHEN n % 2 = 0 THEN 'financed' ELSE 'confirmed' END,
+        CASE WHEN n % 2 = 0 THEN 'd' || n END FROM generate_series(1, {MANY}) n""",  # noqa: S608 - a number
+    """INSERT INTO citation (receivable_id, buyer_id, seller_id, number_key, lines)
+    SELECT receivable_id, obligor_id, seller_id, 'p' || substr(number_key, 2), '[]' FROM receivable""",
+    """INSERT INTO order_invoice (receivable_id, order_id, amount_minor)
+    SELECT receivable_id, 'o' || substr(receivable_id, 2), 100 FROM receivable""",
+    """INSERT INTO delivery (delivery_id, order_id, kind, number, number_key, syntax, issue_date, lines)
+    SELECT 'x' || substr(order_id, 2), order_id, 'receipt', 'R', 'r', 'json', '2026-10-01', '[]' FROM trade_order""",
     "ANALYZE",
 )
 
@@ -56,6 +74,15 @@ HOT: list[tuple[str, str, tuple[Any, ...]]] = [
     ("namesakes at intake", take_documents._NAMESAKES, (["e7"], ["n7"])),
     ("the documents of a drawdown", follow_loans._LOCK_RECEIVABLES, (["d2", "d4"],)),
     ("the slices of a drawdown", follow_loans._LOCK_SLICES, (["d2"],)),
+    ("a page of the bank's orders", queries._ALL_ORDERS, ("", "", 101)),
+    ("a page of a firm's orders", queries._OWN_ORDERS, ("", "", 101, "e7")),
+    ("what was invoiced of an order", queries._INVOICES_OF, ("o000000007",)),
+    ("what was delivered of an order", queries._DELIVERIES_OF, ("o000000007",)),
+    ("how an invoice matches", queries._MATCH, ("r000000007",)),
+    ("orders by their claims", locking.FIND_ORDERS, (["e407"], ["e7"], ["p7"])),
+    ("invoices that cite orders", match_orders.CITING, (["o000000007"],)),
+    ("which cited orders to lock", invoice_orders._CITING, (["r000000007"],)),
+    ("the orders of a drawdown", follow_loans._LOCK_ORDERS, (["d2", "d4"],)),
     ("a name", "SELECT enterprise_id FROM enterprise WHERE name_key = ANY($1)", (["firm 7"],)),
 ]
 
@@ -71,6 +98,8 @@ async def test_a_hot_statement_scans_no_table(filled: Desk, what: str, statement
     assert "Seq Scan on voucher" not in plan, f"{what}\n{plan}"
     assert "Seq Scan on transfer" not in plan, f"{what}\n{plan}"
     assert "Seq Scan on enterprise" not in plan, f"{what}\n{plan}"
+    for table in ("trade_order", "citation", "delivery", "order_invoice"):
+        assert f"Seq Scan on {table}" not in plan, f"{what}\n{plan}"
 
 
 async def test_the_outstanding_of_a_programme_is_one_sum(filled: Desk) -> None:
