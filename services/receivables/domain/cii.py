@@ -6,6 +6,7 @@ from datetime import date
 
 from lxml import etree
 
+from services.receivables.domain.cii_lines import cii_lines
 from services.receivables.domain.documents import (
     EInvoice,
     Identifier,
@@ -60,6 +61,7 @@ def read_cii(root: etree._Element) -> EInvoice:
             agreement, "ram:BuyerOrderReferencedDocument/ram:IssuerAssignedID", field="order reference"
         ),
         computed=_computed(total, currency),
+        lines=cii_lines(trade, currency=currency),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from services.receivables.domain.documents import UnreadableDocument, read_text
@@ -16,6 +16,7 @@ from shared.values.money import Money, minor_text, parse_minor
 
 MOST_LINES = 10_000
 LONGEST_NAME = 200
+_EXACT = Context(prec=40)
 _DECIMAL = re.compile(r"-?\d{1,12}(?:\.\d{1,8})?", re.ASCII)
 
 
@@ -83,6 +84,16 @@ def read_line(fields: Mapping[str, str | None], *, currency: str) -> TradeLine:
         amount_minor=parse_minor(amount=amount.strip(), currency=currency) if amount else None,
         order_line=read_text(fields.get("order_line"), field="order line", longest=LONGEST_NAME),
     )
+
+
+def price_of_one(price: str | None, base: str | None) -> Decimal | None:
+    """Return the net price of one unit, given for a base quantity (BT-149); UnreadableDocument for what is none."""
+    if not price:
+        return None
+    per = read_decimal(base, field="base quantity") if base else Decimal(1)
+    if per <= 0:
+        raise UnreadableDocument("The base quantity of a price is above zero.", field="base quantity")
+    return _EXACT.divide(read_decimal(price, field="price"), per).normalize(_EXACT)
 
 
 def check_lines(lines: tuple[TradeLine, ...]) -> tuple[TradeLine, ...]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Context, Decimal
 
 from lxml import etree
 
 from services.receivables.domain.documents import UnreadableDocument
 from services.receivables.domain.hardened_xml import text_of
-from services.receivables.domain.trade_lines import MOST_LINES, TradeLine, check_lines, read_decimal, read_line
+from services.receivables.domain.trade_lines import MOST_LINES, TradeLine, check_lines, price_of_one, read_line
 from shared.values.money import InvalidAmount, UnknownCurrency
 
 NAMES = {
     "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
     "cbc": "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2",
 }
-_EXACT = Context(prec=40)
 _BUYERS, _SELLERS = "cac:Item/cac:BuyersItemIdentification/cbc:ID", "cac:Item/cac:SellersItemIdentification/cbc:ID"
 
 
@@ -56,12 +54,5 @@ def invoice_lines(root: etree._Element, *, credit: bool, currency: str) -> tuple
 
 
 def _priced(line: TradeLine, element: etree._Element) -> TradeLine:
-    """Return a line with the net price of one unit: UBL gives it for a base quantity (BT-149)."""
-    text, base = find(element, "cac:Price/cbc:PriceAmount"), find(element, "cac:Price/cbc:BaseQuantity")
-    if not text:
-        return line
-    price = read_decimal(text, field="price")
-    per = read_decimal(base, field="base quantity") if base else Decimal(1)
-    if per <= 0:
-        raise UnreadableDocument("The base quantity of a price is above zero.", field="base quantity")
-    return replace(line, price=_EXACT.divide(price, per).normalize(_EXACT))
+    price = price_of_one(find(element, "cac:Price/cbc:PriceAmount"), find(element, "cac:Price/cbc:BaseQuantity"))
+    return replace(line, price=price)
