@@ -258,6 +258,7 @@ async def _documents(tx: Transaction) -> None:
         currency="CNY",
         issuance_limit_minor=1_000_000,
         collection_account="COLLECT",
+        matching_policy="matching",
     )
     for nth, each in enumerate(DRAWS):
         state = {"utilised": "financed", "repaid": "settled", "released": "confirmed"}.get(each.state, "assigned")
