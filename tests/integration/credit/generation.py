@@ -19,8 +19,6 @@ from shared.values.policies import policy_on
 from tests.integration.credit.world import DUE, FAR, OPEN, World, cny
 
 LESS = {"limit": cny("900.00"), "upstream_limit": cny("900.00"), "downstream_limit": cny("900.00")}
-# Of the policy that every test's programme names: how many lines are propagated under the lock.
-UNDER_LOCK = policy_on("propagation", on=OPEN).values
 _STATE = {
     "line": "SELECT * FROM line_now ORDER BY line_id",
     "node": "SELECT node_id, level, sanctioned_minor, held_minor, utilised_minor FROM limit_node_now ORDER BY node_id",
@@ -30,6 +28,11 @@ _STATE = {
     "node history": "SELECT node_id, count(*) FROM node_history GROUP BY 1 ORDER BY 1",
     "events": "SELECT subject, count(*) FROM outbox WHERE type = 'line.changed.v1' GROUP BY 1 ORDER BY 1",
 }
+
+
+def under_lock() -> dict[str, Any]:
+    """Return the policy that every test's programme names, as it is remembered now; it says `lines_under_lock`."""
+    return policy_on("propagation", on=OPEN).values
 
 
 async def keep(world: World, events: Sequence[Event]) -> None:

@@ -155,5 +155,7 @@ async def test_no_index_stands_on_a_column_that_a_hold_changes(world: World) -> 
     async with world.database.reader() as tx:
         indexes = await tx.pg.fetch("SELECT indexdef FROM pg_indexes WHERE tablename = 'limit_node'")
         options = await tx.pg.fetchval("SELECT reloptions FROM pg_class WHERE relname = 'limit_node'")
-    assert [row["indexdef"].rpartition("(")[2] for row in indexes] == ["node_id)"]
+    changed = ("sanctioned_minor", "held_minor", "utilised_minor", "version")
+    assert indexes
+    assert [row["indexdef"] for row in indexes if any(name in row["indexdef"] for name in changed)] == []
     assert options == ["fillfactor=50"]

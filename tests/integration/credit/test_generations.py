@@ -20,7 +20,7 @@ from shared.events.onboarding import ProgrammeLimitChanged
 from shared.runtime import failpoints
 from shared.values.ids import new_id
 from tests.integration.credit import generation as by_hand
-from tests.integration.credit.generation import LESS, UNDER_LOCK, begun, keep, laid_beside, only, state
+from tests.integration.credit.generation import LESS, begun, keep, laid_beside, only, state, under_lock
 from tests.integration.credit.world import World
 from tributary.verify import i01_limit_tree
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("beyond")
 @pytest.fixture
 def beyond(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every programme of more than one line is a large one."""
-    monkeypatch.setitem(UNDER_LOCK, "lines_under_lock", 1)
+    monkeypatch.setitem(under_lock(), "lines_under_lock", 1)
 
 
 async def _two(world: World) -> tuple[str, str]:
@@ -247,13 +247,13 @@ async def test_the_two_ways_leave_the_same(world: World, seed: int, monkeypatch:
     for _ in range(3):
         await world.hear(by_hand.moved(world, firms, random))
     by_generations = await state(world)
-    monkeypatch.setitem(UNDER_LOCK, "lines_under_lock", 10_000)
+    monkeypatch.setitem(under_lock(), "lines_under_lock", 10_000)
     async with world.database.transaction() as tx:
         await propagate_limits(tx, programme_ids=[world.programme], cause="again", wholly=True)
     assert await state(world) == by_generations
     await world.hear(by_hand.moved(world, firms, random))
     under_the_lock = await state(world)
-    monkeypatch.setitem(UNDER_LOCK, "lines_under_lock", 1)
+    monkeypatch.setitem(under_lock(), "lines_under_lock", 1)
     async with world.database.transaction() as tx:
         await note_moved(tx, programme_ids=[world.programme], cause="again")
     await propagate_due(world.database)

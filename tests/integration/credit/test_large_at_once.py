@@ -20,7 +20,7 @@ from shared.events.onboarding import (
 )
 from shared.events.receivables import ReceivableDiluted
 from shared.events.settlement import BusinessDayClosed, LoanOverdue
-from tests.integration.credit.generation import UNDER_LOCK, begun, carried, keep, laid_beside, only
+from tests.integration.credit.generation import begun, carried, keep, laid_beside, only, under_lock
 from tests.integration.credit.world import World, cny
 
 pytestmark = pytest.mark.usefixtures("beyond")
@@ -30,7 +30,7 @@ NEXT = date(2026, 3, 3)
 @pytest.fixture
 def beyond(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every programme of more than one line is a large one."""
-    monkeypatch.setitem(UNDER_LOCK, "lines_under_lock", 1)
+    monkeypatch.setitem(under_lock(), "lines_under_lock", 1)
 
 
 async def _stopped(world: World, firm: str, document: str, *, reason: str) -> None:
