@@ -14,6 +14,7 @@ from shared.events.risk import RatingRecorded
 from shared.runtime.offload import close_offload
 from shared.values.ids import new_id
 from shared.values.rates import MILLION, rate_text, share_of
+from tests.integration.credit.basin import everything
 from tests.integration.credit.world import FAR, World, cny
 
 SEEN = ("tier", "cap", "reserved", "available", "shortfall", "drawable", "reasons")
@@ -43,17 +44,6 @@ async def _there(world: World) -> dict[str, dict[str, Any]]:
 
 def _side(answer: dict[str, Any], side: str) -> dict[str, dict[str, Any]]:
     return {line["enterprise_id"]: line[side] for line in answer["lines"]}
-
-
-async def _everything(world: World) -> str:
-    """Return all that the database holds."""
-    async with world.database.snapshot() as tx:
-        tables = await tx.pg.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
-        found = [
-            await tx.pg.fetchval(f"SELECT coalesce(json_agg(t ORDER BY t::text)::text, '') FROM {row[0]} t")  # noqa: S608 - names of the catalogue
-            for row in tables
-        ]
-    return "\n".join(found)
 
 
 def _rating(firm: str, grade: str, cap_minor: int, multiplier: int) -> Event:
@@ -180,10 +170,10 @@ async def test_many_lines_are_compared_off_the_loop_to_the_same_end(
 
 async def test_it_touches_nothing(world: World) -> None:
     firms = await _river(world, random.Random(1))  # noqa: S311 - a story, not secrecy
-    before = await _everything(world)
+    before = await everything(world)
     for change, _ in _changes(world, firms, random.Random(1)):  # noqa: S311 - a story, not secrecy
         await _what_if(world, change, {"change": "failure", "enterprise_id": firms[1]})
-    assert await _everything(world) == before
+    assert await everything(world) == before
 
 
 async def test_a_supplier_that_fails_traps_what_it_drew_and_cuts_off_those_beyond_it(world: World) -> None:
