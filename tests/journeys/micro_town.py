@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from shared.runtime.settings import Settings
-from tributary.demo.client import Person, until
+from tributary.demo.client import NothingHappened, Person, until
 from tributary.demo.figures import invariant_figures
 from tributary.demo.people import People
 from tributary.platform import running_platform
@@ -93,13 +93,18 @@ class Town:
 
 
 async def line_of(sme: Person) -> dict[str, Any]:
-    """Return the firm's line once it can be drawn."""
+    """Return the firm's line once it can be drawn; what fails shows what was seen last."""
+    found: list[dict[str, Any]] = []
 
     async def drawable() -> dict[str, Any] | None:
-        found = (await sme.get("/credit/v1/lines"))["items"]
+        found[:] = (await sme.get("/credit/v1/lines"))["items"]
         return dict(found[0]) if found and found[0]["drawable"] else None
 
-    return await until(drawable, awaited="a line that can be drawn")
+    try:
+        return await until(drawable, awaited="a line that can be drawn")
+    except NothingHappened as error:
+        error.add_note(f"The firm's lines: {found}")
+        raise
 
 
 async def reached(sme: Person, drawdown_id: str, state: str) -> dict[str, Any]:

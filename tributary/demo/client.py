@@ -13,6 +13,8 @@ from shared.values.ids import new_id
 
 _BUSY, _BUSY_TRIES, _BUSY_PAUSE_S = 503, 20, 0.1
 _POLL_S = 0.02
+# A machine that has much else to do is slow, not wrong.
+PATIENCE_S = 60.0
 _PAGE = 500
 Found = TypeVar("Found")
 
@@ -103,7 +105,7 @@ async def sign_in(
     return Person(name, roles, party, http, answer["access_token"])
 
 
-async def until(look: Callable[[], Awaitable[Found | None]], *, awaited: str, within_s: float = 15) -> Found:
+async def until(look: Callable[[], Awaitable[Found | None]], *, awaited: str, within_s: float = PATIENCE_S) -> Found:
     """Return what `look` finds as soon as it is not None; NothingHappened when it stays away."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from shared.values.rates import parse_rate
-from tributary.demo.client import Person, Refused, until
+from tributary.demo.client import PATIENCE_S, Person, Refused, until
 from tributary.demo.stage import Step, expect, minor, money, wire
 from tributary.demo.story.world import World
 
@@ -76,7 +76,7 @@ async def draw(world: World, *, key: str, offer: Mapping[str, Any], kind: str, d
     return await sme.command("/credit/v1/drawdowns", body)
 
 
-async def reached(world: World, drawdown_id: str, *states: str, within_s: float = 15) -> dict[str, Any]:
+async def reached(world: World, drawdown_id: str, *states: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
     """Return the drawdown once it stands in one of the states."""
 
     async def look() -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ async def reached(world: World, drawdown_id: str, *states: str, within_s: float 
     return await until(look, awaited=f"drawdown {' or '.join(states)}", within_s=within_s)
 
 
-async def loan_in(world: World, loan_id: str, *states: str, within_s: float = 15) -> dict[str, Any]:
+async def loan_in(world: World, loan_id: str, *states: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
     """Return the loan once it stands in one of the states."""
 
     async def look() -> dict[str, Any] | None:
