@@ -66,6 +66,7 @@ CREDIT_1: tuple[str, ...] = (
         rate int NOT NULL, penalty_rate int NOT NULL, fee_minor bigint NOT NULL, policy_version text NOT NULL,
         body text NOT NULL, valid_until timestamptz NOT NULL, plan text)""",
     # exposure is what the path carries when held or used in full (a purchase: its face); used what it carries now.
+    # That a command draws once is the idempotency key's own constraint: a second index here cost a tenth of a hold.
     """CREATE TABLE drawdown (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
         obligor_id text NOT NULL, state text NOT NULL, form text NOT NULL, currency text NOT NULL,
@@ -77,8 +78,7 @@ CREDIT_1: tuple[str, ...] = (
         documents jsonb NOT NULL, path jsonb NOT NULL, purpose text NOT NULL, policy_version text NOT NULL,
         product text NOT NULL, product_version text NOT NULL, payment jsonb, plan jsonb,
         expires_at timestamptz, reason text, incident text, command_client text NOT NULL, command_key text NOT NULL,
-        held_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-        UNIQUE (command_client, command_key)) WITH (fillfactor = 80)""",
+        held_at timestamptz NOT NULL DEFAULT clock_timestamp()) WITH (fillfactor = 80)""",
     # What a batch of holds writes, a row a hold: the driver looks at every element of an array, at a row's not.
     """CREATE TYPE held AS (drawdown_id text, offer text, principal bigint, face bigint, fee bigint, rate int,
         penalty_rate int, due_date date, maturity_date date, documents text, purpose text, policy_version text,

@@ -36,7 +36,7 @@ from shared.web.auth import ForeignParty
 
 _ATTEMPTS = 3
 # What a repeated key or a document taken meanwhile by another process violates: read again, then it is known.
-_KNOWN_MEANWHILE = frozenset({"idempotency_pkey", "document_use_pkey", "drawdown_command_client_command_key_key"})
+_KNOWN_MEANWHILE = frozenset({"idempotency_pkey", "document_use_pkey"})
 
 
 class QuoteExpired(Exception):
