@@ -44,6 +44,7 @@ class Sample:
     payable: str = "1000.00"
     payee: Firm | None = None
     order: str = ""
+    cites: tuple[tuple[str, date | None], ...] = ()
 
 
 def ubl(sample: Sample, *, root: str = "Invoice") -> bytes:
@@ -53,6 +54,11 @@ def ubl(sample: Sample, *, root: str = "Invoice") -> bytes:
     if sample.payee:
         payee = f"<cac:PayeeParty><cac:PartyName>{_tag('cbc:Name', sample.payee.name)}</cac:PartyName></cac:PayeeParty>"
     order = f"<cac:OrderReference>{_tag('cbc:ID', sample.order)}</cac:OrderReference>" if sample.order else ""
+    billing = "".join(
+        f"<cac:BillingReference><cac:InvoiceDocumentReference>{_tag('cbc:ID', number)}"
+        f"{_tag('cbc:IssueDate', str(day)) if day else ''}</cac:InvoiceDocumentReference></cac:BillingReference>"
+        for number, day in sample.cites
+    )
     unit = f"currencyID={quoteattr(sample.currency)}"
     quantity = "InvoicedQuantity" if root == "Invoice" else "CreditedQuantity"
     category = "<cbc:ID>E</cbc:ID><cbc:Percent>0</cbc:Percent>"
@@ -62,7 +68,7 @@ def ubl(sample: Sample, *, root: str = "Invoice") -> bytes:
     xmlns:cbc="{_UBL}:CommonBasicComponents-2">
   <cbc:CustomizationID>{_PROFILE}</cbc:CustomizationID>
   {_tag("cbc:ID", sample.number)}<cbc:IssueDate>{sample.issue_date}</cbc:IssueDate>{due}
-  {_tag(f"cbc:{root}TypeCode", sample.type_code)}{_tag("cbc:DocumentCurrencyCode", sample.currency)}{order}
+  {_tag(f"cbc:{root}TypeCode", sample.type_code)}{_tag("cbc:DocumentCurrencyCode", sample.currency)}{order}{billing}
   <cac:AccountingSupplierParty>{_ubl_party(sample.seller, sells=True)}</cac:AccountingSupplierParty>
   <cac:AccountingCustomerParty>{_ubl_party(sample.buyer, sells=False)}</cac:AccountingCustomerParty>
   {payee}
@@ -101,10 +107,16 @@ def cii(sample: Sample) -> bytes:
     if sample.order:
         named = _tag("ram:IssuerAssignedID", sample.order)
         order = f"<ram:BuyerOrderReferencedDocument>{named}</ram:BuyerOrderReferencedDocument>"
+    cited = "".join(
+        f"<ram:InvoiceReferencedDocument>{_tag('ram:IssuerAssignedID', number)}"
+        f"{_formatted(day) if day else ''}</ram:InvoiceReferencedDocument>"
+        for number, day in sample.cites
+    )
     category = "<ram:CategoryCode>E</ram:CategoryCode><ram:RateApplicablePercent>0</ram:RateApplicablePercent>"
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <rsm:CrossIndustryInvoice xmlns:rsm="{_CII}:CrossIndustryInvoice:100"
-    xmlns:ram="{_CII}:ReusableAggregateBusinessInformationEntity:100" xmlns:udt="{_CII}:UnqualifiedDataType:100">
+    xmlns:ram="{_CII}:ReusableAggregateBusinessInformationEntity:100" xmlns:udt="{_CII}:UnqualifiedDataType:100"
+    xmlns:qdt="{_CII}:QualifiedDataType:100">
   <rsm:ExchangedDocumentContext><ram:GuidelineSpecifiedDocumentContextParameter><ram:ID>{_PROFILE}</ram:ID>
   </ram:GuidelineSpecifiedDocumentContextParameter></rsm:ExchangedDocumentContext>
   <rsm:ExchangedDocument>{_tag("ram:ID", sample.number)}{_tag("ram:TypeCode", sample.type_code)}
@@ -143,7 +155,7 @@ def cii(sample: Sample) -> bytes:
         <ram:GrandTotalAmount>{sample.gross}</ram:GrandTotalAmount>
         <ram:TotalPrepaidAmount>{sample.prepaid}</ram:TotalPrepaidAmount>
         <ram:DuePayableAmount>{sample.payable}</ram:DuePayableAmount>
-      </ram:SpecifiedTradeSettlementHeaderMonetarySummation>
+      </ram:SpecifiedTradeSettlementHeaderMonetarySummation>{cited}
     </ram:ApplicableHeaderTradeSettlement>
   </rsm:SupplyChainTradeTransaction>
 </rsm:CrossIndustryInvoice>
@@ -196,6 +208,11 @@ def _cii_party(firm: Firm, *, sells: bool) -> str:
 
 def _stamp(day: date) -> str:
     return f'<udt:DateTimeString format="102">{day:%Y%m%d}</udt:DateTimeString>'
+
+
+def _formatted(day: date) -> str:
+    text = f'<qdt:DateTimeString format="102">{day:%Y%m%d}</qdt:DateTimeString>'
+    return f"<ram:FormattedIssueDateTime>{text}</ram:FormattedIssueDateTime>"
 
 
 def _tag(name: str, text: str) -> str:

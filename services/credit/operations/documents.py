@@ -9,8 +9,10 @@ from services.credit.operations.keep_history import keep_documents
 from services.credit.operations.note_deficiencies import note_deficiencies
 from shared.events.envelope import Received
 from shared.events.receivables import (
+    ReceivableCancelled,
     ReceivableConfirmed,
     ReceivableDiluted,
+    ReceivablePaid,
     ReceivableRegistered,
     ReceivableRejected,
     ReceivableSettled,
@@ -40,6 +42,10 @@ _DILUTED = """
 UPDATE document d SET eligible_minor = n.eligible_minor
 FROM unnest($1::text[], $2::bigint[]) AS n(document_id, eligible_minor)
 WHERE d.document_id = n.document_id AND d.state = 'confirmed'
+"""
+_GONE = """
+UPDATE document d SET state = n.state, eligible_minor = 0 FROM unnest($1::text[], $2::text[]) AS n(document_id, state)
+WHERE d.document_id = n.document_id
 """
 _SLICES = """
 INSERT INTO document (document_id, kind, owner_id, obligor_id, eligible_minor, currency, due_date, state, irrevocable)
@@ -88,18 +94,31 @@ async def keep_diluted(tx: Transaction, events: Sequence[Received]) -> None:
     await _note_deficiencies(tx, [each.receivable_id for each in kept])
 
 
+async def keep_paid(tx: Transaction, events: Sequence[Received]) -> None:
+    """Lower what is eligible by what was paid (R7), unless it repaid the loan beneath which the document stands."""
+    paid = [event.event for event in events if isinstance(event.event, ReceivablePaid)]
+    rows = [(each.receivable_id, each.financeable.minor) for each in paid if each.drawdown_id is None]
+    await tx.pg.execute(_DILUTED, *by_column(rows, width=2))
+    ids = [document_id for document_id, _ in rows]
+    await keep_documents(tx, document_ids=ids)
+    await _note_deficiencies(tx, ids)
+
+
 async def keep_ended(tx: Transaction, events: Sequence[Received]) -> None:
-    """Close settled receivables, and rejected ones: nothing is eligible of those, and who stands on one loses it."""
-    rejected = [event.subject for event in events if isinstance(event.event, ReceivableRejected)]
+    """Close receivables: of a rejected or cancelled one nothing is eligible, and who stands on it loses it."""
     settled = [event.subject for event in events if isinstance(event.event, ReceivableSettled)]
+    gone = [
+        (event.subject, "rejected" if isinstance(event.event, ReceivableRejected) else "cancelled")
+        for event in events
+        if isinstance(event.event, ReceivableRejected | ReceivableCancelled)
+    ]
     await tx.pg.execute("UPDATE document SET state = 'settled' WHERE document_id = ANY($1)", settled)
-    await tx.pg.execute(
-        "UPDATE document SET state = 'rejected', eligible_minor = 0 WHERE document_id = ANY($1)", rejected
-    )
-    await keep_documents(tx, document_ids=[*settled, *rejected])
-    if rejected:
-        await _note_deficiencies(tx, rejected)
-        await withdraw_documents(tx, document_ids=rejected)
+    await tx.pg.execute(_GONE, *by_column(gone, width=2))
+    ids = [document_id for document_id, _ in gone]
+    await keep_documents(tx, document_ids=[*settled, *ids])
+    if gone:
+        await _note_deficiencies(tx, ids)
+        await withdraw_documents(tx, document_ids=ids)
 
 
 async def keep_vouchers(tx: Transaction, events: Sequence[Received]) -> None:

@@ -16,6 +16,7 @@ from services.receivables.domain.documents import (
     check_payable,
     computed_payable,
     need_date,
+    read_cited,
     read_date,
     read_money,
     read_number,
@@ -30,6 +31,7 @@ _NAMES = {
     "rsm": _RSM,
     "ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100",
     "udt": "urn:un:unece:uncefact:data:standard:UnqualifiedDataType:100",
+    "qdt": "urn:un:unece:uncefact:data:standard:QualifiedDataType:100",
 }
 _VAT = "VA"
 
@@ -62,6 +64,10 @@ def read_cii(root: etree._Element) -> EInvoice:
         ),
         computed=_computed(total, currency),
         lines=cii_lines(trade, currency=currency),
+        cites=read_cited(
+            (_find(each, "ram:IssuerAssignedID"), _find(each, "ram:FormattedIssueDateTime/qdt:DateTimeString"))
+            for each in settlement.iterfind("ram:InvoiceReferencedDocument", _NAMES)
+        ),
     )
 
 

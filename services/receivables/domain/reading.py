@@ -5,7 +5,7 @@ from __future__ import annotations
 from lxml import etree
 
 from services.receivables.domain import cii, ubl
-from services.receivables.domain.documents import EInvoice, NotAnInvoice, UnreadableDocument
+from services.receivables.domain.documents import EInvoice, NotAnInvoice, UnreadableDocument, check_financeable
 from services.receivables.domain.hardened_xml import parse
 
 _READERS = {ubl.INVOICE: ubl.read_ubl, ubl.CREDIT_NOTE: ubl.read_ubl, cii.INVOICE: cii.read_cii}
@@ -32,7 +32,7 @@ def read_document(data: bytes) -> EInvoice:
     Raises UnreadableDocument, HostileDocument, NotAnInvoice, UnknownDocumentType, NotFinanceable, NothingPayable
     (each a DocumentRefused), InvalidAmount or UnknownCurrency; each has its `code`.
     """
-    return read_root(parse_document(data))
+    return check_financeable(read_root(parse_document(data)))
 
 
 def parse_document(data: bytes) -> etree._Element:
@@ -47,7 +47,7 @@ def parse_document(data: bytes) -> etree._Element:
 
 
 def read_root(root: etree._Element) -> EInvoice:
-    """Return the invoice of a parsed document; NotAnInvoice names what it is instead."""
+    """Return the invoice or credit note of a parsed document; NotAnInvoice names what it is instead."""
     reader = _READERS.get(root.tag)
     if reader is None:
         name = etree.QName(root)

@@ -19,6 +19,7 @@ class State(StrEnum):
     FINANCED = "financed"
     SETTLED = "settled"
     REJECTED = "rejected"
+    CANCELLED = "cancelled"
 
 
 class Step(StrEnum):
@@ -28,6 +29,8 @@ class Step(StrEnum):
     REJECT = "be rejected"
     CONFIRM = "be confirmed"
     DILUTE = "be diluted"
+    PAY = "be paid in part"
+    CANCEL = "be cancelled"
     DISPUTE = "be disputed"
     ACKNOWLEDGE = "be acknowledged"
     VOUCHER = "be vouchered"
@@ -76,12 +79,20 @@ _NEXT: dict[tuple[State, Step], State] = {
     (State.CONFIRMED, Step.DILUTE): State.CONFIRMED,
     (State.ASSIGNED, Step.DILUTE): State.ASSIGNED,
     (State.FINANCED, Step.DILUTE): State.FINANCED,
+    (State.VALIDATED, Step.PAY): State.VALIDATED,
+    (State.CONFIRMED, Step.PAY): State.CONFIRMED,
+    (State.ASSIGNED, Step.PAY): State.ASSIGNED,
+    (State.FINANCED, Step.PAY): State.FINANCED,
+    (State.REFERRED, Step.CANCEL): State.CANCELLED,
+    (State.VALIDATED, Step.CANCEL): State.CANCELLED,
+    (State.CONFIRMED, Step.CANCEL): State.CANCELLED,
     (State.CONFIRMED, Step.VOUCHER): State.CONFIRMED,
     (State.CONFIRMED, Step.ASSIGN): State.ASSIGNED,
     (State.ASSIGNED, Step.FREE): State.CONFIRMED,
     (State.ASSIGNED, Step.FINANCE): State.FINANCED,
     (State.FINANCED, Step.SETTLE): State.SETTLED,
     (State.CONFIRMED, Step.SETTLE): State.SETTLED,
+    (State.VALIDATED, Step.SETTLE): State.SETTLED,
 }
 _DONE: dict[Step, State] = {
     Step.ACCEPT: State.VALIDATED,
@@ -89,6 +100,7 @@ _DONE: dict[Step, State] = {
     Step.CONFIRM: State.CONFIRMED,
     Step.FINANCE: State.FINANCED,
     Step.SETTLE: State.SETTLED,
+    Step.CANCEL: State.CANCELLED,
 }
 
 

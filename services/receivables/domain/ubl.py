@@ -15,6 +15,7 @@ from services.receivables.domain.documents import (
     check_payable,
     computed_payable,
     need_date,
+    read_cited,
     read_date,
     read_money,
     read_number,
@@ -59,6 +60,10 @@ def read_ubl(root: etree._Element) -> EInvoice:
         order_reference=_text(root, "cac:OrderReference/cbc:ID", field="order reference"),
         computed=_computed(total, currency),
         lines=invoice_lines(root, credit=credit, currency=currency),
+        cites=read_cited(
+            (_find(each, "cbc:ID"), _find(each, "cbc:IssueDate"))
+            for each in root.iterfind("cac:BillingReference/cac:InvoiceDocumentReference", _NAMES)
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from shared.events.receivables import (
     ReceivableConfirmed,
     ReceivableDiluted,
     ReceivableDisputed,
+    ReceivablePaid,
     ReceivableRegistered,
     VoucherIssued,
 )
@@ -92,9 +93,9 @@ async def keep_agreed(tx: Transaction, events: Sequence[Received]) -> None:
     await tx.pg.execute(_AGREED, *by_column(rows, width=3))
 
 
-async def keep_diluted(tx: Transaction, events: Sequence[Received]) -> None:
-    """Lower what is owed."""
-    kept = [event.event for event in events if isinstance(event.event, ReceivableDiluted)]
+async def keep_lowered(tx: Transaction, events: Sequence[Received]) -> None:
+    """Lower what is owed: by a credit note or set-off, or because it was paid."""
+    kept = [event.event for event in events if isinstance(event.event, ReceivableDiluted | ReceivablePaid)]
     await _lock(tx, [each.receivable_id for each in kept])
     await tx.pg.execute(_DILUTED, *by_column([(each.receivable_id, each.financeable.minor) for each in kept], width=2))
     await end_changed(tx, [each.receivable_id for each in kept])
@@ -110,7 +111,7 @@ async def keep_disputes(tx: Transaction, events: Sequence[Received]) -> None:
 
 
 async def keep_ended(tx: Transaction, events: Sequence[Received]) -> None:
-    """Forget what was rejected, and what is paid."""
+    """Forget what was rejected or taken back, and what is paid."""
     ids = [event.subject for event in events]
     await _lock(tx, ids)
     await tx.pg.execute("UPDATE obligation SET ended = true WHERE receivable_id = ANY($1)", ids)

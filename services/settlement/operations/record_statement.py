@@ -104,6 +104,7 @@ class _Statement:
     referred: Mapping[str, Sequence[str]]
     payments: Mapping[str, Mapping[str, Any]]
     proven: set[str]
+    owed: frozenset[str]
     surpluses_paid: list[tuple[Mapping[str, Any], date]] = field(default_factory=list)
     surpluses_due: list[Surplus] = field(default_factory=list)
 
@@ -183,7 +184,9 @@ async def _load(tx: Transaction, account: str, entries: Sequence[StatementEntry]
     proven = {row["end_to_end_id"] for row in proofs}
     order = policy_on("settlement", on=open_date).values["waterfall"]
     by_id = {row["end_to_end_id"]: row for row in payments}
-    return _Statement(account, Work(open_date), order, loans, referred, by_id, proven)
+    debts = await tx.pg.fetch("SELECT receivable_id FROM obligation WHERE receivable_id = ANY($1)", list(words))
+    owed = frozenset(row["receivable_id"] for row in debts)
+    return _Statement(account, Work(open_date), order, loans, referred, by_id, proven, owed)
 
 
 def _turn(entry: StatementEntry) -> tuple[date, bool]:
@@ -266,9 +269,21 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
             unmatched=entry.of(outcome.in_suspense),
             value_date=entry.value_date,
             reference=entry.reference,
+            loan_id=None if loan is None else loan.loan_id,
+            document_id=_document_named(entry, statement, loan),
         )
     )
     return outcome
+
+
+def _document_named(entry: StatementEntry, statement: _Statement, loan: Loan | None) -> str | None:
+    """Return the receivable that a credit names: one of its loan's documents, or one that is known to be owed."""
+    for word in _words(entry.reference):
+        if loan is not None and word != loan.loan_id and loan.loan_id in statement.referred.get(word, ()):
+            return word
+        if loan is None and word in statement.owed:
+            return word
+    return None
 
 
 def _loan_named(entry: StatementEntry, statement: _Statement) -> Loan | None:

@@ -177,8 +177,6 @@ async def test_a_missing_due_date_is_assumed_by_policy_and_said(opened: Desk) ->
 @pytest.mark.parametrize(
     ("change", "root", "code"),
     [
-        ({"type_code": "381"}, "CreditNote", "not_financeable"),
-        ({"type_code": "381"}, "Invoice", "not_financeable"),
         ({"type_code": "386"}, "Invoice", "not_financeable"),
         ({"type_code": "SalesInvoice"}, "Invoice", "unknown_document_type"),
         ({"payable": "0.00"}, "Invoice", "nothing_payable"),
@@ -261,7 +259,7 @@ async def test_other_encodings_that_are_declared_are_read(opened: Desk) -> None:
         ({"number": "A\ud800B"}, "unreadable_document"),
         ({"number": ["x"]}, "unreadable_document"),
         ({"surprise": "x"}, "unreadable_document"),
-        ({"document_type": "381"}, "not_financeable"),
+        ({"document_type": "386"}, "not_financeable"),
         ({"issue_date": "tomorrow"}, "unreadable_document"),
     ],
 )
@@ -291,7 +289,7 @@ async def test_csv_rows_are_answered_one_by_one(opened: Desk) -> None:
     rows = [
         f"{seller},{obligor},C-1,380,2026-09-01,2026-12-01,10.00,CNY,PO-1",
         f"{seller},{obligor},c1,,2026-09-02,,10.00,CNY,",
-        f"{seller},{obligor},C-2,381,2026-09-01,,10.00,CNY,",
+        f"{seller},{obligor},C-2,386,2026-09-01,,10.00,CNY,",
         f"{seller},{new_id()},C-3,,2026-09-01,,10.00,CNY,",
         f"{seller},{obligor},C-4,,2026-09-01,,ten,CNY,",
         f"{seller},{obligor}",

@@ -78,6 +78,9 @@ async def send(who: Person, file: InvoiceFile, **named: str) -> Taken:
         return Taken(file.name, outcome, code, refused.detail)
     if "items" in answer:
         return _rows(file.name, answer["items"])
+    if "credit_note_id" in answer:
+        message = ", ".join([f"credit note {answer['number']}", money(answer["amount"]), *answer["reasons"]])
+        return Taken(file.name, "accepted", answer["state"], message)
     message = ", ".join([answer["number"], money(answer["payable"]), *answer["reasons"]])
     return Taken(file.name, "accepted", answer["state"], message, stored=1)
 
@@ -90,7 +93,8 @@ def _rows(name: str, rows: list[dict[str, Any]]) -> Taken:
     accepted = len(by["accepted"])
     message = f"{accepted} of {len(rows)} rows"
     if accepted:
-        return Taken(name, "accepted", "validated", message, stored=accepted)
+        stored = sum("receivable_id" in row for row in by["accepted"])
+        return Taken(name, "accepted", "validated", message, stored=stored)
     outcome = "duplicate" if by["duplicate"] else "refused"
     first = (by[outcome] or [{"code": "no_rows", "message": "the file has no rows"}])[0]
     return Taken(name, outcome, first["code"], f"{message}: {first['message']}")

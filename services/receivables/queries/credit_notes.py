@@ -1,0 +1,56 @@
+"""What receivables' API reads of credit notes; a party sees those between itself and another (R23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.receivables.operations.decide_notes import UnknownCreditNote
+from shared.storage.database import Database
+from shared.storage.paging import page
+from shared.values.money import Money
+from shared.web.auth import ForeignParty
+
+_NOTE = """
+SELECT credit_note_id, seller_id, obligor_id, number, document_type, syntax, issue_date, currency, amount_minor, cites,
+    state, reasons, receivable_id FROM credit_note
+"""
+_PAGE = "credit_note_id > $1 AND ($2 = '' OR state = $2) ORDER BY credit_note_id LIMIT $3"
+ALL = f"{_NOTE} WHERE {_PAGE}"
+OWN = (
+    f"SELECT * FROM (({_NOTE} WHERE seller_id = $4 AND {_PAGE}) UNION ALL "  # noqa: S608 - constants only
+    f"({_NOTE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY credit_note_id LIMIT $3"
+)
+_ONE = "SELECT * FROM credit_note WHERE credit_note_id = $1"
+
+
+async def credit_notes(database: Database, *, after: str, limit: int, state: str, party: str | None) -> dict[str, Any]:
+    """Return a page of credit notes, in the order of their intake."""
+    own = () if party is None else (party,)
+    async with database.reader() as tx:
+        rows = await tx.pg.fetch(ALL if party is None else OWN, after, state, limit + 1, *own)
+    return page([_shown(row) for row in rows], limit=limit, key=lambda each: each["credit_note_id"])
+
+
+async def credit_note(database: Database, *, credit_note_id: str, party: str | None) -> dict[str, Any]:
+    """Return one credit note with what judging it found; UnknownCreditNote or ForeignParty otherwise."""
+    async with database.reader() as tx:
+        row = await tx.pg.fetchrow(_ONE, credit_note_id)
+    if row is None:
+        raise UnknownCreditNote(credit_note_id=credit_note_id)
+    if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
+        raise ForeignParty
+    kept = ("profile", "file", "original_sha256", "rules", "findings", "registered_at")
+    return {**_shown(row), **{name: row[name] for name in kept}}
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("credit_note_id", "seller_id", "obligor_id", "number", "document_type", "syntax", "issue_date")
+    return {
+        **{name: row[name] for name in names},
+        "amount": Money(row["amount_minor"], row["currency"]).wire(),
+        "cites": row["cites"],
+        "state": row["state"],
+        "reasons": row["reasons"],
+        "receivable_id": row["receivable_id"],
+    }

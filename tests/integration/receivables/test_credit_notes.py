@@ -1,0 +1,220 @@
+"""Credit notes as documents: matched with what they cite, before and after financing; or a person says (R6, R8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.receivables.operations.take_notes import place_waiting
+from shared.values.ids import new_id
+from tests.integration.receivables.desk import (
+    ANCHOR,
+    CSV,
+    JSON,
+    SECOND,
+    SUPPLIER,
+    Desk,
+    desk,
+    disbursed,
+    key,
+    receivable,
+)
+from tests.support.einvoices import Firm, Sample, cii, ubl
+
+INVOICE = Sample(SUPPLIER, ANCHOR)
+NOTE = Sample(
+    SUPPLIER,
+    ANCHOR,
+    number="CN-1",
+    type_code="381",
+    gross="100.00",
+    prepaid="0.00",
+    payable="100.00",
+    cites=(("INV-1", date(2026, 9, 1)),),
+)
+
+
+@pytest.fixture
+async def opened(fresh_database: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with desk(fresh_database, tmp_path) as made:
+        yield made
+
+
+async def noted(opened: Desk, note: Sample = NOTE) -> dict[str, Any]:
+    answer = await opened.upload(ubl(note, root="CreditNote"))
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_r6_a_note_lowers_what_it_cites_whatever_syntax_it_comes_in_and_once(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    first = await noted(opened)
+    assert (first["state"], first["receivable_id"], first["reasons"]) == ("applied", receivable_id, [])
+    other = await opened.upload(cii(replace(NOTE, number="CN-2", cites=(("inv 001", None),), type_code="381")))
+    assert (other.status_code, other.json()["state"]) == (201, "referred")
+    as_json = await opened.upload(json.dumps(_json(opened, "CN-3", "INV-1")).encode(), JSON)
+    assert (as_json.status_code, as_json.json()["receivable_id"]) == (201, receivable_id)
+    rows = f"{opened.id(SUPPLIER)},{opened.id(ANCHOR)},CN-4,381,2026-10-02,100.00,CNY,INV-1\n"
+    header = "seller_id,obligor_id,number,document_type,issue_date,amount,currency,preceding_invoice\n"
+    answer = await opened.upload((header + rows).encode(), CSV)
+    assert [(each["outcome"], each["state"]) for each in answer.json()["items"]] == [("accepted", "applied")]
+    for again in (ubl(NOTE, root="CreditNote"), cii(replace(NOTE, number="cn 1", cites=()))):
+        repeated = await opened.upload(again)
+        assert (repeated.status_code, repeated.json()["code"]) == (409, "duplicate_credit_note")
+        assert repeated.json()["credit_note_id"] == first["credit_note_id"]
+    found = await opened.read(f"/receivables/{receivable_id}")
+    assert (found["financeable"]["amount"], found["state"]) == ("700.00", "confirmed")
+    assert [each["reason"] for each in await opened.events("receivable.diluted.v1")] == [
+        "credit note CN-1",
+        "credit note CN-3",
+        "credit note CN-4",
+    ]
+
+
+async def test_r6_a_note_on_what_is_assigned_withdraws_it_and_on_what_is_financed_lowers_it(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    held = opened.held(receivable(receivable_id))
+    await opened.hear(held)
+    await noted(opened)
+    assert (await opened.read(f"/assignments/{held.drawdown_id}"))["state"] == "withdrawn"
+    # The money went out all the same: the next note finds it financed.
+    await opened.hear(disbursed(held.drawdown_id))
+    assert await opened.state(receivable_id) == "financed"
+    await noted(opened, replace(NOTE, number="CN-2"))
+    assert (await opened.events("receivable.diluted.v1"))[-1]["financeable"]["amount"] == "800.00"
+    assert await opened.state(receivable_id) == "financed"
+
+
+async def test_what_nothing_is_left_of_is_settled(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    await noted(opened, replace(NOTE, gross="1000.00", payable="1000.00"))
+    assert await opened.state(receivable_id) == "settled"
+    assert [each["subject"] for each in await opened.events("receivable.settled.v1")] == [receivable_id]
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        ({"cites": ()}, ["cites_no_invoice"]),
+        ({"cites": (("INV-1", None), ("INV-2", None))}, ["cites_several_invoices"]),
+        ({"cites": (("INV-9", None),)}, ["invoice_not_known"]),
+        ({"cites": (("INV-1", date(2026, 9, 2)),)}, ["invoice_date_differs"]),
+        ({"gross": "1000.01", "payable": "1000.01"}, ["more_than_is_open"]),
+        ({"currency": "EUR"}, ["other_currency"]),
+        ({"buyer": SECOND}, ["other_obligor"]),
+    ],
+)
+async def test_r25_a_note_that_matches_nothing_waits_for_a_person_who_says_which(
+    opened: Desk, change: dict[str, Any], reasons: list[str]
+) -> None:
+    receivable_id = await opened.confirmed()
+    found = await noted(opened, replace(NOTE, **change))
+    assert (found["state"], found["receivable_id"], found["reasons"]) == ("referred", None, reasons)
+    assert (await opened.read(f"/receivables/{receivable_id}"))["financeable"]["amount"] == "1000.00"
+    waiting = (await opened.read("/credit-notes?state=referred"))["items"]
+    assert [each["credit_note_id"] for each in waiting] == [found["credit_note_id"]]
+    path = f"/credit-notes/{found['credit_note_id']}/decisions"
+    which = {"receivable_id": receivable_id, "reason": "the seller says so"}
+    async with opened.bench.caller("bank_checker") as checker, opened.sme(SUPPLIER) as seller:
+        assert (await seller.post(path, json=which, headers=key())).status_code == 403
+        unknown = await checker.post(path, json={**which, "receivable_id": new_id()}, headers=key())
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_receivable")
+        assert (await checker.post(path, json=which)).json()["code"] == "missing_idempotency_key"
+        once = key()
+        decided, repeated = [await checker.post(path, json=which, headers=once) for _ in range(2)]
+        if reasons[0] in {"more_than_is_open", "other_currency", "other_obligor"}:
+            assert (decided.status_code, decided.json()["code"]) == (409, "credit_note_not_applicable")
+            assert decided.json()["reasons"] == reasons
+            decided = await checker.post(path, json={"receivable_id": None, "reason": "not ours"}, headers=key())
+            assert decided.json()["state"] == "rejected"
+            # What was rejected keeps no number: the seller sends it again, right.
+            assert (await noted(opened))["state"] == "applied"
+            return
+        assert (decided.status_code, decided.json()["state"]) == (201, "applied")
+        assert repeated.json() == decided.json()
+        late = await checker.post(path, json=which, headers=key())
+        assert (late.status_code, late.json()["code"]) == (409, "not_possible_now")
+    assert (await opened.read(f"/receivables/{receivable_id}"))["financeable"]["amount"] == "900.00"
+    (said,) = await opened.events("credit_note.decided.v1")
+    assert (said["state"], said["receivable_id"]) == ("applied", receivable_id)
+
+
+async def test_a_note_that_came_before_its_invoice_is_placed_when_that_is_there(opened: Desk) -> None:
+    found = await noted(opened)
+    await place_waiting(opened.bench.database)
+    assert (await opened.read(f"/credit-notes/{found['credit_note_id']}"))["reasons"] == ["invoice_not_known"]
+    receivable_id = await opened.taken(INVOICE)
+    await place_waiting(opened.bench.database)
+    placed = await opened.read(f"/credit-notes/{found['credit_note_id']}")
+    assert (placed["state"], placed["receivable_id"], placed["reasons"]) == ("applied", receivable_id, [])
+    assert (await opened.read(f"/receivables/{receivable_id}"))["financeable"]["amount"] == "900.00"
+    await place_waiting(opened.bench.database)
+    assert len(await opened.events("receivable.diluted.v1")) == 1
+
+
+async def test_a_note_told_by_hand_before_is_not_taken_off_twice(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    by_hand = {"amount": {"amount": "100.00", "currency": "CNY"}, "reason": "returned goods", "reference": "cn 1"}
+    async with opened.maker() as maker:
+        told = await maker.post(f"/receivables/{receivable_id}/dilutions", json=by_hand, headers=key())
+    assert told.status_code == 201
+    assert (await noted(opened))["reasons"] == ["noted_before"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"payable": "0.00"}, "nothing_payable"),
+        ({"seller": Firm("Nobody we know")}, "unknown_party"),
+        ({"buyer": SUPPLIER}, "seller_is_obligor"),
+        ({"cites": (("x" * 201, None),)}, "unreadable_document"),
+    ],
+)
+async def test_a_note_that_says_something_impossible_is_refused_and_nothing_is_kept(
+    opened: Desk, change: dict[str, Any], code: str
+) -> None:
+    await opened.confirmed()
+    answer = await opened.upload(ubl(replace(NOTE, **change), root="CreditNote"))
+    assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+    assert (await opened.read("/credit-notes"))["items"] == []
+    broken = {**_json(opened, "CN-9", "INV-1"), "preceding_invoices": ["INV-1"]}
+    answer = await opened.upload(json.dumps(broken).encode(), JSON)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unreadable_document")
+
+
+async def test_r23_a_party_brings_and_reads_only_its_own_notes(opened: Desk) -> None:
+    await opened.confirmed()
+    found = await noted(opened)
+    async with opened.sme(SECOND) as stranger, opened.sme(SUPPLIER) as seller, opened.maker() as obligor:
+        answer = await stranger.post(
+            "/documents",
+            content=ubl(replace(NOTE, number="CN-7"), root="CreditNote"),
+            headers={"content-type": "text/xml"},
+        )
+        assert (answer.status_code, answer.json()["code"]) == (403, "foreign_party")
+        path = f"/credit-notes/{found['credit_note_id']}"
+        assert (await stranger.get(path)).status_code == 403
+        assert (await stranger.get("/credit-notes")).json()["items"] == []
+        assert (await stranger.get(f"/credit-notes/{new_id()}")).status_code == 404
+        for party in (seller, obligor):
+            assert (await party.get(path)).json()["state"] == "applied"
+            assert len((await party.get("/credit-notes")).json()["items"]) == 1
+
+
+def _json(opened: Desk, number: str, cited: str) -> dict[str, Any]:
+    return {
+        "seller_id": opened.id(SUPPLIER),
+        "obligor_id": opened.id(ANCHOR),
+        "number": number,
+        "document_type": "381",
+        "issue_date": "2026-10-01",
+        "payable": {"amount": "100.00", "currency": "CNY"},
+        "preceding_invoices": [{"number": cited, "issue_date": "2026-09-01"}],
+    }
