@@ -47,6 +47,29 @@ class LoanEvent(Event):
         return self.loan_id
 
 
+class Instalment(BaseModel):
+    """What a loan owes on one due date, and what was paid of it; interest that is still to accrue as it would be."""
+
+    nth: int
+    due_date: date
+    principal: Amount
+    interest: Amount
+    principal_paid: Amount
+    interest_paid: Amount
+    settled_date: date | None = None
+
+
+class LoanStanding(BaseModel):
+    """Where a loan stands on a date: what is due of it by then and not paid, part by part, and its instalments."""
+
+    on_date: date
+    costs: Amount
+    penalty: Amount
+    interest: Amount
+    principal: Amount
+    instalments: list[Instalment]
+
+
 class LoanInstructed(LoanEvent):
     """Trigger: an approved drawdown is sent to the rail. Consumers: console."""
 
@@ -70,6 +93,7 @@ class LoanDisbursed(LoanEvent):
     paid_out: Amount
     disbursed_date: date
     maturity_date: date
+    standing: LoanStanding | None = None
 
 
 class DisbursementFailed(LoanEvent):
@@ -77,6 +101,17 @@ class DisbursementFailed(LoanEvent):
 
     type: ClassVar[str] = "loan.disbursement_failed.v1"
     reason: str
+
+
+class LoanBilled(LoanEvent):
+    """Trigger: end of day; an instalment fell due, or one that is not paid grew older. Consumers: console.
+
+    Contents: what is due in all, and where the loan stands.
+    """
+
+    type: ClassVar[str] = "loan.billed.v1"
+    due: Amount
+    standing: LoanStanding
 
 
 class LoanOverdue(LoanEvent):
@@ -112,6 +147,7 @@ class LoanRepaid(LoanEvent):
     principal: Amount
     outstanding: Amount
     surplus: Amount
+    standing: LoanStanding | None = None
 
 
 class LoanClosed(LoanEvent):
@@ -122,7 +158,10 @@ class LoanClosed(LoanEvent):
 
 
 class CollectionReceived(Event):
-    """Trigger: a statement entry on the collection account. Consumers: console. Contents: how it was applied."""
+    """Trigger: a statement entry on the collection account. Consumers: console, receivables (what was paid).
+
+    Contents: how it was applied; the loan that it went to, the document that its reference names, if any.
+    """
 
     type: ClassVar[str] = "collection.received.v1"
     topic: ClassVar[str] = "scf.settlement.collection.v1"
@@ -133,6 +172,8 @@ class CollectionReceived(Event):
     unmatched: Amount
     value_date: date
     reference: str
+    loan_id: str | None = None
+    document_id: str | None = None
 
     @property
     def subject(self) -> str:

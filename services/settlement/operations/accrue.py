@@ -8,7 +8,7 @@ from services.settlement.domain.accrual import daily
 from services.settlement.domain.ledger import earning
 from services.settlement.domain.staging import overdue_marks
 from services.settlement.operations.loan_rows import Loan, Work, save, with_balances
-from services.settlement.operations.overdue import overdue_event
+from services.settlement.operations.overdue import billed_event, overdue_event
 from services.settlement.operations.post_entries import bookings
 from shared.events.settlement import LoanOverdue
 from shared.storage.database import Transaction
@@ -47,12 +47,13 @@ def accrue(loan: Loan, work: Work, *, through: date) -> None:
         )
         loan.earned = loan.earned.plus(day.earned)
     loan.accrued_through = through
-    _bill(loan, after=start, through=through)
+    if _bill(loan, after=start, through=through):
+        work.events.append(billed_event(loan, on=through))
     work.events += _overdue(loan, after=start, through=through)
 
 
-def _bill(loan: Loan, *, after: date, through: date) -> None:
-    """Bill the instalments that fall due; one that demands nothing is paid."""
+def _bill(loan: Loan, *, after: date, through: date) -> bool:
+    """Bill the instalments that fall due; one that demands nothing is paid. Return whether what is due has changed."""
     repayment = loan.repayment
     fallen = [due for due in repayment.terms.due_dates if after < due <= through]
     for due in fallen:
@@ -60,6 +61,8 @@ def _bill(loan: Loan, *, after: date, through: date) -> None:
     # The last one grows while it is in its grace.
     if fallen or after >= repayment.terms.maturity:
         loan.repayment = repayment.bill(through=through)
+    oldest = loan.next_due_date
+    return bool(fallen) or (oldest is not None and oldest < through)
 
 
 def _overdue(loan: Loan, *, after: date, through: date) -> list[LoanOverdue]:

@@ -10,6 +10,7 @@ from services.settlement.domain.ledger import disbursement
 from services.settlement.domain.loans import AlreadyApplied, Executed, Input, State, step
 from services.settlement.operations.accrue import accrue
 from services.settlement.operations.loan_rows import Loan, Work
+from services.settlement.operations.overdue import standing_on
 from services.settlement.operations.post_entries import bookings
 from shared.events.settlement import DisbursementFailed, LoanDisbursed, LoanUnknown
 from shared.storage.database import Transaction
@@ -97,6 +98,7 @@ def _disburse(loan: Loan, value_date: date, work: Work) -> None:
             paid_out=loan.amount(row["paid_out_minor"]),
             disbursed_date=value_date,
             maturity_date=row["maturity_date"],
+            standing=standing_on(loan, on=value_date),
         )
     )
     accrue(loan, work, through=work.open_date)

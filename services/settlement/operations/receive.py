@@ -10,8 +10,9 @@ from services.settlement.domain.ledger import collection, earning
 from services.settlement.domain.loans import Executed, Input, step
 from services.settlement.domain.waterfall import NOTHING, Allocation, Owed, Paper, allocate
 from services.settlement.operations.loan_rows import Loan, Work
-from services.settlement.operations.overdue import due_on, owed_on, standing
+from services.settlement.operations.overdue import due_on, end_of_delay, owed_on, standing_on
 from services.settlement.operations.post_entries import bookings
+from shared.events.envelope import Event
 from shared.events.settlement import LoanClosed, LoanRepaid
 
 
@@ -49,17 +50,18 @@ def receive(
         loan_id=loan.loan_id,
         reference=collection_id,
     )
-    work.events.append(_repaid(loan, allocation, collection_id, counted))
     is_settled = owed_on(loan, on=counted) == Owed()
     _correct(loan, work, value_date=counted, is_settled=is_settled)
     settled = step(loan.state, Input.SETTLED) if is_settled else None
+    then: list[Event]
     if isinstance(settled, Executed):
         loan.state, loan.closed_date = settled.state, counted
         loan.repayment = loan.repayment.close(on=counted)
-        work.events.append(LoanClosed(loan_id=loan.loan_id, closed_date=counted))
+        then = [LoanClosed(loan_id=loan.loan_id, closed_date=counted)]
     else:
-        work.events += standing(loan, since, on=counted)
+        then = [*end_of_delay(loan, since, on=counted)]
     loan.repayment = loan.repayment.bill(through=loan.accrued_through or counted)
+    work.events += [_repaid(loan, allocation, collection_id, counted), *then]
     return allocation, counted
 
 
@@ -156,4 +158,5 @@ def _repaid(loan: Loan, allocation: Allocation, collection_id: str, value_date: 
         principal=loan.amount(allocation.principal),
         outstanding=loan.amount(loan.outstanding),
         surplus=loan.amount(allocation.surplus),
+        standing=standing_on(loan, on=loan.accrued_through or value_date),
     )

@@ -97,6 +97,40 @@ async def test_r4_a_missed_instalment_bears_penalty_on_itself_alone_and_once_pai
     )
 
 
+async def test_events_carry_the_schedule_and_to_the_day_what_is_due_of_it_penalty_too(desk: Desk) -> None:
+    loan_id = await _lend(desk)
+    (paid_out,) = await _said(desk, loan_id, "loan.disbursed")
+    told = [(each["due_date"], each["interest"]["amount"]) for each in paid_out["standing"]["instalments"]]
+    assert told == [(FIRST.isoformat(), "1000.00"), (SECOND.isoformat(), "666.67"), (MATURITY.isoformat(), "333.33")]
+    assert await _said(desk, loan_id, "loan.billed") == []
+    await desk.open_on(FIRST)
+    (due,) = await _said(desk, loan_id, "loan.billed")
+    assert due["due"]["amount"] == "34333.33"
+    assert [due["standing"][part]["amount"] for part in ("penalty", "interest", "principal")] == [
+        *("0.00", "1000.00", "33333.33")
+    ]
+    for days in (4, 5):
+        await desk.open_on(FIRST + timedelta(days=days))
+    late = (await _said(desk, loan_id, "loan.billed"))[-2:]
+    assert [each["standing"]["on_date"] for each in late] == [
+        (FIRST + timedelta(days=days)).isoformat() for days in (4, 5)
+    ]
+    # 33,333.33 at 18% a day after three of grace.
+    assert [each["standing"]["penalty"]["amount"] for each in late] == ["16.67", "33.33"]
+    await desk.collect(late[-1]["due"]["amount"], on=FIRST + timedelta(days=5), reference=loan_id)
+    after = (await _said(desk, loan_id, "loan.repaid"))[-1]["standing"]
+    assert {after[part]["amount"] for part in ("costs", "penalty", "interest", "principal")} == {"0.00"}
+    assert [bool(each["settled_date"]) for each in after["instalments"]] == [True, False, False]
+    shown = await _schedule(desk, loan_id, "principal", "interest", "principal_paid", "interest_paid")
+    assert shown == [
+        [each[name]["amount"] for name in ("principal", "interest", "principal_paid", "interest_paid")]
+        for each in after["instalments"]
+    ]
+    said = len(await _said(desk, loan_id, "loan.billed"))
+    await desk.open_on(SECOND - timedelta(days=1))
+    assert len(await _said(desk, loan_id, "loan.billed")) == said, "on days on which nothing is due nothing is said"
+
+
 async def test_r15_delay_runs_from_the_oldest_unpaid_instalment_and_a_receipt_that_pays_one_of_two_says_so(
     desk: Desk,
 ) -> None:

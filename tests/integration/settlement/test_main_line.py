@@ -20,7 +20,9 @@ async def test_r2_a_loan_of_90_days_at_12_percent_earns_3000_and_closes_when_pai
     assert amounts(entry, "interest", "principal", "surplus") == ["3000.00", "100000.00", "0.00"]
     loan = await desk.loan(loan_id)
     assert (loan["state"], loan["closed_date"]) == ("closed", MATURITY.isoformat())
-    assert await desk.types(loan_id) == ["loan.instructed", "loan.disbursed", "loan.repaid", "loan.closed"]
+    assert await desk.types(loan_id) == [
+        *("loan.instructed", "loan.disbursed", "loan.billed", "loan.repaid", "loan.closed")
+    ]
     balances = await desk.balances()
     assert balances["loans_receivable"] == balances["interest_receivable"] == "0.00"
     assert (balances["nostro"], balances["interest_income"], balances["fee_income"]) == (

@@ -28,7 +28,8 @@ async def test_r5_part_on_the_due_date_and_the_rest_after_grace_with_penalty_and
     await desk.run_rail()
     kinds = await desk.types(loan_id)
     assert kinds == [
-        *("loan.instructed", "loan.disbursed", "loan.repaid", "loan.overdue", "loan.repaid", "loan.closed")
+        *("loan.instructed", "loan.disbursed", "loan.billed", "loan.repaid"),
+        *("loan.billed", "loan.overdue", "loan.repaid", "loan.closed"),
     ]
     repaid = [body for kind, body in await desk.events(loan_id) if kind == "loan.repaid"]
     assert [amounts(body, "principal", "outstanding") for body in repaid] == [
