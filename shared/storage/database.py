@@ -69,14 +69,26 @@ class Transaction:
 class Database:
     """A small pool of connections to one service's database."""
 
-    def __init__(self, url: str, *, pool_size: int = 5, answer_within_s: float = _ANSWER_WITHIN_S) -> None:
-        """Prepare the pool; nothing connects yet. A statement that is not answered in time ends its connection."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        answer_within_s: float = _ANSWER_WITHIN_S,
+        think_within_s: float | None = None,
+    ) -> None:
+        """Prepare the pool; nothing connects yet.
+
+        A statement that is not answered in time ends its connection, and so does a transaction that stands still for
+        longer than its caller may think (10 s).
+        """
         self.url = url
+        idle_s = _IDLE_S if think_within_s is None else think_within_s
         self._engine = _engine(
             url,
             answer_within_s=answer_within_s,
             server_settings={
-                "idle_in_transaction_session_timeout": f"{_IDLE_S * 1000:.0f}",
+                "idle_in_transaction_session_timeout": f"{idle_s * 1000:.0f}",
                 # What is looked up is in memory: at the default of 4 a batch of 1,000 scans 75,000 rows.
                 "random_page_cost": "1.1",
             },
@@ -132,13 +144,17 @@ class Database:
                 if not readonly:
                     reached("transaction.durable")
             except BaseException as error:
+                was_closed = pg.is_closed()
                 # Interrupted in the middle, or by a server that went: its state is unknown, never back to the pool.
-                if not has_ended or pg.is_closed() or pg.is_in_transaction():
+                if not has_ended or was_closed or pg.is_in_transaction():
                     with contextlib.suppress(Exception):
                         pg.terminate()
                     await asyncio.shield(connection.invalidate())
-                if isinstance(error, asyncpg.InternalClientError):
-                    # The server's farewell was read, its end not yet noticed: the driver is confused, nothing more.
+                if isinstance(error, asyncpg.InternalClientError) or (
+                    was_closed and isinstance(error, asyncpg.InterfaceError)
+                ):
+                    # The server's farewell was read, its end not yet noticed, or noticed between two statements: the
+                    # driver is confused, nothing more.
                     raise asyncpg.ConnectionDoesNotExistError(_ENDED) from error
                 raise
             finally:

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from services.credit.domain.risk_weights import RiskWeights
-from services.credit.domain.what_if import Line, NotSupposable, Side, expected_losses, frozen, liquidity, trapped
+from services.credit.domain.what_if import (
+    Covered,
+    Line,
+    NotSupposable,
+    Side,
+    expected_losses,
+    frozen,
+    liquidity,
+    trapped,
+)
 from services.credit.operations.risk_weights import risk_weights
 from services.credit.queries.comparing import Compared, compare
 from services.credit.queries.securing import Securities, read_securities
-from services.credit.queries.supposing import suppose
+from services.credit.queries.supposing import Supposed, suppose
 from services.credit.queries.what_if_out import Comparison, told_all, told_line_by_line, told_one
 from services.credit.queries.what_if_reading import Asked, Links, Read, Scope, read_programme, read_scope
 from shared.runtime.offload import offload
@@ -104,7 +113,8 @@ def _apart(url: str, asked: Asked, wish: Wish, *, within_s: float) -> bytes | _R
     """Answer in a process and on a connection of its own, so that neither reading nor computing stops the loop."""
 
     async def answer() -> bytes:
-        database = Database(url, pool_size=1, answer_within_s=within_s)
+        # Between two statements it computes; its snapshot locks nothing, so that it stands still harms nobody.
+        database = Database(url, pool_size=1, answer_within_s=within_s, think_within_s=within_s)
         try:
             return await _answer(database, asked, wish, within_s=within_s)
         finally:
@@ -129,7 +139,7 @@ async def _answer(database: Database, asked: Asked, wish: Wish, *, within_s: flo
             scope, reads, securities = await _read(database, asked)
     except TimeoutError as error:
         raise WhatIfTooSlow(within_s=within_s) from error
-    found: dict[str, list[Compared]] = defaultdict(list)
+    found: dict[str, list[tuple[Read, Supposed]]] = defaultdict(list)
     refused: dict[int, Exception] = {}
     supposed: set[int] = set()
     for read in reads:
@@ -137,14 +147,19 @@ async def _answer(database: Database, asked: Asked, wish: Wish, *, within_s: flo
             raise WhatIfTooSlow(within_s=within_s)
         weights = risk_weights(on=read.facts.programme["today"])
         changes = scope.changes_of(read.facts.programme["programme_id"])
-        hypothetical = suppose(read.facts, changes, firms=read.firms, weights=weights)
+        hypothetical = suppose(read.facts, changes, firms=read.firms, weights=weights, backing=scope.backing)
         refused |= hypothetical.refused
         supposed |= hypothetical.done
-        found[read.facts.terms.currency].append(compare(read, hypothetical))
+        found[read.facts.terms.currency].append((read, hypothetical))
     for nth, _ in scope.changes:
         if nth not in supposed:
             raise refused.get(nth) or NotSupposable(nth=nth, reason="it concerns no programme")
-    compared = [_comparison(currency, each, securities[currency], weights) for currency, each in sorted(found.items())]
+    compared = []
+    for currency, each in sorted(found.items()):
+        failed = frozenset().union(*(hypothetical.failed for _, hypothetical in each))
+        covered = [change for _, change in scope.changes if isinstance(change, Covered)]
+        both = securities[currency], securities[currency].supposed(covered, failed)
+        compared.append(_comparison(currency, [compare(*one, covers=both) for one in each], both, weights))
     if wish.form == "one":
         return told_one(*compared, limit=wish.limit)
     return told_line_by_line(compared) if wish.form == "lines" else told_all(compared, limit=wish.limit)
@@ -154,24 +169,25 @@ async def _read(database: Database, asked: Asked) -> tuple[Scope, list[Read], di
     links, securities = Links(), {}
     async with database.snapshot() as tx:
         scope = await read_scope(tx, asked, links, most_lines=_MOST_LINES, most_programmes=_MOST_PROGRAMMES)
-        reads = [await read_programme(tx, row, scope.changes, links) for row in scope.programmes]
+        reads = [await read_programme(tx, row, scope, links) for row in scope.programmes]
         for currency in {read.facts.terms.currency for read in reads}:
             drawn = [each for read in reads if read.facts.terms.currency == currency for each in read.drawdowns]
-            firm_ids = {each.firm_id for each in drawn if each.is_loan and each.used}
+            firm_ids = {each.firm_id for each in drawn if each.is_loan and each.used} | scope.backing.firms(currency)
             today = reads[0].facts.programme["today"]
             securities[currency] = await read_securities(tx, firm_ids=firm_ids, currency=currency, today=today)
     return scope, reads, securities
 
 
 def _comparison(
-    currency: str, programmes: Sequence[Compared], securities: Securities, weights: RiskWeights
+    currency: str, programmes: Sequence[Compared], covers: tuple[Securities, Securities], weights: RiskWeights
 ) -> Comparison:
     before = _merged([each.before for each in programmes], {})
     after = _merged([each.after for each in programmes], before.grades)
     drawdowns = sorted((each for one in programmes for each in one.read.drawdowns), key=lambda each: each.drawdown_id)
     today = programmes[0].programme["today"]
     stuck = frozen(drawdowns, before=before, after=after)
-    losses = [expected_losses(drawdowns, side, weights, securities.secured(side.failed)) for side in (before, after)]
+    sides = zip((before, after), covers, strict=True)
+    losses = [expected_losses(drawdowns, side, weights, each.secured(side.failed)) for side, each in sides]
     return Comparison(
         currency=currency,
         today=today,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from typing import Any
 
 import pytest
 
+from services.credit.domain.what_if import Failed
+from services.credit.queries import Asked, Wish, what_if_answer
 from shared.events.envelope import Event
 from shared.events.onboarding import ProgrammeLimitChanged
 from shared.events.risk import RatingRecorded
@@ -166,6 +169,20 @@ async def test_many_lines_are_compared_off_the_loop_to_the_same_end(
         assert await _what_if(world, change) == here
     finally:
         close_offload()
+
+
+async def test_off_the_loop_it_may_compute_for_long_between_two_statements(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firms = await _river(world, random.Random(2))  # noqa: S311 - a story, not secrecy
+    # Under load, ten thousand lines once took it longer than the ten seconds that a transaction may stand still.
+    monkeypatch.setattr("shared.storage.database._IDLE_S", 0.001)
+    asked = Asked([Failed(firms[0])], [world.programme])
+    answered = await asyncio.to_thread(
+        what_if_answer._apart, world.bench.database.url, asked, Wish("one", 100), within_s=30.0
+    )
+    assert isinstance(answered, bytes), answered.error()
+    assert json.loads(answered)["lines"]
 
 
 async def test_it_touches_nothing(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from shared.storage import database as database_room
 from shared.storage.database import Database
+from shared.web.problems import problem_of
 
 
 async def test_r19_whoever_hangs_inside_a_transaction_loses_it_and_its_locks(
@@ -32,10 +33,34 @@ async def test_r19_whoever_hangs_inside_a_transaction_loses_it_and_its_locks(
     async with asyncio.timeout(10), working.transaction() as tx:
         await tx.pg.execute("UPDATE node SET held = held + 1")
     awake.set()
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+    # It is told as any database that went away: asked again, it works.
+    with pytest.raises(asyncpg.PostgresConnectionError):
         await hung
     # What it had done is gone, and so is its connection: the next one is a new one.
     async with hanging.transaction() as tx:
         assert await tx.pg.fetchval("SELECT held FROM node") == 1
     await hanging.close()
     await working.close()
+
+
+@pytest.mark.parametrize("ends", ["with a statement", "with the commit"])
+async def test_who_thinks_for_too_long_between_two_statements_is_told_that_the_database_is_away(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setattr(database_room, "_IDLE_S", 0.1)
+    hasty, patient = Database(fresh_database, pool_size=1), Database(fresh_database, pool_size=1, think_within_s=30)
+
+    async def think(database: Database) -> None:
+        async with database.snapshot() as tx:
+            await tx.pg.fetchval("SELECT 1")
+            await asyncio.sleep(0.4)
+            if ends == "with a statement":
+                await tx.pg.fetchval("SELECT 2")
+
+    await think(patient)
+    with pytest.raises(asyncpg.PostgresConnectionError) as told:
+        await think(hasty)
+    problem = problem_of(told.value, statuses={})
+    assert (problem.status, problem.code) == (503, "unavailable")
+    for database in (hasty, patient):
+        await database.close()
