@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.receivables.domain.findings import Finding, Severity
 from services.receivables.domain.profiles import Sheet
 from services.receivables.operations.judging.grammars import facturx_file
+from services.receivables.operations.judging.trimming import trimmed
 
 _SVRL = "{http://purl.oclc.org/dsdl/svrl}"
 _NO_DOCTYPE = (
@@ -67,9 +68,9 @@ def run_sheets(sheets: Sequence[Sheet], text: str) -> list[Finding]:
 
 
 def bare(sheets: Sequence[Sheet]) -> Callable[[str], list[str]]:
-    """Return what runs the sheets on a text and leaves their reports unread: the limit that a bench measures."""
-    processor, _ = _saxon()
-    compiled = [_compiled(sheet) for sheet in sheets]
+    """Return what runs the sheets as published and leaves their reports unread: the limit that a bench measures."""
+    processor, compiler = _saxon()
+    compiled = [compiler.compile_stylesheet(stylesheet_file=str(_path_of(sheet))) for sheet in sheets]
 
     def run(text: str) -> list[str]:
         document = processor.parse_xml(xml_text=text)
@@ -132,8 +133,12 @@ def _saxon() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=64)
 def _compiled(sheet: Sheet) -> Any:
+    return _saxon()[1].compile_stylesheet(stylesheet_text=trimmed(_path_of(sheet)))
+
+
+def _path_of(sheet: Sheet) -> Path:
     of_facturx = sheet.file.startswith("facturx-")
     path = facturx_file(sheet.file) if of_facturx else RuleSettings().folder / sheet.file
     if not path.is_file():
         raise SheetMissing(file=sheet.file)
-    return _saxon()[1].compile_stylesheet(stylesheet_file=str(path))
+    return path
