@@ -32,13 +32,15 @@ from shared.web.metrics import RouteMetrics
 from shared.web.problems import ErrorStatuses, install_problems, problem_body
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+# (method, path) → how large the body may be of a route that never has it whole in memory.
+Streamed = Mapping[tuple[str, str], int]
 _FAILED = 500
 _log = structlog.get_logger()
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_TOO_LARGE: dict[str, Any] = {"status": 413, "code": "body_too_large", "detail": "The body is over 32 MiB."}
+_MIB = 1024 * 1024
 _SECURITY = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -74,6 +76,7 @@ def service_app(
     routers: Sequence[APIRouter],
     statuses: ErrorStatuses,
     hot_routes: Sequence[Route] = (),
+    streamed: Streamed | None = None,
     closing: Iterable[Callable[[], Awaitable[None]]] = (),
 ) -> ServiceApp:
     """Build a service's app: its hot routes first, then its routers, problems for every error."""
@@ -100,7 +103,8 @@ def service_app(
     app.include_router(health_router(name, checks, kafka=Kafka.of(settings)), prefix=prefix)
     install_problems(app, statuses=app.state.statuses)
     app.openapi = partial(describe, app, app.openapi)  # type: ignore[method-assign] # FastAPI's own way to extend it
-    return ServiceApp(name, app, Edge(app, service=name, hot_routes=hot_routes), [*closing, database.close])
+    edge = Edge(app, service=name, hot_routes=hot_routes, streamed=streamed)
+    return ServiceApp(name, app, edge, [*closing, database.close])
 
 
 def _database(request: Request) -> Database:
@@ -115,9 +119,12 @@ Db = Annotated[Database, Depends(_database)]
 class Edge:
     """What every request passes: its trace, its metrics, the body's size limit, the security headers."""
 
-    def __init__(self, app: ASGIApp, *, service: str, hot_routes: Sequence[Route] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, service: str, hot_routes: Sequence[Route] = (), streamed: Streamed | None = None
+    ) -> None:
         """Wrap a service's app; requests to its hot routes pass by FastAPI's layers, which add nothing to them."""
         self._app = app
+        self._streamed = streamed or {}
         self._hot = {(method, route.path): route for route in hot_routes for method in route.methods or ()}
         self._service = service
         self._routes = RouteMetrics(app, service=service)
@@ -134,7 +141,8 @@ class Edge:
         traceparent = (span.traceparent if span else enter_trace(incoming)).encode()
 
         started = 0
-        body = _Bounded(receive)
+        largest = self._streamed.get((scope["method"], scope["path"]), MAX_BODY_BYTES)
+        body = _Bounded(receive, largest)
 
         async def sending(message: Message) -> None:
             nonlocal started
@@ -148,8 +156,8 @@ class Edge:
 
         length = headers.get(b"content-length", b"0")
         try:
-            if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-                await _refuse(sending, **_TOO_LARGE)
+            if not length.isdigit() or int(length) > largest:
+                await _refuse(sending, **_too_large(largest))
             else:
                 app = self._passing_by(scope) or self._app
                 await app(scope, body.receive if b"transfer-encoding" in headers else receive, sending)
@@ -161,7 +169,7 @@ class Edge:
                 await _refuse(sending, status=500, code="internal_error", detail="Something failed here; it is logged.")
         if body.is_too_large and not started:
             body.is_too_large = False
-            await _refuse(sending, **_TOO_LARGE)
+            await _refuse(sending, **_too_large(largest))
         if span is not None:
             span.end(attributes=self._routes.facts(scope, status=started), failed=started >= _FAILED)
 
@@ -181,18 +189,23 @@ class Edge:
 class _Bounded:
     """A body that comes in pieces and does not say how long it is: it ends where it becomes too large."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, largest: int) -> None:
         self._receive = receive
+        self._largest = largest
         self._seen = 0
         self.is_too_large = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         self._seen += len(message.get("body", b""))
-        if self._seen > MAX_BODY_BYTES:
+        if self._seen > self._largest:
             self.is_too_large = True
             return {"type": "http.disconnect"}
         return message
+
+
+def _too_large(largest: int) -> dict[str, Any]:
+    return {"status": 413, "code": "body_too_large", "detail": f"The body is over {largest // _MIB} MiB."}
 
 
 async def _refuse(send: Send, *, status: int, code: str, detail: str) -> None:

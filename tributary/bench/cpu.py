@@ -13,17 +13,22 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 def cpu_seconds(platform: Platform) -> dict[str, float]:
     """Return processor seconds so far: each API and worker, PostgreSQL with its backends, Kafka, and this process."""
-    taken = {each.name: _of(each.running.pid) for each in platform.others if each.running is not None}
+    taken = {each.name: cpu_of(each.running.pid) for each in platform.others if each.running is not None}
     postgres, kafka = platform.servers.postgres.process, platform.servers.kafka.nodes[0].process
     if postgres is not None:
-        taken["PostgreSQL"] = _of(postgres.pid) + sum(_of(child) for child in _children(postgres.pid))
+        taken["PostgreSQL"] = postgres_cpu(postgres.pid)
     if kafka is not None:
-        taken["Kafka"] = _of(kafka.pid)
-    taken["load and gateway"] = _of(os.getpid())
+        taken["Kafka"] = cpu_of(kafka.pid)
+    taken["load and gateway"] = cpu_of(os.getpid())
     return taken
 
 
-def _of(pid: int) -> float:
+def postgres_cpu(pid: int) -> float:
+    """Return processor seconds of a PostgreSQL with its backends."""
+    return cpu_of(pid) + sum(cpu_of(child) for child in _children(pid))
+
+
+def cpu_of(pid: int) -> float:
     """Return a process' user and system time, with that of the children it has reaped."""
     fields = _stat(pid)
     return sum(map(int, fields[11:15])) / _TICKS if fields else 0.0

@@ -1,16 +1,19 @@
-"""Take a CSV of invoices in: chunk by chunk, each in its transaction, each row answered on its own."""
+"""Take a small CSV of invoices in at once: chunk by chunk, each in its transaction, each row answered on its own."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
 from services.receivables.domain.documents import EInvoice
-from services.receivables.domain.duplicates import DuplicateDocument
-from services.receivables.domain.entries import check_csv, read_csv
-from services.receivables.operations.take_documents import Taken, take_documents
-from shared.storage.database import Database
+from services.receivables.domain.rows import Row, RowFile, encoding_of
+from services.receivables.operations.answer_uploads import item_of
+from services.receivables.operations.intake import take_all
+from services.receivables.operations.take_documents import Taken
+from services.receivables.operations.take_notes import TakenNote
+from shared.storage.database import Database, Transaction
 
 _CHUNK = 250
 
@@ -23,26 +26,33 @@ async def take_rows(
     UnreadableDocument, and nothing is taken, when the file is no such CSV. An upload that breaks off between
     two chunks can be repeated: what was taken is then a duplicate.
     """
-    await asyncio.to_thread(check_csv, data)
-    rows = read_csv(data)
+    encoding, _ = await asyncio.to_thread(encoding_of, data, kind="csv")
+    table = RowFile(kind="csv", encoding=encoding)
+    table.feed(data, last=True)
+    rows = table.rows()
     outcomes: list[dict[str, Any]] = []
     while chunk := list(islice(rows, _CHUNK)):
-        readable = [(number, row) for number, row in chunk if isinstance(row, EInvoice)]
-        answers = await take_documents(
-            database, documents=[(file, row) for _, row in readable], party=party, actor=actor
-        )
-        by_number: dict[int, Any] = dict(chunk) | {
-            number: answer for (number, _), answer in zip(readable, answers, strict=True)
-        }
-        outcomes += [_outcome(number, by_number[number]) for number, _ in chunk]
+        async with database.transaction() as tx:
+            answers = await take_readable(tx, chunk, file=file, party=party, actor=actor)
+        outcomes += [_outcome(number, answer) for number, answer in enumerate(answers, start=len(outcomes) + 1)]
         await asyncio.sleep(0)
     return outcomes
 
 
-def _outcome(number: int, answer: Taken | Exception) -> dict[str, Any]:
+async def take_readable(
+    tx: Transaction, rows: Sequence[Row], *, file: str, party: str | None, actor: str, audited: bool = True
+) -> list[Taken | TakenNote | Exception]:
+    """Take in the rows that are invoices or credit notes; answer each row, in its place."""
+    documents = [(file, row) for row in rows if isinstance(row, EInvoice)]
+    taken = iter(await take_all(tx, documents=documents, party=party, actor=actor, audited=audited))
+    return [next(taken) if isinstance(row, EInvoice) else row for row in rows]
+
+
+def _outcome(number: int, answer: Taken | TakenNote | Exception) -> dict[str, Any]:
     if isinstance(answer, Taken):
         return {"row": number, "outcome": "accepted", "receivable_id": answer.receivable_id, "state": answer.state}
-    outcome = {"row": number, "outcome": "refused", "code": getattr(answer, "code", "refused"), "message": str(answer)}
-    if isinstance(answer, DuplicateDocument):
-        outcome |= {"outcome": "duplicate", "receivable_id": answer.receivable_id}
-    return outcome
+    if isinstance(answer, TakenNote):
+        return {"row": number, "outcome": "accepted", "credit_note_id": answer.credit_note_id, "state": answer.state}
+    item = item_of(number, answer)
+    outcome = {"row": number, "outcome": item.outcome, "code": item.code, "message": item.message}
+    return outcome if item.receivable_id is None else {**outcome, "receivable_id": item.receivable_id}

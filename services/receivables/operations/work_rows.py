@@ -1,0 +1,121 @@
+"""Work a file of rows through: it is looked over whole first, then taken chunk by chunk, each in its transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from itertools import islice
+from typing import Any
+
+import structlog
+
+from services.receivables.domain.rows import Kind, Row, RowFile, encodings_of, not_text
+from services.receivables.operations.answer_uploads import (
+    BAD_ITEM,
+    NotStored,
+    answer_items,
+    end_upload,
+    is_next,
+    item_of,
+)
+from services.receivables.operations.take_rows import take_readable
+from shared.storage.audit import Entry, record
+from shared.storage.database import Database
+
+_CHUNK = 1000
+# Rows read between two looks at what else there is to do.
+_SLICE = 200
+_PART = "SELECT content FROM original_part WHERE parts_id = $1 AND nth = $2"
+_log = structlog.get_logger()
+
+
+async def work_rows(database: Database, upload: Any, *, kind: Kind) -> None:
+    """Take in the rows that are not answered yet; UnreadableDocument, and nothing is taken, when it is no such file."""
+    parts_id, done = upload["parts_id"], upload["done"]
+    encoding, total = await _look_over(database, parts_id, kind)
+    async with database.transaction() as tx:
+        await tx.pg.execute("UPDATE upload SET total = $2 WHERE upload_id = $1", upload["upload_id"], total)
+        if done == total:
+            await end_upload(tx, upload["upload_id"])
+    chunks = _chunks(database, parts_id, RowFile(kind=kind, encoding=encoding), skip=done)
+    coming = asyncio.ensure_future(anext(chunks, None))
+    try:
+        while (chunk := await coming) is not None:
+            # The next rows are read while the database stores these.
+            coming = asyncio.ensure_future(anext(chunks, None))
+            if not await _store(database, upload, chunk, done=done):
+                return  # held for too long: another worker went on
+            done += len(chunk)
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+        await chunks.aclose()
+
+
+async def _look_over(database: Database, parts_id: str, kind: Kind) -> tuple[str, int]:
+    """Return a file's encoding and how many rows it has; UnreadableDocument when it is none."""
+    for encoding in encodings_of(kind):
+        table, many = RowFile(kind=kind, encoding=encoding), 0
+        try:
+            async for piece, is_last in _parts(database, parts_id):
+                table.feed(piece, last=is_last)
+                many += table.count()
+        except UnicodeDecodeError:
+            continue
+        return encoding, many
+    raise not_text()
+
+
+async def _chunks(database: Database, parts_id: str, table: RowFile, *, skip: int) -> AsyncGenerator[list[Row]]:
+    """Yield the rows behind those that are answered; the loop is never kept for more than a slice of them."""
+    chunk: list[Row] = []
+    async for piece, is_last in _parts(database, parts_id):
+        table.feed(piece, last=is_last)
+        rows = table.rows()
+        while some := list(islice(rows, _SLICE)):
+            chunk += some[skip:]
+            skip = max(0, skip - len(some))
+            if len(chunk) >= _CHUNK:
+                yield chunk
+                chunk = []
+            await asyncio.sleep(0)
+    if chunk:
+        yield chunk
+
+
+async def _parts(database: Database, parts_id: str) -> AsyncIterator[tuple[bytes, bool]]:
+    """Yield a file part by part, and at last that there is no more."""
+    nth, piece = 0, b""
+    while piece is not None:
+        async with database.reader() as tx:
+            piece = await tx.pg.fetchval(_PART, parts_id, nth)
+        yield piece or b"", piece is None
+        nth += 1
+
+
+async def _store(database: Database, upload: Any, rows: Sequence[Row], *, done: int) -> bool:
+    """Take rows in and answer each of them; false when another worker went on meanwhile."""
+    try:
+        return await _store_together(database, upload, rows, done=done)
+    except BAD_ITEM as error:
+        if len(rows) == 1:
+            _log.exception("a row could not be stored", upload_id=upload["upload_id"], row=done + 1)
+            return await _store_together(database, upload, [NotStored(why=type(error).__name__)], done=done)
+        # One of them is at fault: by halves, so that its neighbours are taken.
+        middle = len(rows) // 2
+        return await _store(database, upload, rows[:middle], done=done) and await _store(
+            database, upload, rows[middle:], done=done + middle
+        )
+
+
+async def _store_together(database: Database, upload: Any, rows: Sequence[Row], *, done: int) -> bool:
+    upload_id, actor = upload["upload_id"], upload["actor"]
+    async with database.transaction() as tx:
+        if not await is_next(tx, upload_id, done=done):
+            return False
+        answers = await take_readable(tx, rows, file=upload["file"], party=upload["party"], actor=actor, audited=False)
+        items = [item_of(number, answer) for number, answer in enumerate(answers, start=done + 1)]
+        await answer_items(tx, upload_id, items)
+        facts = {"file": upload["file"], "first_row": done + 1, "last_row": done + len(rows)}
+        await record(tx, [Entry(actor, "rows.taken", upload_id, facts)])
+    return True
