@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from shared.runtime.telemetry import configure_logging
-from tests.support.servers import addresses
+from tests.support.servers import a_database, addresses
 
 # The counts of the fault tests are told at the end of the whole run, whoever ran them.
 pytest_plugins = ["tests.faults.report"]
@@ -51,8 +49,5 @@ def unique_name() -> str:
 
 @pytest.fixture
 async def fresh_database(postgres_url: str, unique_name: str) -> AsyncIterator[str]:
-    connection = await asyncpg.connect(postgres_url)
-    await connection.execute(f'CREATE DATABASE "{unique_name}"')
-    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{unique_name}"))
-    await connection.execute(f'DROP DATABASE "{unique_name}" WITH (FORCE)')
-    await connection.close()
+    async with a_database(postgres_url, unique_name) as url:
+        yield url

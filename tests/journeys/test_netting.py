@@ -4,54 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from shared.runtime.settings import Settings
+from tests.journeys.micro_town import Town, cny, play
 from tributary.demo.client import Person, Refused, until
-from tributary.demo.figures import invariant_figures
-from tributary.demo.people import People, people_of
-from tributary.platform import running_platform
+from tributary.demo.people import people_of
 
 pytestmark = pytest.mark.timeout(180)
 _RECEIVABLES, _NETTING = "/receivables/v1", "/settlement/v1/netting"
 
 
-def _cny(amount: str) -> dict[str, str]:
-    return {"amount": amount, "currency": "CNY"}
-
-
 @dataclass
-class Town:
-    """Three firms and who speaks for each."""
+class _Round:
+    """Three firms that owe one another, and who speaks for each."""
 
-    people: People
-    maker: Person
-    today: date
-    firms: dict[str, str] = field(default_factory=dict)
-
-    async def settle(self, *names: str) -> None:
-        for name in names:
-            body = {"name": name, "country": "CN", "account": f"ACC-{name}", "size_class": "small"}
-            self.firms[name] = str((await self.maker.post("/onboarding/v1/enterprises", body))["enterprise_id"])
+    town: Town
+    firms: dict[str, str]
 
     async def of(self, name: str, *roles: str) -> Person:
-        return await self.people.of(self.firms[name], *(roles or ("sme",)))
+        return await self.town.people.of(self.firms[name], *(roles or ("sme",)))
 
     async def owe(self, debtor: str, creditor: str, amount: str) -> str:
         """Have the debtor register what it owes and the creditor say the same."""
         body = {
             "debtor_id": self.firms[debtor],
             "creditor_id": self.firms[creditor],
-            "amount": _cny(amount),
+            "amount": cny(amount),
             "number": f"{debtor}-{creditor}",
-            "issue_date": self.today.isoformat(),
-            "due_date": (self.today + timedelta(days=30)).isoformat(),
+            "issue_date": self.town.today.isoformat(),
+            "due_date": (self.town.today + timedelta(days=30)).isoformat(),
         }
         owing, owed = await self.of(debtor), await self.of(creditor)
 
@@ -79,7 +66,7 @@ class Town:
         """Wait until settlement knows that many debts to be free."""
 
         async def known() -> bool | None:
-            found = await self.maker.every(f"{_NETTING}/obligations")
+            found = await self.town.maker.every(f"{_NETTING}/obligations")
             return True if sum(each["is_free"] for each in found) == count else None
 
         await until(known, awaited=f"{count} free debts")
@@ -87,25 +74,25 @@ class Town:
 
 async def _story(http: httpx.AsyncClient, home: Path) -> None:
     people = await people_of(http, home=home)
-    maker = await people.bank("maker", "bank_maker")
-    town = Town(people, maker, datetime.now(UTC).date())
+    maker, risk = await people.bank("maker", "bank_maker"), await people.bank("risk", "risk_officer")
+    town = Town(people, maker, risk, datetime.now(UTC).date())
     await maker.post("/settlement/v1/book", {"opening_date": town.today.isoformat()})
-    await town.settle("mill", "forge", "foundry")
+    firms = _Round(town, {name: await town.firm(name) for name in ("mill", "forge", "foundry")})
     debts = [
-        await town.owe("mill", "forge", "100.00"),
-        await town.owe("forge", "foundry", "80.00"),
-        await town.owe("foundry", "mill", "60.00"),
+        await firms.owe("mill", "forge", "100.00"),
+        await firms.owe("forge", "foundry", "80.00"),
+        await firms.owe("foundry", "mill", "60.00"),
     ]
-    await town.confirm(debts[0], by="mill")
-    await town.free(3)
-    run = await maker.command(f"{_NETTING}/runs", {"currency": "CNY", "cash": {"total": _cny("40.00")}})
-    assert (run["cleared"], run["with_cash"]["cleared"]) == (_cny("180.00"), _cny("240.00"))
+    await firms.confirm(debts[0], by="mill")
+    await firms.free(3)
+    run = await maker.command(f"{_NETTING}/runs", {"currency": "CNY", "cash": {"total": cny("40.00")}})
+    assert (run["cleared"], run["with_cash"]["cleared"]) == (cny("180.00"), cny("240.00"))
     (netting_id,) = run["netting_ids"]
     path = f"{_NETTING}/proposals/{netting_id}"
     for name in ("mill", "forge", "foundry"):
-        signer = await town.of(name)
+        signer = await firms.of(name)
         seen = await signer.get(path)
-        assert (len(seen["own_legs"]), seen["falls"]) == (2, _cny("60.00"))
+        assert (len(seen["own_legs"]), seen["falls"]) == (2, cny("60.00"))
         await signer.post(f"{path}/acceptance")
 
     async def settled() -> dict[str, Any] | None:
@@ -116,9 +103,9 @@ async def _story(http: httpx.AsyncClient, home: Path) -> None:
     found = [await maker.get(f"{_RECEIVABLES}/receivables/{each}") for each in debts]
     assert [each["financeable"]["amount"] for each in found] == ["40.00", "20.00", "0.00"]
     assert [each["state"] for each in found] == ["confirmed", "validated", "settled"]
-    await town.free(2)
+    await firms.free(2)
     # What the mill confirmed can be financed for the rest: credit has heard of it.
-    creditor = await town.of("forge")
+    creditor = await firms.of("forge")
 
     async def lowered() -> bool | None:
         documents = (await creditor.get("/credit/v1/documents"))["items"]
@@ -135,26 +122,8 @@ async def _story(http: httpx.AsyncClient, home: Path) -> None:
     ]
 
 
-async def _play(home: Path) -> dict[str, dict[str, Any]]:
-    settings = Settings.model_construct(
-        server_url="",
-        bootstrap_servers="",
-        home=home,
-        host="127.0.0.1",
-        port=0,
-        issuer="tributary",
-        audience="tributary",
-        hold_seconds=600,
-        rail_timeout_seconds=0.3,
-    )
-    async with running_platform(settings) as platform:
-        async with httpx.AsyncClient(base_url=platform.origin, timeout=30) as http:
-            await _story(http, platform.settings.home)
-        return await invariant_figures(platform.settings)
-
-
 def test_r14_from_a_registered_debt_to_its_set_off_every_invariant_holds(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    figures = asyncio.run(_play(tmp_path))
+    figures = asyncio.run(play(_story, home=tmp_path))
     assert len(figures) >= 11
     assert all(figure["violations"] == 0 for figure in figures.values()), json.dumps(figures, indent=1)

@@ -12,9 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 _READY_WITHIN_S = 90
 _started: list[subprocess.Popen[bytes]] = []
@@ -40,6 +43,16 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
         return True
     return False
+
+
+@asynccontextmanager
+async def a_database(server_url: str, name: str) -> AsyncIterator[str]:
+    """Make an empty database on the server and yield its URL; it goes with whoever is connected."""
+    connection = await asyncpg.connect(server_url)
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await connection.close()
 
 
 def addresses(run_id: str, *, owner: int) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from services.receivables import queries
 from services.receivables.operations import (
@@ -18,6 +19,7 @@ from services.receivables.operations import (
     take_documents,
 )
 from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk
+from tests.support.servers import a_database
 
 MANY = 20_000
 FILL = (
@@ -54,9 +56,14 @@ FILL = (
 )
 
 
-@pytest.fixture
-async def filled(fresh_database: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with desk(fresh_database, tmp_path) as made:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+# Plans are only read: one filled database serves them all.
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def filled(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    home = tmp_path_factory.mktemp("plans")
+    async with a_database(postgres_url, f"plans{uuid4().hex[:12]}") as url, desk(url, home) as made:
         async with made.bench.database.transaction() as tx:
             for statement in FILL:
                 await tx.pg.execute(statement)
