@@ -11,6 +11,7 @@ from shared.events.receivables import (
     OrderConfirmed,
     OrderInvoiced,
     OrderReduced,
+    OrderReopened,
     OrderRegistered,
     OrderRejected,
     OrderSettled,
@@ -63,8 +64,8 @@ async def keep_confirmed_orders(tx: Transaction, events: Sequence[Received]) -> 
 
 
 async def keep_reduced_orders(tx: Transaction, events: Sequence[Received]) -> None:
-    """Lower what is eligible, never the loan; record the deficiency of whoever drew on it (R6)."""
-    kept = [event.event for event in events if isinstance(event.event, OrderReduced)]
+    """Keep what is open: lower what is eligible, never the loan; record the deficiency of whoever drew on it (R6)."""
+    kept = [event.event for event in events if isinstance(event.event, OrderReduced | OrderReopened)]
     ids = [each.order_id for each in kept]
     await tx.pg.execute(_OPEN, *by_column([(each.order_id, each.open.minor) for each in kept], width=2))
     await keep_documents(tx, document_ids=ids)

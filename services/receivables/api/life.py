@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from services.receivables.api.callers import PARTIES, answer_of, command_of, party_of
+from services.receivables.api.callers import PARTIES, answer_of, command_of, own_of, party_of
+from services.receivables.operations.cancel import cancel_receivable
 from services.receivables.operations.once import once
 from services.receivables.operations.pay import pay_seller
 from services.receivables.queries import payments as reading
-from services.receivables.schemas import PaymentIn
+from services.receivables.queries import receivable
+from services.receivables.schemas import PaymentIn, ReasonIn
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, Caller, access
 from shared.web.serving import Db
@@ -47,6 +49,21 @@ async def post_payment(  # noqa: PLR0917 - FastAPI passes each by name
     )
     key = await command_of(request, caller, idempotency_key, route=f"POST /receivables/v1/receivables/{paid}/payments")
     return answer_of(await once(database, key=key, status=201, work=work))
+
+
+@life.post("/cancellations")
+async def cancel(
+    receivable_id: str,
+    body: ReasonIn,
+    database: Db,
+    caller: Annotated[Caller, access("sme", "erp", "anchor_maker")],
+) -> dict[str, Any]:
+    """Take a receivable back, by its seller; what the obligor has confirmed waits for its assent, as an approval."""
+    cancelled, party = parse_id(receivable_id), own_of(caller)
+    waits = await cancel_receivable(
+        database, receivable_id=cancelled, reason=body.reason, party=party, actor=caller.subject
+    )
+    return {**await receivable(database, receivable_id=cancelled, party=party), "approval_id": waits}
 
 
 @life.get("/payments")

@@ -115,6 +115,16 @@ def advance(*, document_id: str, state: str, asked: Step) -> Executed[State] | A
     raise NotPossible(document_id=document_id, state=state, asked=str(asked))
 
 
+def advance_cancelled(
+    *, document_id: str, state: str, vouchered: bool, paid_minor: int
+) -> Executed[State] | AlreadyApplied:
+    """Return what its seller's taking it back makes of a receivable; NotPossible once something stands on it."""
+    stands = "vouchered" if vouchered else "paid in part" if paid_minor else state
+    if stands != state:
+        raise NotPossible(document_id=document_id, state=stands, asked=str(Step.CANCEL))
+    return advance(document_id=document_id, state=state, asked=Step.CANCEL)
+
+
 class Assignment(StrEnum):
     """Where the assignment of documents to a drawdown stands; of a drawdown without any, nothing ever moves."""
 

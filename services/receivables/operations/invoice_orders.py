@@ -8,7 +8,7 @@ from services.receivables.domain.duplicates import number_key
 from services.receivables.domain.orders import State, invoice
 from services.receivables.operations.locking import Row, find_orders, lock_orders
 from services.receivables.operations.take_documents import SOURCE
-from shared.events.receivables import OrderInvoiced
+from shared.events.receivables import OrderInvoiced, OrderReopened
 from shared.messaging.outbox import append
 from shared.storage.database import Transaction, by_column
 from shared.values.money import Amount
@@ -30,6 +30,15 @@ _BIND = """
 UPDATE receivable r SET state = d.state, drawdown_id = d.drawdown_id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS d(receivable_id, drawdown_id, state)
 WHERE r.receivable_id = d.receivable_id
+"""
+
+
+# What is settled or rejected opens no more.
+_GIVE_BACK = """
+WITH taken AS (DELETE FROM order_invoice WHERE receivable_id = $1 RETURNING order_id, amount_minor)
+UPDATE trade_order o SET open_minor = o.open_minor + t.amount_minor FROM taken t
+WHERE o.order_id = t.order_id AND o.state IN ('confirmed', 'assigned', 'financed') AND t.amount_minor > 0
+RETURNING o.order_id, t.amount_minor, o.open_minor, o.currency
 """
 
 
@@ -78,6 +87,20 @@ async def invoice_orders(tx: Transaction, *, cited: Mapping[str, Row], confirmed
     await tx.pg.execute(_OPEN, *by_column(left.items(), width=2))
     await tx.pg.execute(_BIND, *by_column(bound, width=3))
     await append(tx, said, source=SOURCE)
+
+
+async def reopen_order(tx: Transaction, *, receivable_id: str) -> None:
+    """Give a cancelled invoice's part back to the order that it took the place of, which is locked."""
+    row = await tx.pg.fetchrow(_GIVE_BACK, receivable_id)
+    if row is None:
+        return
+    event = OrderReopened(
+        order_id=row["order_id"],
+        receivable_id=receivable_id,
+        by=Amount.of(amount_minor=row["amount_minor"], currency=row["currency"]),
+        open=Amount.of(amount_minor=row["open_minor"], currency=row["currency"]),
+    )
+    await append(tx, [event], source=SOURCE)
 
 
 def _claim(row: Row) -> tuple[str, str, str]:

@@ -95,7 +95,7 @@ class Lowering:
         self.said.append(ReceivableDiluted(receivable_id=receivable_id, by=taken, financeable=left, reason=reason))
         self.withdraw(receivable_id, reason=f"diluted: {reason}")
 
-    def pay(  # noqa: PLR0917 - each is named where it is called
+    def pay(
         self,
         receivable_id: str,
         *,

@@ -34,12 +34,12 @@ SELECT receivable_id, buyer_id, seller_id, number_key, lines::jsonb
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
     AS d(receivable_id, buyer_id, seller_id, number_key, lines)
 """
-# Every invoice of the orders, in the order in which they came; what was rejected takes nothing of them.
+# Every invoice of the orders, in the order in which they came; what was rejected or cancelled takes nothing.
 CITING = """
 SELECT o.order_id, c.receivable_id, c.lines, c.status, c.reasons, c.line_matches, c.is_financeable, r.payable_minor,
     r.currency
 FROM trade_order o JOIN citation c USING (buyer_id, seller_id, number_key) JOIN receivable r USING (receivable_id)
-WHERE o.order_id = ANY($1) AND r.state <> 'rejected' ORDER BY c.receivable_id
+WHERE o.order_id = ANY($1) AND r.state NOT IN ('rejected', 'cancelled') ORDER BY c.receivable_id
 """
 _DELIVERED = "SELECT order_id, kind, lines FROM delivery WHERE order_id = ANY($1) ORDER BY delivery_id"
 # An anchor's programmes agree on how it matches, or the first of them says so.

@@ -11,8 +11,8 @@ from shared.values.money import Amount
 
 
 def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> list[Event]:
-    """Return what happens to two receivables and two credit notes, whose ids are given in this order."""
-    paid, cancelled, cited, waiting = ids
+    """Return what happens to two receivables, two credit notes and an order, whose ids are given in this order."""
+    paid, cancelled, cited, waiting, order = ids
 
     def invoice(receivable_id: str, number: str) -> Event:
         return receivables.ReceivableRegistered(
@@ -65,6 +65,7 @@ def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> l
         ),
         invoice(cancelled, "INV-12"),
         receivables.ReceivableCancelled(receivable_id=cancelled, reason="sent twice by mistake"),
+        receivables.OrderReopened(order_id=order, receivable_id=cancelled, by=_cny("80.00"), open=_cny("80.00")),
     ]
 
 
