@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from services.credit.operations import advance_drawdowns, documents, freeze_lines, orders, parties
+from services.credit.operations import advance_drawdowns, documents, freeze_lines, goods, orders, parties
 from services.credit.operations.business_days import keep_business_date
 from services.credit.operations.limit_increases import keep_increases
+from shared.events import goods as goods_events
 from shared.events import onboarding, receivables, risk, settlement
 from shared.messaging.applying import Handlers
 
@@ -14,6 +15,7 @@ TOPICS = (
     "scf.onboarding.programme.v1",
     "scf.risk.rating.v1",
     "scf.receivables.order.v1",
+    "scf.receivables.goods.v1",
     "scf.receivables.receivable.v1",
     "scf.receivables.voucher.v1",
     "scf.receivables.assignment.v1",
@@ -36,12 +38,18 @@ HANDLERS: Handlers = {
     receivables.OrderRegistered: orders.keep_orders,
     receivables.OrderConfirmed: orders.keep_confirmed_orders,
     receivables.OrderReduced: orders.keep_reduced_orders,
+    receivables.OrderReopened: orders.keep_reduced_orders,
     receivables.OrderInvoiced: orders.keep_invoiced_orders,
     receivables.OrderRejected: orders.keep_ended_orders,
     receivables.OrderSettled: orders.keep_ended_orders,
+    goods_events.GoodsPledged: goods.keep_pledged_goods,
+    goods_events.GoodsRevalued: goods.keep_revalued_goods,
+    goods_events.GoodsReleased: goods.keep_released_goods,
     receivables.ReceivableRegistered: documents.keep_registered,
     receivables.ReceivableConfirmed: documents.keep_confirmed,
     receivables.ReceivableDiluted: documents.keep_diluted,
+    receivables.ReceivablePaid: documents.keep_paid,
+    receivables.ReceivableCancelled: documents.keep_ended,
     receivables.ReceivableRejected: documents.keep_ended,
     receivables.ReceivableSettled: documents.keep_ended,
     receivables.VoucherIssued: documents.keep_vouchers,

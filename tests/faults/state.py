@@ -33,8 +33,8 @@ _QUERIES: Mapping[tuple[str, str], str] = {
     ("credit", "document use"): "SELECT document_id, drawdown_id FROM document_use",
     ("credit", "reinstatement"): """SELECT drawdown_id, count(*), sum(principal_minor), sum(exposure_minor)
         FROM reinstatement GROUP BY 1""",
-    ("receivables", "receivable"): """SELECT receivable_id, state, payable_minor, financeable_minor, drawdown_id
-        FROM receivable""",
+    ("receivables", "receivable"): """SELECT receivable_id, state, payable_minor, financeable_minor, paid_minor,
+        drawdown_id FROM receivable""",
     ("receivables", "dilution"): "SELECT receivable_id, reference, amount_minor FROM dilution",
     ("receivables", "assignment"): "SELECT drawdown_id, state, code FROM assignment",
     ("receivables", "notice"): "SELECT drawdown_id, obligor_id, count(*) FROM notice GROUP BY 1, 2",
@@ -99,6 +99,11 @@ async def _under_way(town: Town) -> bool:
             """SELECT EXISTS (SELECT FROM drawdown WHERE state IN ('held', 'approved'))
                 OR EXISTS (SELECT FROM due_propagation) OR EXISTS (SELECT FROM due_input)
                 OR EXISTS (SELECT FROM generation)"""
+        )
+    ) or bool(
+        await town.databases["receivables"].fetchval(
+            """SELECT EXISTS (SELECT FROM goods WHERE state IN ('agreed', 'releasing')
+                OR state IN ('pledged', 'assigned', 'financed') AND appraised_date < (SELECT open_date FROM book))"""
         )
     ) or bool(
         await town.databases["settlement"].fetchval(

@@ -19,7 +19,9 @@ _CODE = ("shared", "services", "tributary", "tests")
 _MOST_LINES = 400
 _ROOMS = {
     "values": {"money", "ids", "rates", "periods", "calendars", "policies"},
-    "events": {"envelope", "topics", "onboarding", "receivables", "risk", "credit", "settlement", "audit", "schemas"},
+    "events": {
+        "envelope", "topics", "onboarding", "receivables", "goods", "risk", "credit", "settlement", "audit", "schemas",
+    },
     "messaging": {
         "outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl", "backlog",
         "read_back", "parked", "retention",

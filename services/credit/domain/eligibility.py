@@ -84,7 +84,7 @@ def why_not_drawable(line: LineState, *, on: date) -> list[str]:
 class Financeable:
     """A document as credit knows it; amounts in minor units."""
 
-    kind: Literal["receivable", "slice", "order"]
+    kind: Literal["receivable", "slice", "order", "goods"]
     document_id: str
     owner_id: str
     obligor_id: str
@@ -110,9 +110,10 @@ class Drawer:
 def check_document(drawer: Drawer, document: Financeable, *, on: date) -> None:
     """Refuse a document of another firm, currency or obligor, one not confirmed, and one due too late; NotEligible.
 
-    Upstream the drawer is the seller or holder and this anchor owes. Downstream the drawer owes the anchor's invoice.
+    Upstream the drawer is the seller or holder and this anchor owes. Downstream the drawer owes the anchor's invoice or
+    order. Goods are the drawer's own, and nobody else owes anything.
     """
-    wanted = _owner_and_obligor(drawer)
+    wanted = owner_and_obligor(drawer, on_claims=document.kind != "goods")
     if (document.owner_id, document.obligor_id) != wanted:
         reason = "not_your_document" if document.owner_id != wanted[0] else "obligor_not_of_this_programme"
         raise NotEligible(document_id=document.document_id, reason=reason)
@@ -127,7 +128,10 @@ def check_document(drawer: Drawer, document: Financeable, *, on: date) -> None:
         raise NotEligible(document_id=document.document_id, reason="due_beyond_the_longest_tenor")
 
 
-def _owner_and_obligor(drawer: Drawer) -> tuple[str, str]:
+def owner_and_obligor(drawer: Drawer, *, on_claims: bool) -> tuple[str, str]:
+    """Return whose the documents of a drawdown are, and who owes them."""
+    if not on_claims:
+        return drawer.enterprise_id, drawer.enterprise_id
     if drawer.direction == "upstream":
         return drawer.enterprise_id, drawer.anchor_id
     return drawer.anchor_id, drawer.enterprise_id

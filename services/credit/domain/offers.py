@@ -207,13 +207,13 @@ def _above_documents(
 ) -> int:
     """Return how much of a principal is above the borrowing base, or above what the payable bears with its interest.
 
-    Without other cover the payable alone bears both; the anchor's support, a pledge or the line is other cover.
+    Without other cover the payable or the goods bear both; the anchor's support, a pledge or the line is other cover.
     BaseExceeded when that is more than the firm's cover carries on the line at most. A pledge that the product needs
     stands beside the documents, not in their place.
     """
     base_minor = borrowing_base(documents, advance_rate=terms.advance_rate)
     largest = base_minor
-    if terms.form == "loan" and terms.product.cover == "payable":
+    if terms.form == "loan" and terms.product.documents_bear_interest:
         start, end = dates
         largest = largest_principal(
             payable_minor=face.amount_minor, rate=rate, start=start, end=end, day_count=of.day_count

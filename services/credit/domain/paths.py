@@ -115,8 +115,8 @@ def pair_node(*, seller_id: str, obligor_id: str, currency: str) -> str:
 class Place:
     """Where a line stands in its programme.
 
-    `alone` is a drawdown on the rating, without a document: nobody but the borrower owes. `product` names one with a
-    quota of its own, `pair` the node of seller and obligor where a limit is set for the two.
+    `alone` is a drawdown on the rating, without a document, or on goods: nobody but the borrower owes. `product` names
+    one with a quota of its own, `pair` the node of seller and obligor where a limit is set for the two.
     """
 
     line_id: str

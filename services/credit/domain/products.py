@@ -50,9 +50,9 @@ class Product:
     """One version of a product; amounts in minor units, rates in millionths.
 
     `documents` are the kinds it takes, none of a pure credit. `with_recourse` and `without_recourse` say what it then
-    is; None where it is never so. `cover` is what bears principal and interest: the payable alone, the anchor's
-    support, a pledge beside the line, or the line. `quotas` go by currency, industry and size class. `plans` say by
-    which instalments it is repaid; only what stands on no document has any, because there the borrower pays.
+    is; None where it is never so. `cover` is what bears principal and interest: the payable or the goods alone, the
+    anchor's support, a pledge beside the line, or the line. `quotas` go by currency, industry and size class. `plans`
+    say by which instalments it is repaid; only what stands on no document has any, because there the borrower pays.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Product:
     payee: Literal["drawer", "anchor", "named"]
     interest_payer: Literal["programme", "seller"]
     revolving: bool
-    cover: Literal["payable", "anchor", "line", "pledge"]
+    cover: Literal["payable", "goods", "anchor", "line", "pledge"]
     quotas: Mapping[str, Mapping[str, Mapping[str, int]]]
     price: str
     plans: PlanRules | None = None
@@ -77,6 +77,16 @@ class Product:
         if self.plans is not None and self.documents:
             message = f"{self.name}: its documents' obligor pays, at their due date; it has no plans"
             raise ValueError(message)
+
+    @property
+    def on_claims(self) -> bool:
+        """Return whether somebody owes what it stands on; of goods, and without a document, only the borrower does."""
+        return bool(self.documents - {"goods"})
+
+    @property
+    def documents_bear_interest(self) -> bool:
+        """Return whether its documents alone bear the interest too."""
+        return self.cover in {"payable", "goods"}
 
     def recourse(self, *, agreed: bool) -> bool:
         """Return whether it has recourse: as the programme agreed where both are possible, else as it must."""

@@ -9,7 +9,7 @@ from services.credit.domain.drawdowns import AlreadyApplied, Executed, Input, No
 from services.credit.operations.approve_drawdowns import WITHDRAWN, review, settle_reviews
 from services.credit.operations.drawdown_rows import Drawdown, Locked, lock_drawdowns
 from services.credit.operations.freeze_lines import end_overdue
-from services.credit.operations.note_deficiencies import end_deficiencies, note_deficiencies
+from services.credit.operations.note_deficiencies import end_deficiencies, lessen_deficiencies, note_deficiencies
 from services.credit.operations.product_quotas import use_up
 from services.credit.operations.track_records import (
     borrowers_nodes,
@@ -118,6 +118,7 @@ async def reinstate_repaid(tx: Transaction, events: Sequence[Received]) -> None:
     )
     await use_up(tx, used)
     await locked.save(tx, cause="loan.repaid")
+    await lessen_deficiencies(tx, drawdown_ids=ids, cause="loan.repaid")
     await count_repaid(tx, reopened)
 
 

@@ -161,11 +161,11 @@ def terms_of(row: Mapping[str, Any], programme: ProgrammeTerms) -> LineTerms:
 def _terms(
     row: Mapping[str, Any], programme: ProgrammeTerms, offered: Product, *, lacking: tuple[str, ...] = ()
 ) -> Terms:
-    upstream, alone = row["direction"] == "upstream", not offered.documents
+    upstream, alone = row["direction"] == "upstream", not offered.on_claims
     support = _support(row)
     if offered.cover == "pledge" and not (support and support.most):
         lacking = (*lacking, "no_registered_cover")
-    # Without a document nobody but the borrower owes.
+    # Without a document, and on goods, nobody but the borrower owes.
     obligor_id = row["anchor_id"] if upstream and not alone else row["enterprise_id"]
     recourse = offered.recourse(agreed=programme.recourse)
     place = Place(

@@ -1,4 +1,4 @@
-"""Record what a dilution leaves uncovered, and end it with its drawdown (R6)."""
+"""Record what a dilution, or goods that fell, leave uncovered, and end it with its drawdown (R6)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,12 @@ ON CONFLICT (drawdown_id) DO UPDATE SET deficiency_minor = excluded.deficiency_m
     claim_minor = excluded.claim_minor, noted_at = clock_timestamp()
 """
 
+_LACKING = "SELECT drawdown_id FROM deficiency WHERE drawdown_id = ANY($1) AND deficiency_minor + claim_minor > 0"
 
-async def note_deficiencies(tx: Transaction, *, drawdown_ids: Collection[str]) -> None:
+
+async def note_deficiencies(
+    tx: Transaction, *, drawdown_ids: Collection[str], cause: str = "receivable.diluted"
+) -> None:
     """Record what drawdowns lack, where that is new; a line with a deficiency draws no more."""
     rows = await tx.pg.fetch(_STANDING, list(drawdown_ids))
     changed = [(row, *_lacking(row)) for row in rows if _lacking(row) != tuple(row["noted"])]
@@ -43,7 +47,14 @@ async def note_deficiencies(tx: Transaction, *, drawdown_ids: Collection[str]) -
             _NOTE, [(row["drawdown_id"], row["line_id"], lacking, claim) for row, lacking, claim in changed]
         )
         programmes = [row["programme_id"] for row, _, _ in changed]
-        await propagate_limits(tx, programme_ids=programmes, cause="receivable.diluted")
+        await propagate_limits(tx, programme_ids=programmes, cause=cause)
+
+
+async def lessen_deficiencies(tx: Transaction, *, drawdown_ids: Collection[str], cause: str) -> None:
+    """Record anew what drawdowns lack of which something was repaid. `lock_drawdowns` has locked their programmes."""
+    rows = await tx.pg.fetch(_LACKING, list(drawdown_ids))
+    if rows:
+        await note_deficiencies(tx, drawdown_ids=[row["drawdown_id"] for row in rows], cause=cause)
 
 
 async def end_deficiencies(tx: Transaction, *, drawdown_ids: Collection[str], cause: str) -> None:
@@ -72,6 +83,9 @@ def _lacking(row: Mapping[str, Any]) -> tuple[int, int]:
         eligible_minor=row["eligible"],
         advance_rate=min(parse_rate(row["advance_rate"]), drawn.advance_rate),
     )
+    if not drawn.on_claims:
+        # Of goods nobody owes anything: what they do not carry the borrower owes as it is.
+        return lacking, 0
     # A purchase kept its discount back; what the obligor owes includes it.
     interest = discount(
         face_minor=principal if row["form"] == "loan" else 0,

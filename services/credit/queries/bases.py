@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+from services.credit.domain.eligibility import owner_and_obligor
 from services.credit.domain.explaining import Base
 from services.credit.domain.offers import Terms
 from services.credit.domain.past import RELEASES, TELLING
@@ -49,9 +50,7 @@ FROM free f WHERE NOT EXISTS (SELECT FROM used u WHERE u.document_id = f.documen
 async def read_base(tx: Transaction, terms: Terms, *, today: date, as_of: datetime | None = None) -> Base:
     """Return what free documents carry on a business date for a line of these terms; as recorded by an instant."""
     drawer = terms.drawer
-    upstream = drawer.direction == "upstream"
-    owner, obligor = (drawer.enterprise_id, drawer.anchor_id) if upstream else (drawer.anchor_id, drawer.enterprise_id)
-    given = (owner, obligor, drawer.currency, today, terms.advance_rate)
+    given = (*owner_and_obligor(drawer, on_claims=terms.product.on_claims), drawer.currency, today, terms.advance_rate)
     if as_of is None:
         (row,) = await tx.pg.fetch(_BASE, *given)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from services.receivables.domain.goods import State as GoodsState
 from services.receivables.domain.receivables import State
 from services.receivables.domain.slices import SliceState
 from shared.values.money import Money
@@ -43,9 +44,10 @@ class Candidate:
     vouchered: bool = False
     disputed: bool = False
     unmatched: bool = False
+    held_back: bool = False
 
 
-_FREE = {State.CONFIRMED.value, SliceState.LIVE.value}
+_FREE = {State.CONFIRMED.value, SliceState.LIVE.value, GoodsState.PLEDGED.value}
 _IN_USE = {"assigned", "financed", "settled", "paid"}
 
 
@@ -63,6 +65,7 @@ def why_not(
         (candidate.vouchered, "document_vouchered", f"A voucher replaced the document {document_id}."),
         (candidate.disputed, "document_disputed", f"The document {document_id} is disputed."),
         (candidate.unmatched, "document_unmatched", f"The document {document_id} does not match its order."),
+        (candidate.held_back, "document_held_back", f"A person of the bank must look at the document {document_id}."),
         (candidate.state not in _FREE, "document_not_free", f"The document {document_id} is {candidate.state}."),
         (foreign, "foreign_document", f"The document {document_id} is between other parties."),
         (amount.currency != carried.currency, "currency_mismatch", f"{document_id} is in {carried.currency}."),

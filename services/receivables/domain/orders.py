@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from services.receivables.domain.documents import Party
+from services.receivables.domain.goods import Repaid
 from services.receivables.domain.receivables import AlreadyApplied, Executed, NotPossible
 from services.receivables.domain.trade_lines import TradeLine
 from shared.values.money import InvalidAmount, Money
@@ -103,6 +104,17 @@ def advance(*, order_id: str, state: str, asked: Step) -> Executed[State] | Alre
 def confirmer_of(*, side: str, seller_id: str, buyer_id: str) -> str:
     """Return who says that an order stands: the buyer of a purchase, the seller of a sale."""
     return buyer_id if side == "purchase" else seller_id
+
+
+def drawer_of(*, side: str, seller_id: str, buyer_id: str) -> str:
+    """Return who draws on an order: the seller of a purchase, the buyer of a sale, never who confirmed it."""
+    return seller_id if side == "purchase" else buyer_id
+
+
+def released_of(repaid: Repaid) -> int:
+    """Return for how much a sale's goods are released, in minor units: the share of what was lent on that is repaid."""
+    paid = repaid.lent_minor - min(max(repaid.outstanding_minor, 0), repaid.lent_minor)
+    return repaid.carried_minor * paid // repaid.lent_minor
 
 
 def reduce(*, open_: Money, by: Money) -> Money:

@@ -1,4 +1,4 @@
-"""Lock orders, receivables and slices: in this order, each kind in id order, in one statement."""
+"""Lock orders, receivables, slices and goods: in this order, each kind in id order, in one statement."""
 
 from __future__ import annotations
 
@@ -61,6 +61,17 @@ class UnknownOrder(LookupError):
         super().__init__(f"There is no order {self.order_id}.")
 
 
+class UnknownGoods(LookupError):
+    """No goods have this id."""
+
+    code: ClassVar[str] = "unknown_goods"
+
+    def __init__(self, *, goods_id: str) -> None:
+        """Keep the id asked for."""
+        self.goods_id = goods_id[:40]
+        super().__init__(f"There are no goods {self.goods_id}.")
+
+
 async def find_orders(tx: Transaction, claims: Collection[tuple[str, str, str]]) -> list[Row]:
     """Return the orders that stand under (buyer, seller, number key); nothing is locked."""
     rows: list[Row] = await tx.pg.fetch(FIND_ORDERS, *by_column(sorted(set(claims)), width=3))
@@ -102,6 +113,14 @@ async def lock_slices(tx: Transaction, slice_ids: Collection[str]) -> dict[str, 
         sorted(set(slice_ids)),
     )
     return {row["slice_id"]: row for row in rows}
+
+
+async def lock_goods(tx: Transaction, goods_ids: Collection[str]) -> dict[str, Row]:
+    """Lock goods in id order, after every other document; return those that exist."""
+    rows = await tx.pg.fetch(
+        "SELECT * FROM goods WHERE goods_id = ANY($1) ORDER BY goods_id FOR NO KEY UPDATE", sorted(set(goods_ids))
+    )
+    return {row["goods_id"]: row for row in rows}
 
 
 def slice_of(row: Row) -> VoucherSlice:
