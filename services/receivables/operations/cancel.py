@@ -71,7 +71,7 @@ async def _cancel(tx: Transaction, row: Row, *, reason: str, actor: str) -> None
     if not isinstance(step, Executed):
         return
     await tx.pg.execute("UPDATE receivable SET state = $2 WHERE receivable_id = $1", receivable_id, step.state.value)
-    await match_again(tx, receivable_id=receivable_id)
+    await match_again(tx, receivable_ids=[receivable_id])
     await reopen_order(tx, receivable_id=receivable_id)
     await append(tx, [ReceivableCancelled(receivable_id=receivable_id, reason=reason)], source=SOURCE)
     await record(tx, [Entry(actor, "receivable.cancelled", receivable_id, {"reason": reason})])

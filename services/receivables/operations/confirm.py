@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -60,8 +60,15 @@ async def confirm(tx: Transaction, approval: Approval) -> None:
     due_date = date.fromisoformat(content["due_date"]) if content["due_date"] else None
     cited = await lock_cited(tx, content["receivable_ids"])
     rows = await _confirmable(tx, receivable_ids=content["receivable_ids"], party=approval.subject)
+    await confirm_rows(tx, rows, undertaking=content["undertaking"], due_date=due_date, cited=cited)
+
+
+async def confirm_rows(
+    tx: Transaction, rows: Sequence[Row], *, undertaking: Undertaking, due_date: date | None, cited: Mapping[str, Row]
+) -> None:
+    """Confirm locked receivables, which stand in the place of the orders that they cite from now on."""
     amounts = {row["receivable_id"]: _financeable(row) for row in rows}
-    await tx.pg.execute(_CONFIRM, list(amounts), content["undertaking"], due_date, list(amounts.values()))
+    await tx.pg.execute(_CONFIRM, list(amounts), undertaking, due_date, list(amounts.values()))
     events = [
         ReceivableConfirmed(
             receivable_id=row["receivable_id"],
@@ -69,7 +76,7 @@ async def confirm(tx: Transaction, approval: Approval) -> None:
             obligor_id=row["obligor_id"],
             financeable=Amount.of(amount_minor=amounts[row["receivable_id"]], currency=row["currency"]),
             due_date=due_date or row["due_date"],
-            undertaking=content["undertaking"],
+            undertaking=undertaking,
         )
         for row in rows
     ]

@@ -75,13 +75,14 @@ async def cite_orders(tx: Transaction, citations: Sequence[Citation]) -> None:
     await match_orders(tx, [each.claim for each in citations])
 
 
-async def match_again(tx: Transaction, *, receivable_id: str) -> None:
-    """Match the order that a receivable cites, if any: what it took is free again. The order is locked before."""
-    row = await tx.pg.fetchrow(
-        "SELECT buyer_id, seller_id, number_key FROM citation WHERE receivable_id = $1", receivable_id
+async def match_again(tx: Transaction, *, receivable_ids: Collection[str]) -> None:
+    """Match the orders that receivables cite: what they took is free again. The orders are locked before."""
+    rows = await tx.pg.fetch(
+        "SELECT DISTINCT buyer_id, seller_id, number_key FROM citation WHERE receivable_id = ANY($1)",
+        list(receivable_ids),
     )
-    if row is not None:
-        await match_orders(tx, [tuple(row)])
+    if rows:
+        await match_orders(tx, [tuple(row) for row in rows])
 
 
 async def match_orders(tx: Transaction, claims: Collection[Claim]) -> None:

@@ -12,7 +12,7 @@ from services.receivables.operations.invoice_orders import lock_cited
 from services.receivables.operations.locking import Row, lock_receivable
 from services.receivables.operations.match_orders import match_again
 from services.receivables.operations.take_documents import SOURCE
-from shared.events.receivables import ReceivableRejected
+from shared.events.receivables import ReceivableAccepted, ReceivableRejected
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction
@@ -57,6 +57,7 @@ async def decide_referral(
         except asyncpg.UniqueViolationError as error:
             holder = await tx.pg.fetchrow(_HOLDER, receivable_id)
             raise DuplicateDocument(**dict(holder or row)) from error
+        await append(tx, [ReceivableAccepted(receivable_id=receivable_id, reason=reason)], source=SOURCE)
         await record(tx, [Entry(actor, "referral.accepted", receivable_id, {"reason": reason})])
 
 
@@ -66,6 +67,6 @@ async def _reject(tx: Transaction, row: Row, *, reason: str, actor: str) -> None
     if isinstance(step, AlreadyApplied):
         return
     await tx.pg.execute("UPDATE receivable SET state = 'rejected' WHERE receivable_id = $1", receivable_id)
-    await match_again(tx, receivable_id=receivable_id)
+    await match_again(tx, receivable_ids=[receivable_id])
     await append(tx, [ReceivableRejected(receivable_id=receivable_id, reason=reason)], source=SOURCE)
     await record(tx, [Entry(actor, "receivable.rejected", receivable_id, {"reason": reason})])
