@@ -77,9 +77,19 @@ class Town:
 
     async def supplier(self, anchor: str, programme_id: str) -> Person:
         firm = await self.firm("workshop", industry="services")
-        member = {"enterprise_id": firm, "direction": "upstream", "anchor_support": "0"}
+        return await self.joined(programme_id, firm, supplier=firm, buyer=anchor)
+
+    async def dealer(self, anchor: str, programme_id: str) -> tuple[Person, str]:
+        """Admit a distributor that the anchor supports; return who speaks for it, and its id."""
+        firm = await self.firm("dealer")
+        return await self.joined(programme_id, firm, supplier=anchor, buyer=firm), firm
+
+    async def joined(self, programme_id: str, firm: str, *, supplier: str, buyer: str) -> Person:
+        """Let a firm join a programme, with its trade and a signed agreement; return who speaks for it."""
+        direction, support = ("upstream", "0") if firm == supplier else ("downstream", "1")
+        member = {"enterprise_id": firm, "direction": direction, "anchor_support": support}
         await self.maker.post(f"/onboarding/v1/programmes/{programme_id}/members", member)
-        link = {"supplier_id": firm, "buyer_id": anchor, "traded": cny("9000000.00"), "contract": "C-1"}
+        link = {"supplier_id": supplier, "buyer_id": buyer, "traded": cny("9000000.00"), "contract": "C-1"}
         await self.maker.post("/onboarding/v1/links", link)
         sme = await self.people.of(firm, "sme")
         agreement = {

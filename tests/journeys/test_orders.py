@@ -1,4 +1,4 @@
-"""An order is lent on before shipment and invoiced: what the anchor pays repays that loan first (DOMAIN §2)."""
+"""An order is lent on and invoiced, and what the anchor pays repays that loan first; then goods and a sale (DOMAIN §2)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.journeys.goods_story import distribution, inventory, sale
 from tests.journeys.micro_town import Town, cny, line_of, play, reached
 from tributary.demo.client import Person, Refused, until
 from tributary.demo.people import people_of
 
 pytestmark = pytest.mark.timeout(300)
 _DIGEST = "5e" * 32
+PRODUCTS = ["receivables_discounting", "order_finance", "inventory_finance", "distributor_finance"]
 
 
 @dataclass
@@ -30,6 +32,7 @@ class _Trade:
     checker: Person
     anchor: str
     mill: str
+    programme: str
     line: dict[str, Any]
 
     def day(self, days: int = 0) -> str:
@@ -66,10 +69,10 @@ async def _trade(http: httpx.AsyncClient, home: Path) -> _Trade:
     town = Town(people, maker, risk, datetime.now(UTC).date())
     await maker.post("/settlement/v1/book", {"opening_date": town.today.isoformat()})
     anchor, mill = await town.firm("anchor"), await town.firm("mill")
-    programme = await town.programme(anchor, products=["receivables_discounting", "order_finance"])
+    programme = await town.programme(anchor, products=PRODUCTS)
     sme = await town.supplier(anchor, programme)
     buyer, checker = await people.of(anchor, "anchor_maker"), await people.of(anchor, "anchor_checker")
-    return _Trade(town, sme, buyer, checker, anchor, mill, await line_of(sme))
+    return _Trade(town, sme, buyer, checker, anchor, mill, programme, await line_of(sme))
 
 
 async def _ordered(trade: _Trade) -> str:
@@ -175,9 +178,19 @@ async def _story(http: httpx.AsyncClient, home: Path) -> None:
     await trade.in_state(f"orders/{order_id}", "settled")
     await trade.in_state(f"receivables/{receivable_id}", "settled")
     assert (await line_of(trade.sme))["utilised"]["amount"] == "0.00"
+    await inventory(trade.town, trade.sme, trade.line["enterprise_id"])
+    await _distributed(trade)
 
 
-def test_an_order_is_lent_on_invoiced_and_paid_its_loan_first_and_every_invariant_holds(tmp_path: Path) -> None:
+async def _distributed(trade: _Trade) -> None:
+    """Confirm a sales order by its seller, and let the distributor that ordered draw on it."""
+    dealer, dealer_id = await trade.town.dealer(trade.anchor, trade.programme)
+    order = await dealer.post("/receivables/v1/orders", sale(trade.anchor, dealer_id, day=trade.town.today))
+    await trade.confirm("order-confirmations", {"order_ids": [order["order_id"]]})
+    await distribution(trade.town, trade.buyer, order, dealer)
+
+
+def test_orders_goods_and_sales_are_lent_on_and_repaid_and_every_invariant_holds(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     figures = asyncio.run(play(_story, home=tmp_path))
     assert len(figures) >= 11
