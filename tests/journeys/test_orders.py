@@ -1,4 +1,4 @@
-"""An order is lent on and invoiced, and what the anchor pays repays that loan first; then goods and a sale (DOMAIN §2)."""
+"""An order is lent on and invoiced: what the anchor pays repays that loan first (DOMAIN §2). Then goods, and a sale."""
 
 from __future__ import annotations
 
