@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from services.credit.domain.plans import PlanRules
-from shared.values.money import Money
 
 Form = Literal["loan", "purchase"]
 ANY_INDUSTRY = "*"
@@ -164,25 +163,3 @@ def check_tenor(product: Product, *, tenor_days: int | None, longest_days: int) 
     if tenor_days is None or not product.shortest_days <= tenor_days <= longest:
         raise TenorNotOffered(shortest_days=product.shortest_days, longest_days=longest)
     return tenor_days
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What an invoice's proceeds do when it cites a financed order: repay that loan first, the rest is paid out."""
-
-    repays: Money
-    pays_out: Money
-
-
-def convert(*, proceeds: Money, order_loan_owes: Money) -> Conversion:
-    """Return how the proceeds of financing an invoice are split when it cites an order that was lent on.
-
-    The loan on the order is repaid first, principal and interest; the supplier gets what is left, never less than
-    nothing. What the proceeds leave of it stays owed by the supplier.
-    """
-    owed = order_loan_owes.amount_minor
-    repaid = min(proceeds.amount_minor, max(0, owed))
-    return Conversion(
-        Money(repaid, proceeds.currency),
-        Money(proceeds.amount_minor - repaid, proceeds.currency),
-    )

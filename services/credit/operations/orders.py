@@ -11,9 +11,9 @@ from shared.events.receivables import (
     OrderConfirmed,
     OrderInvoiced,
     OrderReduced,
-    OrderReopened,
     OrderRegistered,
     OrderRejected,
+    OrderReopened,
     OrderSettled,
 )
 from shared.storage.database import Transaction, by_column

@@ -137,7 +137,8 @@ async def reject_batch(
         await lock_cited(tx, ids)
         locked = await lock_receivables(tx, ids)
         reasons = [
-            why_not(each.row and _standing(locked, each.row["receivable_id"]), step=Step.REJECT) for each in choices
+            why_not(_standing(locked, each.row["receivable_id"]) if each.row else None, step=Step.REJECT)
+            for each in choices
         ]
         rejected = [each.row for each, why in zip(choices, reasons, strict=True) if why is None and each.row]
         if not rejected:

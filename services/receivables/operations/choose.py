@@ -104,7 +104,7 @@ async def _listed(tx: Transaction, named: Sequence[Named], *, party: str) -> lis
     found: dict[tuple[str, str], list[Row]] = {}
     for row in await tx.pg.fetch(BY_NUMBER, *by_column(sorted(set(keys)), width=2), party):
         found.setdefault((row["seller_id"], row["number_key"]), []).append(row)
-    choices = {}
+    choices: dict[tuple[str, str], Choice] = {}
     for each, key in zip(named, keys, strict=True):
         rows = found.get(key, [])
         choices.setdefault(key, Choice(f"{each.seller_id} {each.number}", rows[0] if len(rows) == 1 else None))

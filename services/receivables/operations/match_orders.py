@@ -54,7 +54,13 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::t
     AS d(receivable_id, status, reasons, lines, is_financeable, version)
 WHERE c.receivable_id = d.receivable_id
 """
+_REFER = """
+UPDATE receivable SET state = 'referred', reasons = reasons || ARRAY[$2::text] WHERE receivable_id = ANY($1)
+    AND state IN ('validated', 'referred')
+"""
 _STANDARD = "matching"
+UNMATCHED = "unmatched_with_order"
+Changed = tuple[Row, Match, bool, Policy]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,29 @@ class Citation:
     lines: tuple[TradeLine, ...]
 
 
-async def cite_orders(tx: Transaction, citations: Sequence[Citation]) -> None:
-    """Keep which orders invoices cite, and match those that stand."""
+@dataclass(frozen=True, slots=True)
+class CitedOrders:
+    """What matching new invoices found: what is to be said of it, and which of them their policy refers."""
+
+    said: Sequence[ReceivableMatched] = ()
+    referred: frozenset[str] = frozenset()
+
+
+async def cite_orders(tx: Transaction, citations: Sequence[Citation]) -> CitedOrders:
+    """Keep which orders new invoices cite, match those that stand, and let wait what their policy refers."""
     if not citations:
-        return
+        return CitedOrders()
     rows = [(each.receivable_id, *each.claim, _stored(each.lines)) for each in citations]
     await tx.pg.execute(_CITE, *by_column(rows, width=5))
-    await match_orders(tx, [each.claim for each in citations])
+    changed = await _match_orders(tx, [each.claim for each in citations])
+    new = {each.receivable_id for each in citations}
+    referred = {
+        row["receivable_id"]
+        for row, made, _, policy in changed
+        if row["receivable_id"] in new and made.status in policy.values["refer"]
+    }
+    await tx.pg.execute(_REFER, sorted(referred), UNMATCHED)
+    return CitedOrders(_said(changed), frozenset(referred))
 
 
 async def match_again(tx: Transaction, *, receivable_ids: Collection[str]) -> None:
@@ -87,9 +109,13 @@ async def match_again(tx: Transaction, *, receivable_ids: Collection[str]) -> No
 
 async def match_orders(tx: Transaction, claims: Collection[Claim]) -> None:
     """Match every invoice of the confirmed orders under these claims; say what has changed."""
+    await append(tx, _said(await _match_orders(tx, claims)), source="receivables")
+
+
+async def _match_orders(tx: Transaction, claims: Collection[Claim]) -> list[Changed]:
     found = await find_orders(tx, claims)
     if not found:
-        return
+        return []
     locked = await lock_orders(tx, [row["order_id"] for row in found])
     orders = {key: row for key, row in locked.items() if row["state"] not in {State.REGISTERED, State.REJECTED}}
     deliveries = await tx.pg.fetch(_DELIVERED, list(orders))
@@ -97,7 +123,7 @@ async def match_orders(tx: Transaction, claims: Collection[Claim]) -> None:
     citing: dict[str, list[Row]] = defaultdict(list)
     for row in await tx.pg.fetch(CITING, list(orders)):
         citing[row["order_id"]].append(row)
-    changed: list[tuple[Row, Match, bool, Policy]] = []
+    changed: list[Changed] = []
     for order_id, rows in citing.items():
         mine = [each for each in deliveries if each["order_id"] == order_id]
         policy = policies[order_id]
@@ -106,6 +132,7 @@ async def match_orders(tx: Transaction, claims: Collection[Claim]) -> None:
             if _kept(made, is_financeable) != _before(row):
                 changed.append((row, made, is_financeable, policy))
     await _keep(tx, changed)
+    return changed
 
 
 async def not_financeable(tx: Transaction, receivable_ids: Collection[str]) -> set[str]:
@@ -151,28 +178,27 @@ async def _policies(tx: Transaction, orders: Iterable[Row]) -> dict[str, Policy]
     return {key: policy_on(names.get(anchor, _STANDARD), on=today) for key, anchor in anchors.items()}
 
 
-async def _keep(tx: Transaction, changed: Sequence[tuple[Row, Match, bool, Policy]]) -> None:
+async def _keep(tx: Transaction, changed: Sequence[Changed]) -> None:
     rows = [
         (row["receivable_id"], made.status, ",".join(made.reasons), _wire(made), is_financeable, policy.version)
         for row, made, is_financeable, policy in changed
     ]
     await tx.pg.execute(_KEEP, *by_column(rows, width=6))
-    await append(
-        tx,
-        [
-            ReceivableMatched(
-                receivable_id=row["receivable_id"],
-                order_id=row["order_id"],
-                status=made.status,
-                reasons=sorted({*made.reasons, *(reason for line in made.lines for reason in line.reasons)}),
-                lines=len(made.lines),
-                matched_lines=sum(line.status == "matched" for line in made.lines),
-                is_financeable=is_financeable,
-            )
-            for row, made, is_financeable, _ in changed
-        ],
-        source="receivables",
-    )
+
+
+def _said(changed: Sequence[Changed]) -> list[ReceivableMatched]:
+    return [
+        ReceivableMatched(
+            receivable_id=row["receivable_id"],
+            order_id=row["order_id"],
+            status=made.status,
+            reasons=sorted({*made.reasons, *(reason for line in made.lines for reason in line.reasons)}),
+            lines=len(made.lines),
+            matched_lines=sum(line.status == "matched" for line in made.lines),
+            is_financeable=is_financeable,
+        )
+        for row, made, is_financeable, _ in changed
+    ]
 
 
 def _kept(made: Match, is_financeable: bool) -> tuple[Any, ...]:  # noqa: FBT001 - private

@@ -87,7 +87,7 @@ async def keep_collections(tx: Transaction, events: Sequence[Received]) -> None:
     lowering = await lock_to_lower(tx, {*known, *(each for found in of_loan.values() for each in found)})
     for each in fresh:
         candidates = of_loan.get(each.loan_id or "", [])
-        if each.document_id in known:
+        if each.document_id is not None and each.document_id in known:
             candidates = [each.document_id, *(other for other in candidates if other != each.document_id)]
         _collect(lowering, each, candidates)
     await lowering.write(tx)

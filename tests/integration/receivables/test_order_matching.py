@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.events.onboarding import ProgrammeSuspended
+from shared.events.settlement import BusinessDayOpened
+from shared.values.ids import new_id
 from tests.integration.receivables import order_desk as at
-from tests.integration.receivables.desk import ANCHOR, SECOND, SUPPLIER, Desk, desk, receivable
+from tests.integration.receivables.desk import ANCHOR, SECOND, SUPPLIER, Desk, desk, key, programme, receivable
 from tests.support.einvoices import Sample, ubl
 
 
@@ -127,3 +131,39 @@ async def test_the_same_note_again_counts_once_and_other_words_are_refused(here:
     assert len(answer.json()["deliveries"]) == 1
     other = await at.delivered(here, at.delivery(here, "R-1", ("1", "61")))
     assert (other.status_code, other.json()["code"]) == (409, "duplicate_delivery")
+
+
+async def test_where_its_programme_says_so_an_invoice_that_does_not_match_waits_for_a_person(here: Desk) -> None:
+    strict = programme(new_id(), here.id(ANCHOR))
+    strict = strict.model_copy(update={"terms": strict.terms.model_copy(update={"matching_policy": "matching_strict"})})
+    await here.hear(ProgrammeSuspended(programme_id=here.programme_id, reason="another comes"), strict)
+    await at.ordered(here)
+    invoice_id = await at.invoiced(here, at.invoice(here, "INV-1", ("9", "100", "6")))
+    found = await here.read(f"/receivables/{invoice_id}")
+    assert (found["state"], found["reasons"]) == ("referred", ["unmatched_with_order"])
+    (registered,) = await here.events("receivable.registered.v1")
+    assert (registered["state"], registered["reasons"]) == ("referred", ["unmatched_with_order"])
+    # What matches in part waits for nobody, but only what matches whole is financed.
+    other_id = await at.invoiced(here, at.invoice(here, "AB-44", ("1", "50", "6")))
+    assert (await here.read(f"/receivables/{other_id}"))["state"] == "validated"
+    assert not (await _match(here, other_id))["is_financeable"]
+    order = [each["type"] for each in await here.events() if each["subject"] == other_id]
+    assert order == ["receivable.registered.v1", "receivable.matched.v1"]
+
+
+async def test_the_bank_flow_that_paid_is_part_of_the_match_with_its_reasons(here: Desk) -> None:
+    await at.ordered(here)
+    invoice_id = await at.invoiced(here, at.invoice(here, "INV-1", ("1", "100", "6")))
+    found = (await _match(here, invoice_id))["payment"]
+    assert (found["status"], found["reasons"], found["payments"]) == ("unmatched", ["not_paid"], [])
+    await here.hear(BusinessDayOpened(open_date=date(2027, 2, 1)))
+    async with here.sme(SUPPLIER) as seller:
+        for reference, day, amount in (("T-1", "2026-11-21", "200.00"), ("T-2", "2027-01-31", "400.00")):
+            body = {"reference": reference, "paid_date": day, "amount": {"amount": amount, "currency": "CNY"}}
+            answer = await seller.post(f"/receivables/{invoice_id}/payments", json=body, headers=key())
+            assert answer.status_code == 201, answer.text
+            found = (await _match(here, invoice_id))["payment"]
+            if reference == "T-1":
+                assert (found["status"], found["reasons"]) == ("partial", ["paid_in_part", "overdue"])
+    assert (found["status"], found["reasons"]) == ("matched", ["paid_late"])
+    assert [each["reference"] for each in found["payments"]] == ["T-1", "T-2"]

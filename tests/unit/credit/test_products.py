@@ -13,14 +13,12 @@ from services.credit.domain.products import (
     TenorNotOffered,
     check_tenor,
     choose,
-    convert,
     derived,
     in_direction,
     line_quota,
 )
 from services.credit.operations.price_policies import price_policy
 from services.credit.operations.product_policies import product, programme_products
-from shared.values.money import Money
 from shared.values.policies import POLICIES
 
 DAY = date(2026, 3, 2)
@@ -146,12 +144,6 @@ def test_a_tenor_lies_in_the_products_and_the_programmes_bounds() -> None:
     for days, longest in ((None, 90), (0, 90), (91, 90), (366, 400)):
         with pytest.raises(TenorNotOffered):
             check_tenor(micro, tenor_days=days, longest_days=longest)
-
-
-@pytest.mark.parametrize(("proceeds", "owed", "repays"), [(100, 60, 60), (60, 60, 60), (50, 60, 50), (50, 0, 0)])
-def test_an_invoice_that_cites_a_financed_order_repays_that_loan_first(proceeds: int, owed: int, repays: int) -> None:
-    found = convert(proceeds=Money(proceeds, "CNY"), order_loan_owes=Money(owed, "CNY"))
-    assert (found.repays.amount_minor, found.pays_out.amount_minor) == (repays, proceeds - repays)
 
 
 def test_without_a_document_the_path_has_no_anchor_upstream_and_its_support_downstream() -> None:
