@@ -151,6 +151,7 @@ CREDIT_1: tuple[str, ...] = (
     "CREATE INDEX cover_enterprise ON cover (enterprise_id, cover_id)",
     "CREATE UNIQUE INDEX cover_rank ON cover (asset, rank) WHERE state = 'registered'",
     "CREATE INDEX cover_asset ON cover (asset)",
+    "CREATE INDEX cover_provider ON cover (provider_id) WHERE state = 'registered' AND kind = 'guarantee'",
     """CREATE TABLE cover_history (
         cover_id text NOT NULL, since timestamptz NOT NULL, body jsonb NOT NULL, PRIMARY KEY (cover_id, since))""",
     # Draws stopped on a line, or on every line of a firm: one open block for each cause, kept when it is lifted.

@@ -147,6 +147,18 @@ class CoverRegistered(CoverEvent):
     secured: Amount
 
 
+class CoverLendingValueChanged(CoverEvent):
+    """Trigger: the turn of a business day; a valuation grew old, a last day passed, another haircut holds.
+
+    Consumers: console. Contents: what the registered cover carries now, and what it carried before.
+    """
+
+    type: ClassVar[str] = "cover.lending_value_changed.v1"
+    lending_value: Amount
+    lending_value_before: Amount
+    business_date: date
+
+
 class CoverReleased(CoverEvent):
     """Trigger: it was given back: no loan stands on it any more. Consumers: console."""
 

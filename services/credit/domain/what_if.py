@@ -94,7 +94,26 @@ class Deepened:
     programme_id: str | None = None
 
 
-Change = Rated | Failed | Limited | Traded | Joined | Deepened
+@dataclass(frozen=True, slots=True)
+class PairLimited:
+    """What is financed of one seller's claims on one obligor gets a limit, or another one."""
+
+    seller_id: str
+    obligor_id: str
+    limit: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A registered cover is worth another amount, or another share of what it is worth, or is gone."""
+
+    cover_id: str
+    value: Money | None = None
+    by: int | None = None
+    gone: bool = False
+
+
+Change = Rated | Failed | Limited | Traded | Joined | Deepened | PairLimited | Covered
 
 
 def _nothing(_: Line) -> Mapping[str, int]:

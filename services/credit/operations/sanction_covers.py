@@ -14,7 +14,10 @@ from services.credit.operations.bring_in import bring_in_covered
 from services.credit.operations.cover_policies import haircuts
 from services.credit.operations.cover_rows import cover_of
 from services.credit.operations.nodes import create_nodes, lock_nodes, note_overuse, renew_version, sanction
+from shared.events.credit import CoverLendingValueChanged
+from shared.messaging.outbox import append
 from shared.storage.database import Transaction
+from shared.values.money import Amount
 
 Firm = tuple[str, str]
 _TODAY = "SELECT coalesce((SELECT open_date FROM book), current_date)"
@@ -34,6 +37,7 @@ SELECT DISTINCT o.enterprise_id, o.currency FROM cover c JOIN cover o USING (ass
 WHERE c.cover_id = $1 AND (o.state = 'registered' OR o.cover_id = $1)
 """
 _REGISTERED = "SELECT * FROM cover WHERE state = 'registered' ORDER BY cover_id"
+_ON_ASSETS = "SELECT * FROM cover WHERE state = 'registered' AND asset = ANY($1) ORDER BY cover_id"
 _RENEW = "UPDATE limit_node SET version = version + 1 WHERE node_id = ANY($1)"
 
 
@@ -44,16 +48,33 @@ async def sanction_changed(tx: Transaction, *, cover_id: str, cause: str) -> Non
 
 
 async def sanction_between(tx: Transaction, *, before: date, today: date) -> None:
-    """Sanction anew the firms of which a cover is worth something else on a business date than on another."""
+    """Sanction anew the firms of which a cover is worth something else on a business date than on another; say so."""
     rows = await tx.pg.fetch(_REGISTERED)
-    worth = [_values(rows, on=on) for on in (before, today)]
-    firms = {
-        (row["enterprise_id"], row["currency"])
-        for row in rows
-        if worth[0][row["cover_id"]] != worth[1][row["cover_id"]]
-    }
-    if firms:
-        await _sanction(tx, sorted(firms), cause="business_day", has_stepped=False)
+    then, now = _values(rows, on=before), _values(rows, on=today)
+    changed = [row for row in rows if then[row["cover_id"]] != now[row["cover_id"]]]
+    if not changed:
+        return
+    firms = {(row["enterprise_id"], row["currency"]) for row in changed}
+    await _sanction(tx, sorted(firms), cause="business_day", has_stepped=False)
+    # Under the firms' nodes: whatever step of a cover comes now speaks after us, one that came before spoke.
+    still = await _worth(tx, [row["asset"] for row in changed], on=today)
+    told = [
+        CoverLendingValueChanged(
+            cover_id=row["cover_id"],
+            enterprise_id=row["enterprise_id"],
+            lending_value=Amount.of(amount_minor=still[row["cover_id"]], currency=row["currency"]),
+            lending_value_before=Amount.of(amount_minor=then[row["cover_id"]], currency=row["currency"]),
+            business_date=today,
+        )
+        for row in changed
+        if still.get(row["cover_id"], then[row["cover_id"]]) != then[row["cover_id"]]
+    ]
+    await append(tx, told, source="credit")
+
+
+async def _worth(tx: Transaction, assets: Sequence[str], *, on: date) -> dict[str, int]:
+    """Return what the registered covers on some assets carry on a day, as they stand now."""
+    return _values(await tx.pg.fetch(_ON_ASSETS, sorted(set(assets))), on=on)
 
 
 async def _sanction(tx: Transaction, firms: Sequence[Firm], *, cause: str, has_stepped: bool) -> None:

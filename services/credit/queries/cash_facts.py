@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from services.credit.domain.cash_needs import WEEK_DAYS, Flow, Instrument
 from services.credit.domain.eligibility import BaseExceeded, Financeable, NotDrawable, NotEligible
-from services.credit.domain.limits import available_on
+from services.credit.domain.limits import Node, available_on
 from services.credit.domain.offers import Offer, Terms, offer
 from services.credit.domain.plans import Lent, still_to_pay
 from services.credit.domain.pricing import PricePolicy, discount, largest_principal
@@ -22,7 +22,7 @@ from services.credit.queries.reading import node_of
 from shared.storage.database import Transaction
 from shared.values.money import Money, parse_minor
 from shared.values.periods import DayCount
-from shared.values.rates import share_of
+from shared.values.rates import MILLION, share_of
 
 _NOT_NOW = (NotDrawable, NotEligible, BaseExceeded, ProductNotOffered, TenorNotOffered)
 # Documents due near each other are taken together, in so few groups that the mix is found at once.
@@ -68,11 +68,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Drawable:
-    """What an instrument stands on."""
+    """What an instrument stands on; `on_cover` is what the firm's cover carries of it above these documents."""
 
     line_id: str
     product: str
     documents: tuple[str, ...]
+    on_cover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +98,56 @@ async def read_cash_facts(tx: Transaction, *, enterprise_id: str, currency: str)
         known += _of_drawdown(row, today=today)
     line_ids = [row["line_id"] for row in await tx.pg.fetch(_LINES, enterprise_id, currency)]
     lines, _ = await read_lines(tx, line_ids=line_ids)
-    wanted = sorted({step.node_id for line in lines.values() for each in line.terms for step in each.path})
+    terms = [each for line in lines.values() for each in line.terms]
+    wanted = sorted({node_id for each in terms for node_id in _nodes_of(each)})
     rows = await tx.pg.fetch("SELECT * FROM limit_node_now WHERE node_id = ANY($1)", wanted)
     nodes = {row["node_id"]: node_of(row) for row in rows}
-    found = _on_documents(lines, [Financeable(*row) for row in owed], today=today)
-    found += [each for line in lines.values() for each in _on_nothing(line, nodes, today=today)]
+    rooms = _rooms(terms, nodes)
+    found = _on_documents(lines, [Financeable(*row) for row in owed], rooms, today=today)
+    found += [each for line in lines.values() for each in _on_nothing(line, nodes, rooms, today=today)]
     return CashFacts(
         today=today,
         known=tuple(each for each in known if each.flow.minor),
         instruments=tuple(instrument for instrument, _ in found),
         stand_on={instrument.name: drawable for instrument, drawable in found},
-        available={node.node_id: node.available for node in nodes.values()},
+        available={node.node_id: node.available for node in nodes.values()} | rooms,
     )
+
+
+def _nodes_of(terms: Terms) -> set[str]:
+    support = terms.support.node_ids if terms.support else frozenset()
+    return {step.node_id for step in terms.path} | support
+
+
+def _room_of(line_id: str) -> str:
+    """Return the name of the limit that stands for what a line may still take of the firm's cover."""
+    return f"cover of {line_id}"
+
+
+def _rooms(terms: Iterable[Terms], nodes: Mapping[str, Node]) -> dict[str, int]:
+    """Return what each line may still take of the firm's cover, by the name of that limit.
+
+    Where some cover secures only certain lines, what lines may take together is more than a bound each: then one line
+    is let to it, the one that may take the most, so that the mix never takes a yuan twice.
+    """
+    found: dict[str, int] = {}
+    named = False
+    for each in terms:
+        if each.support is not None:
+            is_known = each.support.node_ids <= nodes.keys()
+            found[_room_of(each.line_id)] = each.support.room(nodes) if is_known else 0
+            named = named or len(each.support.node_ids) > 1
+    if not named:
+        return found
+    most = max(found, key=lambda name: (found[name], name))
+    return {name: room if name == most else 0 for name, room in found.items()}
+
+
+def _cover_limits(terms: Terms) -> dict[str, int]:
+    """Return the limits that what the firm's cover carries of a drawdown takes beside the path's, all of it each."""
+    if terms.support is None:
+        return {}
+    return dict.fromkeys((terms.support.node_id, _room_of(terms.line_id)), MILLION)
 
 
 def _of_drawdown(row: Mapping[str, Any], *, today: date) -> list[Known]:
@@ -179,9 +218,12 @@ class _Candidate:
 
 
 def _on_documents(
-    lines: Mapping[str, LineTerms], documents: Iterable[Financeable], *, today: date
+    lines: Mapping[str, LineTerms], documents: Iterable[Financeable], rooms: Mapping[str, int], *, today: date
 ) -> list[tuple[Instrument, Drawable]]:
-    """Return each document on the line that asks least for it, those due near each other together."""
+    """Return each document on the line that asks least for it, those due near each other together.
+
+    Beside each group stands what cover carries above it: the same drawdown, with limits of its own.
+    """
     chosen = []
     for document in documents:
         candidates = [_candidate(line, document, today=today) for _, line in sorted(lines.items())]
@@ -192,7 +234,25 @@ def _on_documents(
     while len(groups := _grouped(chosen, today=today, weeks=weeks)) > _MOST_GROUPS and weeks < WEEK_DAYS * WEEK_DAYS:
         weeks *= 2
     cheapest = sorted(groups, key=lambda group: (group[0].rate, group[0].terms.line_id))[:_MOST_GROUPS]
-    return [_together(group, nth) for nth, group in enumerate(cheapest)]
+    found = [_together(group, nth) for nth, group in enumerate(cheapest)]
+    for (instrument, drawable), group in zip(tuple(found), cheapest, strict=True):
+        terms = group[0].terms
+        room = rooms.get(_room_of(terms.line_id), 0)
+        if room and terms.form == "loan" and terms.product.cover != "pledge":
+            found.append(_above(instrument, drawable, terms, room))
+    return found
+
+
+def _above(instrument: Instrument, drawable: Drawable, terms: Terms, room: int) -> tuple[Instrument, Drawable]:
+    """Return what the firm's cover carries of a drawdown above its documents: any part of these will do for it."""
+    above = replace(
+        instrument,
+        name=f"{instrument.name}/cover",
+        most_minor=room,
+        exposure_minor=room,
+        limits={**instrument.limits, **_cover_limits(terms)},
+    )
+    return above, replace(drawable, on_cover=True)
 
 
 def _candidate(line: LineTerms, document: Financeable, *, today: date) -> _Candidate | None:
@@ -207,7 +267,7 @@ def _candidate(line: LineTerms, document: Financeable, *, today: date) -> _Candi
     if terms.payee_id != terms.drawer.enterprise_id:
         return None
     most = share_of(amount=document.eligible_minor, millionths=terms.advance_rate)
-    if terms.form == "loan" and terms.product.cover == "payable":
+    if terms.form == "loan" and terms.product.documents_bear_interest:
         bears = largest_principal(
             payable_minor=document.eligible_minor,
             rate=offered.price.rate,
@@ -242,7 +302,7 @@ def _together(group: Sequence[_Candidate], nth: int) -> tuple[Instrument, Drawab
         day_count=first.policy.day_count,
         shortest_days=first.terms.product.shortest_days,
         longest_days=first.terms.drawer.max_tenor_days,
-        limits={step.node_id: step.share for step in first.terms.path},
+        limits=_limits(first.terms),
         repaid_on=min(each.document.due_date for each in group),
         matures_on=max(each.offered.maturity_date for each in group),
     )
@@ -250,7 +310,15 @@ def _together(group: Sequence[_Candidate], nth: int) -> tuple[Instrument, Drawab
     return instrument, Drawable(first.terms.line_id, first.terms.product.name, documents)
 
 
-def _on_nothing(line: LineTerms, nodes: Mapping[str, Any], *, today: date) -> list[tuple[Instrument, Drawable]]:
+def _limits(terms: Terms) -> dict[str, int]:
+    """Return what a drawdown takes of each limit; one that stands on a pledge takes cover too, with all of it."""
+    path = {step.node_id: step.share for step in terms.path}
+    return path | _cover_limits(terms) if terms.product.cover == "pledge" else path
+
+
+def _on_nothing(
+    line: LineTerms, nodes: Mapping[str, Node], rooms: Mapping[str, int], *, today: date
+) -> list[tuple[Instrument, Drawable]]:
     """Return what the line lends on nothing but itself."""
     found = []
     for terms in line.terms:
@@ -267,6 +335,8 @@ def _on_nothing(line: LineTerms, nodes: Mapping[str, Any], *, today: date) -> li
         except _NOT_NOW:
             continue
         most = available_on(nodes, terms.path)
+        if product.cover == "pledge":
+            most = min(most, rooms.get(_room_of(terms.line_id), 0))
         instrument = Instrument(
             name=f"{terms.line_id}/{product.name}",
             most_minor=most,
@@ -277,7 +347,7 @@ def _on_nothing(line: LineTerms, nodes: Mapping[str, Any], *, today: date) -> li
             day_count=policy.day_count,
             shortest_days=shortest,
             longest_days=min(product.longest_days, terms.drawer.max_tenor_days),
-            limits={step.node_id: step.share for step in terms.path},
+            limits=_limits(terms),
             revolving=product.revolving,
         )
         found.append((instrument, Drawable(terms.line_id, product.name, ())))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from services.credit.domain.cash_needs import Draw, Flow, Mix, cheapest_mix, forecast
-from services.credit.queries.cash_facts import CashFacts, Drawable, Known, read_cash_facts
+from services.credit.queries.cash_facts import CashFacts, Known, read_cash_facts
 from shared.runtime.offload import offload
 from shared.storage.database import Database
 from shared.values.money import Money
@@ -29,6 +30,10 @@ ASSUMPTIONS = (
         "and may be drawn in part"
     ),
     "of very many lines and documents, the cheapest are looked at",
+    (
+        "what the firm's registered cover still carries is drawn above documents, of which any part will do, or beside "
+        "them where a product stands on a pledge; where some cover secures certain lines only, one line is let to it"
+    ),
     "products that pay somebody else than the firm close no gap",
     "interest and fees are least in fractions; whole minor units may cost a few more",
 )
@@ -94,29 +99,38 @@ async def cash_needs(
 
 def _mix(mix: Mix, facts: CashFacts, currency: str) -> dict[str, Any]:
     rates = {each.name: each.rate for each in facts.instruments}
+    # What cover carries above documents is of the same drawdown as they are.
+    drawn: dict[tuple[Any, ...], list[Draw]] = defaultdict(list)
+    for each in mix.draws:
+        on = facts.stand_on[each.instrument]
+        drawn[on.line_id, on.product, on.documents, each.on, each.repaid_on].append(each)
     return {
-        "drawdowns": [
-            _draw(each, facts.stand_on[each.instrument], rates[each.instrument], currency) for each in mix.draws
-        ],
+        "drawdowns": [_draw(parts, facts, rates[parts[0].instrument], currency) for parts in drawn.values()],
         "cost": Money(mix.cost_minor, currency).wire(),
         "uncovered": Money(mix.uncovered_minor, currency).wire(),
     }
 
 
-def _draw(draw: Draw, on: Drawable, rate: int, currency: str) -> dict[str, Any]:
+def _draw(parts: Sequence[Draw], facts: CashFacts, rate: int, currency: str) -> dict[str, Any]:
+    first, on = parts[0], facts.stand_on[parts[0].instrument]
+
+    def total(name: str, of: Iterable[Draw] = parts) -> dict[str, str]:
+        return Money(sum(getattr(each, name) for each in of), currency).wire()
+
     return {
         "line_id": on.line_id,
         "product": on.product,
         "documents": list(on.documents),
-        "date": draw.on.isoformat(),
-        "principal": Money(draw.principal, currency).wire(),
+        "date": first.on.isoformat(),
+        "principal": total("principal"),
+        "on_cover": total("principal", [each for each in parts if facts.stand_on[each.instrument].on_cover]),
         "rate": rate_text(rate),
-        "interest": Money(draw.interest, currency).wire(),
-        "fee": Money(draw.fee, currency).wire(),
-        "paid_out": Money(draw.paid_out, currency).wire(),
-        "repaid_date": draw.repaid_on.isoformat(),
-        "maturity_date": draw.matures_on.isoformat(),
-        "repaid": Money(draw.repaid, currency).wire(),
+        "interest": total("interest"),
+        "fee": total("fee"),
+        "paid_out": total("paid_out"),
+        "repaid_date": first.repaid_on.isoformat(),
+        "maturity_date": first.matures_on.isoformat(),
+        "repaid": total("repaid"),
     }
 
 

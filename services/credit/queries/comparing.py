@@ -9,10 +9,11 @@ from typing import Any
 
 from services.credit.domain.limits import Node
 from services.credit.domain.what_if import Line, Side
-from services.credit.operations.programme_facts import Computed, compute, sanctions
+from services.credit.operations.programme_facts import Computed, Facts, compute, sanctions
 from services.credit.queries.path_shapes import Shape, new_shape
+from services.credit.queries.securing import Securities
 from services.credit.queries.supposing import Supposed
-from services.credit.queries.what_if_reading import Read
+from services.credit.queries.what_if_reading import Read, pair_of_line
 
 # What propagation judges anew, and that it has not yet; all other reasons (a block, no product) stay as they are.
 JUDGED = frozenset({
@@ -20,6 +21,7 @@ JUDGED = frozenset({
     "agreement_expired", "overdue", "no_trade_with_the_anchor", "anchor_does_not_support", "deficiency",
     "not_propagated_yet",
 })  # fmt: skip
+NO_COVER = "no_registered_cover"
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class Compared:
         return short, self.computed.result.shortfall if self.computed else short
 
 
-def compare(read: Read, supposed: Supposed) -> Compared:
-    """Return both sides; where nothing changes, what is there stands on both."""
+def compare(read: Read, supposed: Supposed, *, covers: tuple[Securities, Securities]) -> Compared:
+    """Return both sides; where nothing changes, what is there stands on both. `covers` are (before, after)."""
     before = _before(read)
     if not supposed.done:
         return Compared(read.facts.programme, read, supposed, before, before, None)
-    after, computed = _after(read, supposed, before)
+    after, computed = _after(read, supposed, before, covers)
     return Compared(read.facts.programme, read, supposed, before, after, computed)
 
 
@@ -124,19 +126,29 @@ def _before(read: Read) -> Side:
     return Side(lines, room.short(), grades, shared=_sharing(room, shaped))
 
 
-def _after(read: Read, supposed: Supposed, before: Side) -> tuple[Side, Computed]:
+def _after(
+    read: Read, supposed: Supposed, before: Side, covers: tuple[Securities, Securities]
+) -> tuple[Side, Computed]:
     facts = supposed.facts
     nodes = {node_id: Node(node_id, 0, 0, 0) for _, node_id in facts.nodes()} | dict(read.nodes)
     computed = compute(facts, nodes)
-    room = _Room(nodes, sanctions(facts, computed.lines))
+    carried = _carried(facts, covers)
+    cover_nodes = {node_id: minor for found in carried.values() for node_id, minor in found.items()}
+    room = _Room(nodes, {**sanctions(facts, computed.lines), **cover_nodes, **supposed.pairs})
     gone = JUDGED | {"anchor_unrated"} if facts.programme["anchor_id"] in facts.caps else JUDGED
     lines, shaped = {}, {}
     for each in computed.lines:
         row, line_id = each.row, each.row["line_id"]
         tier = each.reach.tier if each.reach else 0
         is_new = line_id not in before.lines
-        shape = shaped[line_id] = new_shape(facts, row, tier) if is_new else read.shapes.of(line_id, tier=tier)
+        shape = new_shape(facts, row, tier) if is_new else read.shapes.of(line_id, tier=tier)
+        pair = pair_of_line(row, facts.programme)
+        if pair in supposed.pairs and not shape.alone:
+            shape = shape.through(pair)
+        shaped[line_id] = shape
         reasons = (*each.reasons, *_kept_reasons(before.lines.get(line_id), gone))
+        if shape.pledged and line_id in carried:
+            reasons = _on_pledge(reasons, min(carried[line_id].values()))
         lines[line_id] = Line(
             line_id=line_id,
             programme_id=row["programme_id"],
@@ -151,6 +163,23 @@ def _after(read: Read, supposed: Supposed, before: Side) -> tuple[Side, Computed
             reasons=reasons,
         )
     return Side(lines, room.short(), supposed.grades, supposed.failed, _sharing(room, shaped)), computed
+
+
+def _carried(facts: Facts, covers: tuple[Securities, Securities]) -> dict[str, dict[str, int]]:
+    """Return, of each line whose firm's cover changes, what its nodes of cover would be sanctioned."""
+    was, would_be = covers
+    changed = would_be.changed_from(was)
+    return {
+        row["line_id"]: would_be.sanctioned(row["line_id"], row["enterprise_id"], facts.terms.currency)
+        for row in facts.rows
+        if row["enterprise_id"] in changed
+    }
+
+
+def _on_pledge(reasons: tuple[str, ...], secured: int) -> tuple[str, ...]:
+    """Return the reasons against drawing on a line whose product stands on registered cover."""
+    others = tuple(reason for reason in reasons if reason != NO_COVER)
+    return others if secured else (*others, NO_COVER)
 
 
 def _sharing(room: _Room, shaped: Mapping[str, Shape]) -> Callable[[Line], Mapping[str, int]]:

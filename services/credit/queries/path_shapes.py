@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.credit.domain.paths import Place, Step, path_of
@@ -24,11 +24,20 @@ _UNSEEN = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A path but for the ids of line and firm, and what its programme does not offer for it."""
+    """A path but for the ids of line and firm, and what its programme does not offer for it.
+
+    `alone` is one of a product without documents, `pledged` one of a product that stands on registered cover.
+    """
 
     shared: tuple[str, ...]
     own: tuple[str, ...]
     lacking: tuple[str, ...] = ()
+    alone: bool = False
+    pledged: bool = False
+
+    def through(self, node_id: str) -> Shape:
+        """Return the shape with one node more, which is the line's own."""
+        return replace(self, own=(*self.own, node_id))
 
     def nodes_of(self, line_id: str, firm_id: str) -> list[str]:
         """Return the nodes of a line's path that are its own or its firm's."""
@@ -59,7 +68,11 @@ class Shapes:
             row = {**self._rows[line_id], **seen, "line_id": _LINE, "enterprise_id": _FIRM, "tier": tier}
             terms = terms_of(row, self._programme).usual
             lacking = terms.not_drawable[len(why_barred(row)) :]
-            found = self._known[tier or 1, *like] = _shape(terms.path, lacking)
+            found = self._known[tier or 1, *like] = replace(
+                _shape(terms.path, lacking),
+                alone=not terms.product.documents,
+                pledged=terms.product.cover == "pledge",
+            )
         return found
 
     def why_barred(self, line_id: str, *, tier: int | None) -> tuple[str, ...]:

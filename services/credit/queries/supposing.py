@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from services.credit.domain.paths import pair_node
 from services.credit.domain.risk_weights import IN_DEFAULT, Grade, RiskWeights, rescaled
 from services.credit.domain.what_if import (
     Change,
+    Covered,
     Deepened,
     Failed,
     Joined,
     Limited,
     NotSupposable,
+    PairLimited,
     Rated,
     Traded,
 )
 from services.credit.operations.programme_facts import Facts
+from services.credit.queries.backing import NO_COVER, Backing
 from shared.values.money import Amount, CurrencyMismatch, Money
 from shared.values.rates import MILLION, share_of
 
@@ -28,6 +32,7 @@ class Supposed:
     """Hypothetical facts, with what propagation does not look at: grades, and who failed.
 
     `done` are the changes, by their number from 1, that are supposed; `refused` says why others cannot be here.
+    `pairs` are the limits of pairs, by node.
     """
 
     facts: Facts
@@ -35,6 +40,7 @@ class Supposed:
     failed: frozenset[str]
     done: frozenset[int]
     refused: Mapping[int, Exception]
+    pairs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -49,8 +55,10 @@ class _Draft:
     firms: Mapping[str, Mapping[str, Any]]
     grades: dict[str, str]
     weights: RiskWeights
+    backing: Backing
     nth: int = 0
     failed: set[str] = field(default_factory=set)
+    pairs: dict[str, int] = field(default_factory=dict)
     _links: dict[tuple[str, str], Mapping[str, Any]] | None = None
     _line_ids: dict[str, list[str]] | None = None
 
@@ -87,6 +95,10 @@ class _Draft:
         self.rows |= found
         return list(found.values())
 
+    def has_lines(self, firm_ids: Iterable[str]) -> bool:
+        """Return whether any of some firms has a line here."""
+        return any(self.lines_of(firm_id) for firm_id in firm_ids)
+
     def add(self, row: dict[str, Any]) -> None:
         """Add a line."""
         self.rows[row["line_id"]] = row
@@ -104,6 +116,7 @@ def suppose(
     *,
     firms: Mapping[str, Mapping[str, Any]],
     weights: RiskWeights,
+    backing: Backing,
 ) -> Supposed:
     """Return the facts after numbered changes, one after the other, and which cannot be supposed of this programme."""
     draft = _Draft(
@@ -115,6 +128,7 @@ def suppose(
         firms=firms,
         grades={firm_id: firm["grade"] for firm_id, firm in firms.items() if firm["grade"]},
         weights=weights,
+        backing=backing,
     )
     done: set[int] = set()
     refused: dict[int, Exception] = {}
@@ -124,7 +138,7 @@ def suppose(
             done.add(draft.nth)
         except (NotSupposable, CurrencyMismatch) as error:
             refused[draft.nth] = error
-    return Supposed(draft.done(), draft.grades, frozenset(draft.failed), frozenset(done), refused)
+    return Supposed(draft.done(), draft.grades, frozenset(draft.failed), frozenset(done), refused, draft.pairs)
 
 
 _NO_PART = "the firm has no part in the programme"
@@ -180,7 +194,8 @@ def _factor(draft: _Draft, firm_id: str, grade: Grade | None, amount: int, *, na
 def _fail(draft: _Draft, change: Failed) -> None:
     firm = change.firm_id
     rows, trades = draft.lines_of(firm), [each for each in draft.links if firm in each]
-    if not rows and not trades and firm not in draft.is_of_the_anchor:
+    guaranteed = draft.backing.guaranteed.get((firm, draft.terms.currency), ())
+    if not rows and not trades and firm not in draft.is_of_the_anchor and not draft.has_lines(guaranteed):
         raise draft.refuse(_NO_PART)
     for row in rows:
         row |= {"sme_active": False, "rating_cap": 0, "multiplier": 0}
@@ -259,6 +274,30 @@ def _deepen(draft: _Draft, change: Deepened) -> None:
     draft.terms = draft.terms.model_copy(update={"max_tier": change.max_tier})
 
 
+def _limit_pair(draft: _Draft, change: PairLimited) -> None:
+    limit = draft.minor(change.limit)
+    between = {"upstream": (change.seller_id, change.obligor_id), "downstream": (change.obligor_id, change.seller_id)}
+    if not any(
+        draft.programme["anchor_id"] == other and any(row["direction"] == way for row in draft.lines_of(firm))
+        for way, (firm, other) in between.items()
+    ):
+        raise draft.refuse("no line is between the two")
+    node_id = pair_node(seller_id=change.seller_id, obligor_id=change.obligor_id, currency=change.limit.currency)
+    draft.pairs[node_id] = limit
+
+
+def _cover(draft: _Draft, change: Covered) -> None:
+    firms = draft.backing.sharing.get((change.cover_id, draft.terms.currency))
+    if firms is None:
+        raise draft.refuse(NO_COVER)
+    if change.value is None and change.by is None and not change.gone:
+        raise draft.refuse("say what the cover would be worth")
+    if change.value is not None:
+        draft.minor(change.value)
+    if not draft.has_lines(firms):
+        raise draft.refuse(_NO_PART)
+
+
 _APPLY: Mapping[type, Callable[[_Draft, Any], None]] = {
     Rated: _rate,
     Failed: _fail,
@@ -266,4 +305,6 @@ _APPLY: Mapping[type, Callable[[_Draft, Any], None]] = {
     Traded: _trade,
     Joined: _join,
     Deepened: _deepen,
+    PairLimited: _limit_pair,
+    Covered: _cover,
 }

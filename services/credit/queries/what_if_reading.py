@@ -8,8 +8,10 @@ from datetime import date
 from typing import Any, ClassVar
 
 from services.credit.domain.limits import Node
+from services.credit.domain.paths import pair_node
 from services.credit.domain.what_if import (
     Change,
+    Covered,
     Deepened,
     Failed,
     Joined,
@@ -21,6 +23,7 @@ from services.credit.domain.what_if import (
 )
 from services.credit.operations.line_terms import read_rows
 from services.credit.operations.programme_facts import Facts, read_facts, read_links
+from services.credit.queries.backing import NO_COVER, Backing, reached, read_backing
 from services.credit.queries.path_shapes import Shapes
 from services.credit.queries.reading import UnknownProgramme
 from shared.events.onboarding import ProgrammeTerms
@@ -56,11 +59,13 @@ _NODES = "SELECT node_id, sanctioned_minor, held_minor, utilised_minor FROM limi
 # What is used is found by programme; what waits is on lines that hold something, which are few.
 _OPEN = """
 SELECT w.drawdown_id, w.line_id, w.programme_id, w.enterprise_id, w.obligor_id, w.state, w.form, w.exposure_minor,
-    w.used_minor, w.maturity_date, ARRAY(SELECT s ->> 1 FROM jsonb_array_elements(w.path) s) AS node_ids
+    w.used_minor, w.maturity_date, w.documents <> '[]' AS has_documents,
+    ARRAY(SELECT s ->> 1 FROM jsonb_array_elements(w.path) s) AS node_ids
 FROM drawdown w WHERE w.programme_id = $1 AND w.state = 'utilised'
 UNION ALL
 SELECT w.drawdown_id, w.line_id, w.programme_id, w.enterprise_id, w.obligor_id, w.state, w.form, w.exposure_minor,
-    w.used_minor, w.maturity_date, ARRAY(SELECT s ->> 1 FROM jsonb_array_elements(w.path) s) AS node_ids
+    w.used_minor, w.maturity_date, w.documents <> '[]' AS has_documents,
+    ARRAY(SELECT s ->> 1 FROM jsonb_array_elements(w.path) s) AS node_ids
 FROM unnest($2::text[]) AS l(line_id) CROSS JOIN LATERAL (
     SELECT * FROM drawdown WHERE line_id = l.line_id
         AND state IN ('held', 'referred', 'approved', 'cancelling')) AS w
@@ -95,10 +100,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Scope:
-    """The programmes concerned, the changes with their numbers from 1, and how many lines that is."""
+    """The programmes concerned, the changes with their numbers from 1, whom they reach beside, and how many lines."""
 
     programmes: Sequence[Mapping[str, Any]]
     changes: Sequence[tuple[int, Change]]
+    backing: Backing
     lines: int
 
     def changes_of(self, programme_id: str) -> list[tuple[int, Change]]:
@@ -136,12 +142,16 @@ class Links:
 async def read_scope(tx: Transaction, asked: Asked, links: Links, *, most_lines: int, most_programmes: int) -> Scope:
     """Return whom it concerns; UnknownProgramme, NotSupposable or WhatIfTooLarge when there is no answer."""
     changes = await _with_groups(tx, asked.changes)
+    backing = await read_backing(tx, changes)
+    if unknown := [nth for nth, each in changes if isinstance(each, Covered) and not backing.knows(each.cover_id)]:
+        raise NotSupposable(nth=unknown[0], reason=NO_COVER)
     named = {each.programme_id for _, each in changes if isinstance(each, Limited | Joined | Deepened)}
     if asked.programme_ids is None:
         for nth, each in changes:
             if isinstance(each, Limited | Joined | Deepened) and each.programme_id is None:
                 raise NotSupposable(nth=nth, reason="say of which programme")
         wanted = {each for each in named if each is not None} | await _concerned(tx, changes, links)
+        wanted |= await reached(tx, changes, backing)
     else:
         wanted = set(asked.programme_ids)
         for nth, each in changes:
@@ -156,7 +166,7 @@ async def read_scope(tx: Transaction, asked: Asked, links: Links, *, most_lines:
         raise WhatIfTooLarge(
             lines=lines, most_lines=most_lines, programmes=len(wanted), most_programmes=most_programmes
         )
-    return Scope(programmes, changes, lines)
+    return Scope(programmes, changes, backing, lines)
 
 
 async def _with_groups(tx: Transaction, changes: Sequence[Change]) -> list[tuple[int, Change]]:
@@ -223,9 +233,7 @@ def _ahead(firms: Collection[str], pairs: Iterable[tuple[str, str]]) -> set[str]
     return seen
 
 
-async def read_programme(
-    tx: Transaction, row: Mapping[str, Any], changes: Iterable[tuple[int, Change]], links: Links
-) -> Read:
+async def read_programme(tx: Transaction, row: Mapping[str, Any], scope: Scope, links: Links) -> Read:
     """Return everything that a programme's what-if stands on."""
     facts = await read_facts(tx, row, links=await links.of(tx, row["currency"]))
     line_ids = [each["line_id"] for each in facts.rows]
@@ -235,10 +243,12 @@ async def read_programme(
     waiting = [line_id for line_id in line_ids if _held(nodes, line_id)]
     drawn = await tx.pg.fetch(_OPEN, row["programme_id"], waiting)
     nodes |= await _nodes(tx, {node_id for each in drawn for node_id in each["node_ids"]} - nodes.keys())
-    drawdowns = [_open(each) for each in drawn]
+    nodes |= {node_id: node for node_id, node in scope.backing.pairs.items() if node_id not in nodes}
+    pair_of = {each["line_id"]: pair_of_line(each, row) for each in facts.rows}
+    drawdowns = [_open(each, pair=pair_of[each["line_id"]], pairs=scope.backing.pairs) for each in drawn]
     firm_ids = {each["enterprise_id"] for each in facts.rows} | {each.obligor_id for each in drawdowns}
     firm_ids |= {row["anchor_id"], row["group_head_id"]}
-    joining = sorted({each.firm_id for _, each in changes if isinstance(each, Joined)})
+    joining = sorted({each.firm_id for _, each in scope.changes if isinstance(each, Joined)})
     return Read(
         facts,
         shapes,
@@ -269,7 +279,16 @@ async def _firms(
     return found
 
 
-def _open(row: Mapping[str, Any]) -> Open:
+def pair_of_line(row: Mapping[str, Any], programme: Mapping[str, Any]) -> str:
+    """Return the node that the seller and the obligor of a line's documents would have if a limit were set."""
+    firm, anchor = row["enterprise_id"], programme["anchor_id"]
+    seller, obligor = (firm, anchor) if row["direction"] == "upstream" else (anchor, firm)
+    return pair_node(seller_id=seller, obligor_id=obligor, currency=programme["currency"])
+
+
+def _open(row: Mapping[str, Any], *, pair: str, pairs: Collection[str]) -> Open:
+    # A first limit of a pair would be on the paths of what is open: see operations/bring_in.py.
+    brought = [pair] if pair in pairs and row["has_documents"] and pair not in row["node_ids"] else []
     return Open(
         drawdown_id=row["drawdown_id"],
         line_id=row["line_id"],
@@ -281,5 +300,5 @@ def _open(row: Mapping[str, Any]) -> Open:
         exposure=row["exposure_minor"],
         used=row["used_minor"],
         maturity_date=row["maturity_date"],
-        node_ids=tuple(row["node_ids"]),
+        node_ids=(*row["node_ids"], *brought),
     )

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.credit.domain.what_if import Change, Deepened, Failed, Joined, Limited, Rated, Traded
+from services.credit.domain.what_if import (
+    Change,
+    Covered,
+    Deepened,
+    Failed,
+    Joined,
+    Limited,
+    PairLimited,
+    Rated,
+    Traded,
+)
 from services.credit.schemas.body import Body, Id
 from shared.values.money import Amount, Money
 from shared.values.rates import MILLION, InvalidRate, parse_rate
@@ -139,6 +149,33 @@ class DeepenedIn(Body):
         return Deepened(self.max_tier, self.programme_id)
 
 
+class PairLimitedIn(Body):
+    """What is financed of one seller's claims on one obligor gets a limit, or another one."""
+
+    change: Literal["pair_limit"]
+    seller_id: Id
+    obligor_id: Id
+    limit: Amount
+
+    def supposed(self) -> Change:
+        """Return the change as the rules know it."""
+        return PairLimited(self.seller_id, self.obligor_id, self.limit.money())
+
+
+class CoveredIn(Body):
+    """A registered cover is worth another amount, or changes by a share where none is given, or is gone."""
+
+    change: Literal["cover"]
+    cover_id: Id
+    value: Amount | None = None
+    by: _Rate | None = None
+    gone: bool = False
+
+    def supposed(self) -> Change:
+        """Return the change as the rules know it."""
+        return Covered(self.cover_id, _money(self.value), _share_change(self.by), self.gone)
+
+
 def _share_change(text: str | None) -> int | None:
     """Return a change by a share: all of it may go, at most ten times as much may come."""
     if text is None:
@@ -149,7 +186,10 @@ def _share_change(text: str | None) -> int | None:
     return found
 
 
-ChangeIn = Annotated[RatedIn | FailedIn | LimitedIn | TradedIn | JoinedIn | DeepenedIn, Field(discriminator="change")]
+ChangeIn = Annotated[
+    RatedIn | FailedIn | LimitedIn | TradedIn | JoinedIn | DeepenedIn | PairLimitedIn | CoveredIn,
+    Field(discriminator="change"),
+]
 
 
 class WhatIfIn(Body):

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.credit.queries import cash_facts
 from shared.values.ids import new_id
+from tests.integration.credit.pledging import registered
 from tests.integration.credit.world import OPEN, World
 
 
@@ -86,6 +87,32 @@ async def test_s26_the_mix_takes_no_more_than_the_line_and_says_what_stays_open(
     (draw,) = found["drawdowns"]
     assert draw["principal"]["amount"] == "20000.00"
     assert found["uncovered"]["amount"] == "30020.00"
+
+
+async def test_s26_what_cover_carries_above_the_documents_closes_more_of_the_gap_each_yuan_once(world: World) -> None:
+    await world.begin()
+    firm = await world.supplier()
+    for week in (8, 9):
+        await world.receivable(firm, amount="100000.00", due=_day(week))
+    asked = _flow(_day(3), "out", "300000.00")
+    bare = await _needs(world, firm, asked, weeks=7)
+    assert {each["on_cover"]["amount"] for each in bare["drawdowns"]} == {"0.00"}
+    assert sum(float(each["principal"]["amount"]) for each in bare["drawdowns"]) == 160_000.00
+    await registered(world, firm)
+    found = await _needs(world, firm, asked, weeks=7)
+    # 20,000.00 less 30% less 4,000.00 of others: once, however many documents there are.
+    assert sum(float(each["on_cover"]["amount"]) for each in found["drawdowns"]) == 10_000.00
+    assert sum(float(each["principal"]["amount"]) for each in found["drawdowns"]) == 170_000.00
+    for each in found["drawdowns"]:
+        body = {
+            "line_id": each["line_id"],
+            "documents": [{"kind": "receivable", "document_id": name} for name in each["documents"]],
+            "principal": each["principal"],
+        }
+        async with world.bench.caller("sme", party=firm) as sme:
+            quote = await sme.post("/quotes", json=body)
+        assert quote.status_code == 201, quote.text
+        assert quote.json().get("on_cover", _money("0.00")) == each["on_cover"]
 
 
 async def test_s26_open_drawdowns_and_what_the_firm_owes_are_counted(world: World) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.credit.operations.propagate_due import propagate_due
-from shared.events.credit import DrawdownHeld
+from shared.events.credit import CoverLendingValueChanged, DrawdownHeld
 from shared.events.receivables import ReceivableDiluted
 from shared.events.settlement import BusinessDayClosed
 from shared.values.ids import new_id
@@ -146,9 +146,18 @@ async def test_r12_a_cover_that_ends_leaves_loans_as_they_are_and_refuses_new_on
 async def test_cover_falls_on_the_business_day_after_its_last(world: World) -> None:
     await world.begin()
     firm = await world.supplier()
-    await registered(world, firm, valid_until=OPEN.isoformat())
+    ending = await registered(world, firm, valid_until=OPEN.isoformat())
+    lasting = await registered(world, await world.supplier(), asset="PRESS-1")
     await world.held(firm, "86000.00")
     await world.hear(BusinessDayClosed(closed_date=OPEN, open_date=OPEN + timedelta(days=1)))
+    told = await world.told(ending)
+    assert (told[-1], told.count("cover.lending_value_changed")) == ("cover.lending_value_changed", 1)
+    assert "cover.lending_value_changed" not in await world.told(lasting), "what carries the same says nothing"
+    async with world.database.reader() as tx:
+        body = await tx.pg.fetchval("SELECT body FROM outbox WHERE subject = $1 ORDER BY sequence DESC LIMIT 1", ending)
+    said = CoverLendingValueChanged.model_validate_json(body)
+    assert (said.lending_value_before, said.lending_value) == (cny("10000.00"), cny("0.00"))
+    assert said.business_date == OPEN + timedelta(days=1)
     assert await standing(world, node(firm)) == ("0.00", "6000.00", "0.00", "6000.00")
     refused = await world.draw(firm, [await world.receivable(firm)], "80000.01")
     assert refused.json()["code"] == "borrowing_base_exceeded"
