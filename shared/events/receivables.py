@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from shared.events.envelope import Event
 from shared.values.money import Amount
@@ -76,6 +76,15 @@ class OrderInvoiced(OrderEvent):
     drawdown_id: str | None = None
 
 
+class OrderReopened(OrderEvent):
+    """Trigger: an invoice that took its place is cancelled. Consumers: credit. Contents: what is open of it again."""
+
+    type: ClassVar[str] = "order.reopened.v1"
+    receivable_id: str
+    by: Amount
+    open: Amount
+
+
 class OrderSettled(OrderEvent):
     """Trigger: the loan over the order is closed. Consumers: credit, console."""
 
@@ -94,7 +103,8 @@ class ReceivableEvent(Event):
 class ReceivableRegistered(ReceivableEvent):
     """Trigger: an invoice is taken in. Consumers: credit, console. Contents: `payable` is BT-115, not the gross (R7).
 
-    `state` is validated, or referred when a person must look first (R8), with the reasons.
+    `state` is validated, or referred when a person must look first (R8), with the reasons; `near_duplicates` are the
+    standing receivables that it may be in another guise.
     """
 
     type: ClassVar[str] = "receivable.registered.v1"
@@ -108,6 +118,14 @@ class ReceivableRegistered(ReceivableEvent):
     payable: Amount
     state: Literal["validated", "referred"]
     reasons: list[str]
+    near_duplicates: list[str] = Field(default_factory=list)
+
+
+class ReceivableAccepted(ReceivableEvent):
+    """Trigger: a person of the bank accepts a document that waited; its obligor may confirm it. Consumers: console."""
+
+    type: ClassVar[str] = "receivable.accepted.v1"
+    reason: str
 
 
 class ReceivableConfirmed(ReceivableEvent):
@@ -157,11 +175,38 @@ class ReceivableDiluted(ReceivableEvent):
     reason: str
 
 
+class ReceivablePaid(ReceivableEvent):
+    """Trigger: the obligor paid, the seller before notice or the collection account (R7, R9). Consumers: credit.
+
+    Contents: what was paid in all, what is still payable. With a `drawdown_id` it went through that loan's waterfall:
+    the loan fell, so that what is eligible beneath it need not. Consumers: settlement nets no more than is payable.
+    """
+
+    type: ClassVar[str] = "receivable.paid.v1"
+    by: Amount
+    paid: Amount
+    financeable: Amount
+    payee: Literal["seller", "collection_account"]
+    paid_date: date
+    drawdown_id: str | None = None
+
+
+class ReceivableCancelled(ReceivableEvent):
+    """Trigger: its seller takes it back; once confirmed, with the obligor's assent. Consumers: credit, settlement."""
+
+    type: ClassVar[str] = "receivable.cancelled.v1"
+    reason: str
+
+
 class ReceivableRejected(ReceivableEvent):
-    """Trigger: the obligor, or a person working a referral, rejects the document. Consumers: credit, console."""
+    """Trigger: the obligor, or a person working a referral, rejects the document. Consumers: credit, console.
+
+    Contents: why, and by which code where many were rejected together.
+    """
 
     type: ClassVar[str] = "receivable.rejected.v1"
     reason: str
+    code: str | None = None
 
 
 class ReceivableMatched(ReceivableEvent):
@@ -183,6 +228,43 @@ class ReceivableSettled(ReceivableEvent):
     """Trigger: the obligor's payment closed the loan over this document. Consumers: console."""
 
     type: ClassVar[str] = "receivable.settled.v1"
+
+
+class CreditNoteEvent(Event):
+    """A credit note as a document, whatever it lowers (R6)."""
+
+    topic: ClassVar[str] = "scf.receivables.credit_note.v1"
+    credit_note_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.credit_note_id
+
+
+class CreditNoteTaken(CreditNoteEvent):
+    """Trigger: a credit note is taken in. Consumers: console. Contents: the receivable that it lowers, if any.
+
+    `state` is applied, or referred when a person must say which receivable it means, with the reasons.
+    """
+
+    type: ClassVar[str] = "credit_note.taken.v1"
+    seller_id: str
+    obligor_id: str
+    number: str
+    amount: Amount
+    issue_date: date
+    state: Literal["applied", "referred"]
+    reasons: list[str]
+    receivable_id: str | None = None
+
+
+class CreditNoteDecided(CreditNoteEvent):
+    """Trigger: a person, or the invoice that it waited for, decides on a note that waited. Consumers: console."""
+
+    type: ClassVar[str] = "credit_note.decided.v1"
+    state: Literal["applied", "rejected"]
+    reason: str
+    receivable_id: str | None = None
 
 
 class SetOffEvent(Event):
@@ -261,7 +343,7 @@ class VoucherSettled(VoucherEvent):
 class Document(BaseModel):
     """A document that a drawdown stands on, and its eligible amount."""
 
-    kind: Literal["receivable", "slice", "order"]
+    kind: Literal["receivable", "slice", "order", "goods"]
     document_id: str
     amount: Amount
 
@@ -314,6 +396,21 @@ class DocumentsFinanced(AssignmentEvent):
     """Trigger: the money went out. Consumers: console."""
 
     type: ClassVar[str] = "assignment.financed.v1"
+
+
+class NoticeDelivered(AssignmentEvent):
+    """Trigger: proof that the notice reached the obligor, or its acknowledgement. Consumers: console.
+
+    From `delivered_at` on only paying the assignee discharges (R9). `digest` is of the text that was delivered.
+    """
+
+    type: ClassVar[str] = "assignment.notice_delivered.v1"
+    notice_id: str
+    obligor_id: str
+    means: Literal["platform", "registered_mail", "courier", "email", "in_person"]
+    delivered_at: datetime
+    digest: str
+    acknowledged: bool
 
 
 class AssignmentSettled(AssignmentEvent):

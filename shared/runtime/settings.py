@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="TRIBUTARY_PORT")
     issuer: str = Field(default="tributary", validation_alias="TRIBUTARY_ISSUER")
     audience: str = Field(default="tributary", validation_alias="TRIBUTARY_AUDIENCE")
+    # How the bank calls itself towards others: in the register's export, to other banks.
+    institution: str = Field(default="the bank", max_length=200, validation_alias="TRIBUTARY_INSTITUTION")
+    # Blind checks with other banks: the key that these banks share, and a secret of this bank's own.
+    crosscheck_key: SecretStr = Field(default=SecretStr(""), validation_alias="TRIBUTARY_CROSSCHECK_KEY")
+    crosscheck_secret: SecretStr = Field(default=SecretStr(""), validation_alias="TRIBUTARY_CROSSCHECK_SECRET")
     hold_seconds: int = Field(default=600, ge=1, validation_alias="TRIBUTARY_HOLD_SECONDS")
     # Ten years, as long as a bank keeps its books; 0 keeps every event in the outbox for ever.
     outbox_retention_days: int = Field(default=3650, ge=0, validation_alias="TRIBUTARY_OUTBOX_RETENTION_DAYS")

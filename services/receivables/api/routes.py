@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from services.receivables import queries
+from services.receivables.api.uploads import File, kept
 from services.receivables.domain.documents import EInvoice
-from services.receivables.operations import confirm, confirm_orders, dilute, issue_voucher, review, transfer
+from services.receivables.operations import (
+    batches,
+    cancel,
+    confirm,
+    confirm_orders,
+    crosschecks,
+    dilute,
+    issue_voucher,
+    pledge_goods,
+    review,
+)
+from services.receivables.operations.intake import take_all
 from services.receivables.operations.once import once
+from services.receivables.operations.originals import Evidence
 from services.receivables.operations.read_upload import CSV, ZIP, read_invoice
-from services.receivables.operations.take_documents import Taken, take_documents
+from services.receivables.operations.receive_uploads import keep_upload
+from services.receivables.operations.take_documents import Taken
+from services.receivables.operations.take_notes import TakenNote
 from services.receivables.operations.take_rows import take_rows
-from services.receivables.operations.take_uploads import evidence_of, keep_upload
+from services.receivables.operations.take_uploads import evidence_of
 from services.receivables.schemas import (
     ConfirmationIn,
     DilutionIn,
     ReasonIn,
     ReferralDecisionIn,
-    TransferIn,
     VoucherIn,
 )
 from shared.messaging.parked import DECISIONS
-from shared.storage.database import Database
 from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
@@ -39,7 +52,6 @@ router = APIRouter()
 _PARTIES = ("anchor_maker", "anchor_checker", "sme", "erp")
 _Limit = Annotated[int, Query(ge=1, le=500)]
 _Key = Annotated[str | None, Header()]
-_File = Annotated[str, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Reader = Annotated[Caller, access(*BANK, *_PARTIES)]
 
 
@@ -48,12 +60,13 @@ async def post_document(  # noqa: PLR0917 - FastAPI passes each by name
     request: Request,
     database: Db,
     caller: Annotated[Caller, access("erp", "anchor_maker", "sme", "bank_maker")],
-    file: _File = "",
+    file: File = "",
     seller_id: str | None = None,
     obligor_id: str | None = None,
 ) -> Response:
-    """Take in an invoice (UBL 2.1, CII, a Factur-X PDF, JSON), a CSV of invoices, or a ZIP of many.
+    """Take in an invoice or credit note (UBL 2.1, CII, a Factur-X PDF, JSON), a CSV of them, or a ZIP of many.
 
+    A credit note lowers the receivable that it cites, or waits for a person who says which.
     The body is the file itself. An e-document is judged by its grammar and its profile's rules, and every finding is
     in the answer. A ZIP is answered 202 with where its progress stands. Bank operations may say who the parties are
     where a file alone does not tell.
@@ -65,34 +78,21 @@ async def post_document(  # noqa: PLR0917 - FastAPI passes each by name
         items = await take_rows(database, data=data, file=file, party=party, actor=caller.subject)
         return JSONResponse({"items": items})
     if media_type in ZIP:
-        return await _kept(database, data, media_type=media_type, file=file, party=party, actor=caller.subject)
+        upload_id = await keep_upload(
+            database, data=data, media_type=media_type, file=file, party=party, actor=caller.subject
+        )
+        return kept(upload_id)
     read = await read_invoice(data, media_type=media_type, name=file)
     if read.invoice is None:
         raise read.error or RuntimeError(file)
     invoice = _named(read.invoice, caller, seller_id=seller_id, obligor_id=obligor_id)
-    answers = await take_documents(
-        database, documents=[(file, invoice)], party=party, actor=caller.subject, evidence=[evidence_of(read)]
-    )
-    answer = answers[0]
-    if isinstance(answer, Exception):
-        raise answer
-    return JSONResponse(_taken(answer), status_code=201)
-
-
-@router.get("/uploads/{upload_id}")
-async def read_upload(upload_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
-    """Read how far an upload of many documents is; a party reads what was sent for it."""
-    return await queries.upload(database, upload_id=parse_id(upload_id), party=_party(caller))
-
-
-@router.get("/uploads/{upload_id}/items")
-async def list_upload_items(
-    upload_id: str, database: Db, caller: _Reader, cursor: str | None = None, limit: _Limit = 100
-) -> dict[str, Any]:
-    """List what became of each document of an upload, in the archive's order."""
-    return await queries.upload_items(
-        database, upload_id=parse_id(upload_id), after=read_cursor(cursor), limit=limit, party=_party(caller)
-    )
+    async with database.transaction() as tx:
+        (answer,) = await take_all(
+            tx, documents=[(file, invoice)], party=party, actor=caller.subject, evidence=[evidence_of(read)]
+        )
+        if isinstance(answer, Exception):
+            raise answer
+    return JSONResponse(_note(answer) if isinstance(answer, TakenNote) else _taken(answer), status_code=201)
 
 
 @router.get("/receivables")
@@ -226,82 +226,22 @@ async def read_voucher(root_id: str, database: Db, caller: _Reader) -> dict[str,
     return await queries.voucher(database, root_id=parse_id(root_id), party=_party(caller))
 
 
-@router.post("/vouchers/{root_id}/transfers", status_code=201)
-async def offer_transfer(  # noqa: PLR0917 - FastAPI passes each by name
-    root_id: str,
-    body: TransferIn,
-    request: Request,
-    database: Db,
-    caller: Annotated[Caller, access("sme")],
-    idempotency_key: _Key = None,
-) -> Response:
-    """Offer a part of a slice to another firm, by its holder."""
-    root = parse_id(root_id)
-    work = partial(
-        transfer.offer_transfer,
-        root_id=root,
-        slice_id=body.slice_id,
-        amount=body.amount,
-        transferee_id=body.transferee_id,
-        trade_reference=body.trade_reference,
-        party=_own(caller),
-        actor=caller.subject,
-    )
-    key = await _command(request, caller, idempotency_key, route=f"POST /receivables/v1/vouchers/{root}/transfers")
-    return _answer(await once(database, key=key, status=201, work=work))
-
-
-@router.post("/vouchers/{root_id}/transfers/{transfer_id}/{answer}")
-async def answer_transfer(  # noqa: PLR0917 - FastAPI passes each by name
-    root_id: str,
-    transfer_id: str,
-    answer: Literal["accept", "decline"],
-    request: Request,
-    database: Db,
-    caller: Annotated[Caller, access("sme")],
-    idempotency_key: _Key = None,
-) -> Response:
-    """Accept an offered part, by the transferee; or decline it, by either side."""
-    root, offered = parse_id(root_id), parse_id(transfer_id)
-    operation = transfer.accept_transfer if answer == "accept" else transfer.decline_transfer
-    work = partial(operation, root_id=root, transfer_id=offered, party=_own(caller), actor=caller.subject)
-    route = f"POST /receivables/v1/vouchers/{root}/transfers/{offered}/{answer}"
-    key = await _command(request, caller, idempotency_key, route=route)
-    return _answer(await once(database, key=key, status=200, work=work))
-
-
-@router.get("/transfers")
-async def list_transfers(
-    database: Db, caller: _Reader, cursor: str | None = None, limit: _Limit = 100
-) -> dict[str, Any]:
-    """List transfers of slices; a party sees those it offered or was offered."""
-    return await queries.transfers(database, after=read_cursor(cursor), limit=limit, party=_party(caller))
-
-
-@router.get("/assignments/{drawdown_id}")
-async def read_assignment(
-    drawdown_id: str, database: Db, caller: Annotated[Caller, access(*BANK, "sme", "erp")]
-) -> dict[str, Any]:
-    """Read the assignment of documents to a drawdown: its filing and the proof of its notices."""
-    return await queries.assignment(database, drawdown_id=parse_id(drawdown_id), party=_party(caller))
-
-
-@router.get("/notices")
-async def list_notices(database: Db, caller: _Reader, cursor: str | None = None, limit: _Limit = 100) -> dict[str, Any]:
-    """List the notices of assignment; an obligor reads its own."""
-    return await queries.notices(database, after=read_cursor(cursor), limit=limit, party=_party(caller))
-
-
 router.include_router(
     approvals_router(
         # The bank's people decide on what the bank proposed, parked events; never on an anchor's proposals.
         deciders=("anchor_checker", "bank_maker", "bank_checker"),
         approved={
+            batches.KIND: batches.confirm_batch,
+            cancel.KIND: cancel.assent,
             confirm.KIND: confirm.confirm,
             confirm_orders.KIND: confirm_orders.confirm_orders,
             issue_voucher.KIND: issue_voucher.issue,
+            pledge_goods.PLEDGE: pledge_goods.agree_pledge,
+            pledge_goods.RELEASE: pledge_goods.give_back,
+            crosschecks.KIND: crosschecks.release_answer,
             **DECISIONS,
         },
+        declined={batches.KIND: batches.decline_batch, crosschecks.KIND: crosschecks.decline_answer},
     )
 )
 
@@ -332,6 +272,24 @@ def _named(invoice: EInvoice, caller: Caller, *, seller_id: str | None, obligor_
     return replace(invoice, seller=seller, buyer=buyer)
 
 
+def _note(taken: TakenNote) -> dict[str, Any]:
+    note, invoice = taken.note, taken.invoice
+    return {
+        "file": taken.file,
+        "credit_note_id": taken.credit_note_id,
+        "state": taken.state,
+        "reasons": list(taken.reasons),
+        "receivable_id": taken.receivable_id,
+        "seller_id": note.seller_id,
+        "obligor_id": note.obligor_id,
+        "number": note.number,
+        "document_type": invoice.document_type,
+        "amount": note.amount.wire(),
+        "issue_date": invoice.issue_date.isoformat(),
+        **_judged(invoice.syntax, invoice.profile, taken.evidence),
+    }
+
+
 def _taken(taken: Taken) -> dict[str, Any]:
     return {
         "file": taken.file,
@@ -345,21 +303,18 @@ def _taken(taken: Taken) -> dict[str, Any]:
         "payable": taken.payable.wire(),
         "issue_date": taken.issue_date.isoformat(),
         "due_date": taken.due_date.isoformat(),
-        "syntax": taken.syntax,
-        "profile": taken.profile,
-        "original_sha256": taken.evidence.sha256,
-        "rules": list(taken.evidence.judgement.packs),
-        "findings": taken.evidence.judgement.wire(),
+        **_judged(taken.syntax, taken.profile, taken.evidence),
     }
 
 
-async def _kept(
-    database: Database, data: bytes, *, media_type: str, file: str, party: str | None, actor: str
-) -> Response:
-    upload_id = await keep_upload(database, data=data, media_type=media_type, file=file, party=party, actor=actor)
-    where = f"/receivables/v1/uploads/{upload_id}"
-    body = {"upload_id": upload_id, "state": "waiting", "progress": where, "items": f"{where}/items"}
-    return JSONResponse(body, status_code=202, headers={"location": where})
+def _judged(syntax: str, profile: str, evidence: Evidence) -> dict[str, Any]:
+    return {
+        "syntax": syntax,
+        "profile": profile,
+        "original_sha256": evidence.sha256,
+        "rules": list(evidence.judgement.packs),
+        "findings": evidence.judgement.wire(),
+    }
 
 
 async def _command(request: Request, caller: Caller, key: str | None, *, route: str) -> Key:

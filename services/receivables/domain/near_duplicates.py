@@ -67,8 +67,7 @@ def guise_of(new: Stated, other: Stated, *, tolerance: Tolerance, twins: Mapping
         return None
     apart = abs((new.issue_date - other.issue_date).days)
     same_due = new.due_date == other.due_date
-    one_hand = same_seller and new.syntax == other.syntax
-    if one_hand and _is_series(new.number_key, other.number_key, tolerance.series_gap):
+    if counts_on(new, other, tolerance=tolerance):
         return None
     near = apart <= tolerance.alike_days or (same_due and apart <= tolerance.same_due_days)
     if near and _looks_alike(new.number_key, other.number_key):
@@ -83,9 +82,22 @@ def guise_of(new: Stated, other: Stated, *, tolerance: Tolerance, twins: Mapping
 def near_duplicates(
     new: Stated, standing: Iterable[Stated], *, tolerance: Tolerance, twins: Mapping[str, frozenset[str]]
 ) -> list[tuple[str, Guise]]:
-    """Return the standing invoices that the new one may be again, each with its guise, by id."""
-    found = ((other.receivable_id, guise_of(new, other, tolerance=tolerance, twins=twins)) for other in standing)
-    return sorted((receivable_id, guise) for receivable_id, guise in found if guise is not None)
+    """Return the standing invoices that the new one may be again, each with its guise, by id.
+
+    What counts on from one of the same day belongs to that one's sale: day and amount alone say nothing then.
+    """
+    others = list(standing)
+    found = ((other.receivable_id, guise_of(new, other, tolerance=tolerance, twins=twins)) for other in others)
+    near = sorted((receivable_id, guise) for receivable_id, guise in found if guise is not None)
+    if any(new.issue_date == other.issue_date and counts_on(new, other, tolerance=tolerance) for other in others):
+        return [each for each in near if each[1] != "same_day_and_obligor"]
+    return near
+
+
+def counts_on(new: Stated, other: Stated, *, tolerance: Tolerance) -> bool:
+    """Return whether one program wrote both, one after the other: same seller and syntax, numbers of a series."""
+    one_hand = new.seller_id == other.seller_id and new.syntax == other.syntax
+    return one_hand and _is_series(new.number_key, other.number_key, tolerance.series_gap)
 
 
 def is_one_apart(one: str, other: str) -> bool:

@@ -63,6 +63,8 @@ def describe(item: Mapping[str, Any]) -> str:
     match item["kind"]:
         case "slice":
             return f"slice [{item['start_minor']}, {item['end_minor']}) of voucher {item['number']}: {amount}"
+        case "goods":
+            return f"goods of warehouse receipt {item['number']} of {item['issue_date']}, pledged: {amount}"
         case "order":
             return f"order {item['number']} of {item['issue_date']} and the invoices that cite it: {amount}"
         case _:

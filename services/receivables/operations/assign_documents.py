@@ -15,11 +15,14 @@ from services.receivables.domain.assigning import (
     why_not,
     write_notice,
 )
-from services.receivables.domain.orders import order_asset
+from services.receivables.domain.goods import quantity_text, secured_asset
+from services.receivables.domain.orders import drawer_of, order_asset
 from services.receivables.domain.receivables import Assignment
-from services.receivables.operations.locking import Row, lock_orders, lock_receivables, lock_slices
+from services.receivables.operations.locking import Row, lock_goods, lock_orders, lock_receivables, lock_slices
 from services.receivables.operations.match_orders import not_financeable
 from services.receivables.operations.movables_registry import Filed, FiledBefore, Filing, MovablesRegistry
+from services.receivables.operations.register import register
+from services.receivables.operations.sightings import held_back
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.credit import DrawdownHeld
 from shared.events.envelope import Event, Received
@@ -52,6 +55,10 @@ FROM unnest($1::text[], $2::text[]) AS d(document_id, drawdown_id) WHERE s.slice
 _TAKE_ORDERS = """
 UPDATE trade_order o SET state = 'assigned', drawdown_id = d.drawdown_id
 FROM unnest($1::text[], $2::text[]) AS d(document_id, drawdown_id) WHERE o.order_id = d.document_id
+"""
+_TAKE_GOODS = """
+UPDATE goods g SET state = 'assigned', drawdown_id = d.drawdown_id
+FROM unnest($1::text[], $2::text[]) AS d(document_id, drawdown_id) WHERE g.goods_id = d.document_id
 """
 _NOTIFY = """
 INSERT INTO notice (notice_id, drawdown_id, obligor_id, body, digest, notified_at)
@@ -104,6 +111,7 @@ async def assign_documents(tx: Transaction, events: Sequence[Received], *, regis
     await _keep(tx, plans)
     assigned = [plan for plan in plans if plan.state is Assignment.ASSIGNED]
     await _take(tx, assigned)
+    await register(tx, {plan.held.drawdown_id: plan.filed for plan in assigned if plan.filed is not None})
     notices = [(plan.held, plan.notice) for plan in assigned if plan.notice is not None]
     await tx.pg.execute(
         _NOTIFY,
@@ -178,10 +186,17 @@ async def _lock(tx: Transaction, held: Sequence[DrawdownHeld]) -> dict[tuple[str
         tx, [document.document_id for document in documents if document.kind == "receivable"]
     )
     slices = await lock_slices(tx, [document.document_id for document in documents if document.kind == "slice"])
+    goods = await lock_goods(tx, [document.document_id for document in documents if document.kind == "goods"])
     found = {("order", key): _order(row) for key, row in orders.items()}
     unmatched = await not_financeable(tx, receivables)
-    found |= {("receivable", key): _receivable(row, unmatched=key in unmatched) for key, row in receivables.items()}
-    return found | {("slice", key): _slice(row) for key, row in slices.items()}
+    # A slice is held back with the receivable beneath it.
+    back = await held_back(tx, {*receivables, *(row["receivable_id"] for row in slices.values())})
+    found |= {
+        ("receivable", key): _receivable(row, unmatched=key in unmatched, back=key in back)
+        for key, row in receivables.items()
+    }
+    found |= {("slice", key): _slice(row, back=row["receivable_id"] in back) for key, row in slices.items()}
+    return found | {("goods", key): _goods(row) for key, row in goods.items()}
 
 
 def _order(row: Row) -> Candidate:
@@ -189,14 +204,15 @@ def _order(row: Row) -> Candidate:
         document_id=row["order_id"],
         asset=order_asset(seller_id=row["seller_id"], buyer_id=row["buyer_id"], number_key=row["number_key"]),
         label=f"order {row['number']} of {row['issue_date']} and the invoices that cite it",
-        drawers=frozenset({row["seller_id"], row["buyer_id"]}),
+        # Who confirmed it is not who draws on it.
+        drawers=frozenset({drawer_of(side=row["side"], seller_id=row["seller_id"], buyer_id=row["buyer_id"])}),
         obligor_id=row["buyer_id"],
         financeable=Money(row["open_minor"], row["currency"]),
         state=row["state"],
     )
 
 
-def _receivable(row: Row, *, unmatched: bool) -> Candidate:
+def _receivable(row: Row, *, unmatched: bool, back: bool) -> Candidate:
     return Candidate(
         document_id=row["receivable_id"],
         asset=claim_asset(seller_id=row["seller_id"], number_key=row["number_key"], issue_year=row["issue_year"]),
@@ -209,10 +225,11 @@ def _receivable(row: Row, *, unmatched: bool) -> Candidate:
         vouchered=row["vouchered"],
         disputed=row["disputed"],
         unmatched=unmatched,
+        held_back=back,
     )
 
 
-def _slice(row: Row) -> Candidate:
+def _slice(row: Row, *, back: bool) -> Candidate:
     interval = f"[{row['start_minor']}, {row['end_minor']})"
     return Candidate(
         document_id=row["slice_id"],
@@ -221,6 +238,21 @@ def _slice(row: Row) -> Candidate:
         drawers=frozenset({row["holder_id"]}),
         obligor_id=row["obligor_id"],
         financeable=Money(row["end_minor"] - row["start_minor"], row["currency"]),
+        state=row["state"],
+        held_back=back,
+    )
+
+
+def _goods(row: Row) -> Candidate:
+    quantity = f"{quantity_text(row['quantity_milli'] - row['released_milli'])} {row['unit']}"
+    return Candidate(
+        document_id=row["goods_id"],
+        # The pledge itself is filed; under it stands the one loan that it secures.
+        asset=secured_asset(goods_id=row["goods_id"]),
+        label=f"{quantity} of {row['item']}, receipt {row['number']} of {row['warehouse']}, pledged and kept there",
+        drawers=frozenset({row["owner_id"]}),
+        obligor_id=row["owner_id"],
+        financeable=Money(row["eligible_minor"], row["currency"]),
         state=row["state"],
     )
 
@@ -259,7 +291,7 @@ async def _keep(tx: Transaction, plans: Sequence[_Plan]) -> None:
 
 
 async def _take(tx: Transaction, plans: Sequence[_Plan]) -> None:
-    taking = {"order": _TAKE_ORDERS, "receivable": _TAKE_RECEIVABLES, "slice": _TAKE_SLICES}
+    taking = {"order": _TAKE_ORDERS, "receivable": _TAKE_RECEIVABLES, "slice": _TAKE_SLICES, "goods": _TAKE_GOODS}
     for kind, statement in taking.items():
         pairs = [
             (document.document_id, plan.held.drawdown_id)

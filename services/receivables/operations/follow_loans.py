@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.receivables.domain.assigning import claim_asset, slice_asset
+from services.receivables.domain.goods import secured_asset
 from services.receivables.domain.orders import order_asset
 from services.receivables.domain.receivables import Assignment, Executed, Happened, advance_assignment
 from services.receivables.operations.locking import Row
-from services.receivables.operations.movables_registry import Filing, MovablesRegistry
+from services.receivables.operations.movables_registry import Filed, Filing, MovablesRegistry
+from services.receivables.operations.pledge_goods import end_pledges, wholly_released
+from services.receivables.operations.register import discharge, register
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.credit import DrawdownEvent
 from shared.events.envelope import Event, Received
@@ -20,15 +23,17 @@ from shared.events.receivables import (
     ReceivableSettled,
     VoucherSettled,
 )
+from shared.events.settlement import LoanDisbursed
 from shared.messaging.applying import NotYet
 from shared.messaging.outbox import append
 from shared.runtime.clock import database_now
 from shared.storage.audit import Entry, record
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, by_column
 
 _LOCK_ORDERS = "SELECT FROM trade_order WHERE drawdown_id = ANY($1) ORDER BY order_id FOR NO KEY UPDATE"
 _LOCK_RECEIVABLES = "SELECT FROM receivable WHERE drawdown_id = ANY($1) ORDER BY receivable_id FOR NO KEY UPDATE"
 _LOCK_SLICES = "SELECT FROM slice WHERE drawdown_id = ANY($1) ORDER BY slice_id FOR NO KEY UPDATE"
+_LOCK_GOODS = "SELECT FROM goods WHERE drawdown_id = ANY($1) ORDER BY goods_id FOR NO KEY UPDATE"
 _RETAKE_ORDERS = """
 UPDATE trade_order o SET state = 'assigned', drawdown_id = a.drawdown_id
 FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
@@ -54,6 +59,16 @@ FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id t
 WHERE a.drawdown_id = ANY($1) AND d.kind = 'slice' AND s.slice_id = d.document_id AND s.state = 'live'
 RETURNING s.slice_id
 """
+_RETAKE_GOODS = """
+UPDATE goods g SET state = 'assigned', drawdown_id = a.drawdown_id
+FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
+WHERE a.drawdown_id = ANY($1) AND d.kind = 'goods' AND g.goods_id = d.document_id AND g.state = 'pledged'
+RETURNING g.goods_id
+"""
+_LENT = """
+UPDATE assignment a SET lent_minor = d.lent FROM unnest($1::text[], $2::bigint[]) AS d(drawdown_id, lent)
+WHERE a.drawdown_id = d.drawdown_id
+"""
 _PAID_ROOTS = """
 UPDATE receivable r SET state = 'settled' FROM voucher v
 WHERE v.root_id = ANY($1) AND r.receivable_id = v.receivable_id AND r.state = 'confirmed' AND NOT EXISTS (
@@ -73,7 +88,8 @@ async def free_documents(tx: Transaction, events: Sequence[Received], *, registr
             ids,
         )
     await tx.pg.execute("UPDATE slice SET state = 'live', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids)
-    await registry.discharge(ids, at=await database_now(tx))
+    await tx.pg.execute("UPDATE goods SET state = 'pledged', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids)
+    await _discharge(tx, ids, reason="released", registry=registry)
     await _tell(tx, [DocumentsFreed(drawdown_id=drawdown_id) for drawdown_id in ids])
 
 
@@ -87,7 +103,9 @@ async def finance_documents(tx: Transaction, events: Sequence[Received], *, regi
     if late:
         await _retake(tx, late, registry=registry)
     await _lock(tx, ids)
-    for table in ("trade_order", "receivable", "slice"):
+    lent = [(event.subject, event.event.principal.minor) for event in events if isinstance(event.event, LoanDisbursed)]
+    await tx.pg.execute(_LENT, *by_column(lent, width=2))
+    for table in ("trade_order", "receivable", "slice", "goods"):
         await tx.pg.execute(
             f"UPDATE {table} SET state = 'financed' WHERE drawdown_id = ANY($1) AND state = 'assigned'",  # noqa: S608 - names of ours
             ids,
@@ -117,12 +135,14 @@ async def settle_documents(tx: Transaction, events: Sequence[Received], *, regis
         "RETURNING slice_id, root_id",
         ids,
     )
+    goods = await end_pledges(tx, ids)
     roots = await tx.pg.fetch(_PAID_ROOTS, sorted({row["root_id"] for row in slices}))
-    await registry.discharge(ids, at=await database_now(tx))
+    await _discharge(tx, [*ids, *(row["goods_id"] for row in goods)], reason="settled", registry=registry)
     settled = sorted(row["receivable_id"] for row in (*receivables, *roots))
     said: list[Event] = [ReceivableSettled(receivable_id=receivable_id) for receivable_id in settled]
     said += [OrderSettled(order_id=row["order_id"]) for row in orders]
     said += [VoucherSettled(root_id=row["root_id"], slice_id=row["slice_id"]) for row in slices]
+    said += [wholly_released(row) for row in goods]
     said += [AssignmentSettled(drawdown_id=drawdown_id) for drawdown_id in ids]
     await _tell(tx, said)
 
@@ -138,14 +158,28 @@ async def _retake(tx: Transaction, drawdown_ids: Sequence[str], *, registry: Mov
         await tx.pg.execute(_RETAKE_INVOICES, [drawdown_id])
         receivables = await tx.pg.fetch(_RETAKE_RECEIVABLES, [drawdown_id])
         slices = await tx.pg.fetch(_RETAKE_SLICES, [drawdown_id])
+        goods = await tx.pg.fetch(_RETAKE_GOODS, [drawdown_id])
         parties = await tx.pg.fetchrow(
             "SELECT enterprise_id, obligor_id FROM assignment WHERE drawdown_id = $1", drawdown_id
         )
         named = [order_asset(**row) for row in orders]
         assets = (*named, *(claim_asset(**row) for row in receivables), *(slice_asset(**row) for row in slices))
+        assets += tuple(secured_asset(**row) for row in goods)
         if assets and parties is not None:
             filings.append(Filing(drawdown_id, parties["enterprise_id"], parties["obligor_id"], assets))
-    await registry.file(filings, at=await database_now(tx))
+    answers = await registry.file(filings, at=await database_now(tx))
+    filed = {
+        filing.drawdown_id: answer
+        for filing, answer in zip(filings, answers, strict=True)
+        if isinstance(answer, Filed)
+    }
+    await register(tx, filed)
+
+
+async def _discharge(tx: Transaction, ids: Sequence[str], *, reason: str, registry: MovablesRegistry) -> None:
+    now = await database_now(tx)
+    await registry.discharge(ids, at=now)
+    await discharge(tx, ids, reason=reason, at=now)
 
 
 async def _move(tx: Transaction, drawdown_ids: Sequence[str], *, happened: Happened) -> list[tuple[Row, Assignment]]:
@@ -178,6 +212,7 @@ async def _lock(tx: Transaction, drawdown_ids: Sequence[str]) -> None:
     await tx.pg.execute(_LOCK_ORDERS, list(drawdown_ids))
     await tx.pg.execute(_LOCK_RECEIVABLES, list(drawdown_ids))
     await tx.pg.execute(_LOCK_SLICES, list(drawdown_ids))
+    await tx.pg.execute(_LOCK_GOODS, list(drawdown_ids))
 
 
 async def _tell(tx: Transaction, said: Sequence[Event]) -> None:

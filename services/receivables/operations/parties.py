@@ -10,7 +10,7 @@ from services.receivables.domain.parties import Directory, identifier_key, keys_
 from shared.events.envelope import Received
 from shared.events.onboarding import EnterpriseRegistered, ProgrammeActivated, ProgrammeSuspended
 from shared.events.settlement import BusinessDayClosed, BusinessDayOpened
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, by_column
 
 
 async def keep_enterprises(tx: Transaction, events: Sequence[Received]) -> None:
@@ -24,17 +24,16 @@ async def keep_enterprises(tx: Transaction, events: Sequence[Received]) -> None:
         [each.name for each in kept],
         [name_key(each.name) for each in kept],
     )
-    pairs = [
-        (key, each.enterprise_id)
+    identifiers = [
+        (key, each.enterprise_id, scheme)
         for each in kept
-        for text in each.legal_identifiers.values()
+        for scheme, text in sorted(each.legal_identifiers.items())
         if (key := identifier_key(text))
     ]
     await tx.pg.execute(
-        """INSERT INTO party_identifier (identifier_key, enterprise_id)
-        SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING""",
-        [key for key, _ in pairs],
-        [enterprise_id for _, enterprise_id in pairs],
+        """INSERT INTO party_identifier (identifier_key, enterprise_id, scheme)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING""",
+        *by_column(identifiers, width=3),
     )
 
 

@@ -8,17 +8,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from services.receivables.domain.documents import EInvoice, SellerIsObligor, due_date_of
+from services.receivables.domain.documents import (
+    EInvoice,
+    NotFinanceable,
+    SellerIsObligor,
+    check_financeable,
+    due_date_of,
+)
 from services.receivables.domain.duplicates import DuplicateDocument, Standing, number_key, stated_reasons, why_refer
+from services.receivables.domain.near_duplicates import Guise, Stated
 from services.receivables.domain.parties import Directory, UnknownParty
 from services.receivables.domain.trade_lines import TradeLine
-from services.receivables.operations.match_orders import Citation, cite_orders
+from services.receivables.operations.match_orders import UNMATCHED, Citation, cite_orders
 from services.receivables.operations.originals import Evidence, keep_originals
 from services.receivables.operations.parties import directory_of
+from services.receivables.operations.refer_near_duplicates import (
+    NEAR_DUPLICATE,
+    amounts_to_lock,
+    refer_near_duplicates,
+    twins_of,
+)
 from shared.events.receivables import ReceivableRegistered
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
-from shared.storage.database import Database, Transaction
+from shared.storage.database import Transaction
 from shared.values.ids import new_id
 from shared.values.money import Amount, Money
 from shared.values.policies import policy_on
@@ -26,11 +39,11 @@ from shared.web.auth import ForeignParty
 
 SOURCE = "receivables"
 
-# One lock per seller and number: whoever takes in the same number waits here, so that the look-up of its namesakes and
-# the insertion see each other. The unique indexes guard even without it.
+# One lock per seller and number, and per seller and amount: whoever takes in the same waits here, so that the look-ups
+# of namesakes and near duplicates and the insertion see each other. The unique indexes guard claims even without it.
 _LOCK = """
 SELECT pg_advisory_xact_lock(k) FROM (
-    SELECT DISTINCT hashtextextended(s || ' ' || n, 8) AS k FROM unnest($1::text[], $2::text[]) AS d(s, n) ORDER BY 1) x
+    SELECT DISTINCT hashtextextended(name, 8) AS k FROM unnest($1::text[]) AS d(name) ORDER BY 1) x
 """
 _NAMESAKES = """
 SELECT DISTINCT r.receivable_id, r.seller_id, r.number_key, r.obligor_id, r.issue_year, r.number, r.syntax, r.state,
@@ -79,27 +92,12 @@ class Taken:
     guards: bool
     policy_version: str
     evidence: Evidence
+    near_duplicates: tuple[str, ...] = ()
 
     @property
     def claim(self) -> tuple[str, str]:
         """Return seller and number."""
         return self.seller_id, self.number_key
-
-
-async def take_documents(
-    database: Database,
-    *,
-    documents: Sequence[tuple[str, EInvoice]],
-    party: str | None,
-    actor: str,
-    evidence: Sequence[Evidence] = (),
-) -> list[Taken | Exception]:
-    """Take in (file, invoice) pairs; answer each with what was stored or with why nothing was.
-
-    UnknownParty, ForeignParty (a party may only bring what it sells or owes), SellerIsObligor, DuplicateDocument.
-    """
-    async with database.transaction() as tx:
-        return await take_in(tx, documents=documents, party=party, actor=actor, evidence=evidence)
 
 
 async def take_in(
@@ -109,19 +107,27 @@ async def take_in(
     party: str | None,
     actor: str,
     evidence: Sequence[Evidence] = (),
+    audited: bool = True,
 ) -> list[Taken | Exception]:
-    """Take documents in within a transaction; what stands behind each is in the same place of `evidence`."""
+    """Take in (file, invoice) pairs; answer each with what was stored or with why nothing was.
+
+    UnknownParty, ForeignParty (a party may only bring what it sells or owes), SellerIsObligor, DuplicateDocument,
+    NotFinanceable. What stands behind each is in the same place of `evidence`.
+
+    Who takes many rows as one says so in the audit log itself (`audited` is false).
+    """
     directory = await directory_of(tx, [each for _, invoice in documents for each in (invoice.seller, invoice.buyer)])
     behind = evidence or [Evidence()] * len(documents)
     answers: list[Taken | Exception] = []
     for (file, invoice), each in zip(documents, behind, strict=True):
         try:
+            check_financeable(invoice)
             answers.append(_stated(invoice, file=file, directory=directory, party=party, evidence=each))
-        except (UnknownParty, ForeignParty, SellerIsObligor) as error:
+        except (NotFinanceable, UnknownParty, ForeignParty, SellerIsObligor) as error:
             answers.append(error)
     places = [place for place, answer in enumerate(answers) if isinstance(answer, Taken)]
     taken = [answer for answer in answers if isinstance(answer, Taken)]
-    for place, answer in zip(places, await _store(tx, taken, actor=actor), strict=True):
+    for place, answer in zip(places, await _store(tx, taken, actor=actor if audited else None), strict=True):
         answers[place] = answer
     return answers
 
@@ -161,11 +167,14 @@ def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | 
     )
 
 
-async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str) -> list[Taken | DuplicateDocument]:
+async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str | None) -> list[Taken | DuplicateDocument]:
     """Insert what is new; the index decides what is not."""
     claims = sorted({each.claim for each in taken})
     sellers, numbers = [seller for seller, _ in claims], [number for _, number in claims]
-    await tx.pg.execute(_LOCK, sellers, numbers)
+    stated = {each.receivable_id: (_as_stated(each), each.payable) for each in taken}
+    twins = await twins_of(tx, [firm for each in taken for firm in (each.seller_id, each.obligor_id)])
+    names = [f"{seller} {number}" for seller, number in claims]
+    await tx.pg.execute(_LOCK, [*names, *amounts_to_lock(list(stated.values()), twins=twins)])
     standing: dict[tuple[str, str], list[Standing]] = defaultdict(list)
     for row in await tx.pg.fetch(_NAMESAKES, sellers, numbers):
         standing[row["seller_id"], row["number_key"]].append(
@@ -176,11 +185,18 @@ async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str) -> list
         wanted.append(_against(each, standing[each.claim]))
         standing[each.claim].append(Standing(each.receivable_id, each.obligor_id, each.issue_date.year))
     stored = await _insert(tx, wanted)
+    near = await refer_near_duplicates(
+        tx, [stated[each.receivable_id] for each in wanted if each.receivable_id in stored], twins=twins
+    )
+    wanted = [_waiting(each, near.get(each.receivable_id, ())) for each in wanted]
+    citing = [each for each in wanted if each.receivable_id in stored and each.order_reference]
+    cited = await cite_orders(tx, [_citation(each) for each in citing])
+    wanted = [_unmatched(each) if each.receivable_id in cited.referred else each for each in wanted]
     kept = [each for each in wanted if each.receivable_id in stored]
     await keep_originals(tx, [each.evidence for each in kept])
-    await append(tx, [_registered(each) for each in kept], source=SOURCE)
-    await cite_orders(tx, [_citation(each) for each in kept if each.order_reference])
-    await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in kept])
+    await append(tx, [*(_registered(each) for each in kept), *cited.said], source=SOURCE)
+    if actor is not None:
+        await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in kept])
     if len(kept) == len(wanted):
         return list(wanted)
     holders: dict[tuple[str, str, int, str], DuplicateDocument] = {}
@@ -237,9 +253,33 @@ async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> set[str]:
         [each.policy_version for each in wanted],
         [each.evidence.sha256 for each in wanted],
         ["|".join(each.evidence.judgement.packs) for each in wanted],
-        [json.dumps(each.evidence.judgement.wire(), ensure_ascii=False) for each in wanted],
+        [_findings(each.evidence) for each in wanted],
     ]
     return {row["receivable_id"] for row in await tx.pg.fetch(_INSERT, *columns)}
+
+
+def _waiting(each: Taken, near: Sequence[tuple[str, Guise]]) -> Taken:
+    if not near:
+        return each
+    others = tuple(other_id for other_id, _ in near)
+    return replace(each, state="referred", reasons=(*each.reasons, NEAR_DUPLICATE), near_duplicates=others)
+
+
+def _unmatched(each: Taken) -> Taken:
+    return replace(each, state="referred", reasons=(*each.reasons, UNMATCHED))
+
+
+def _as_stated(each: Taken) -> Stated:
+    return Stated(
+        receivable_id=each.receivable_id,
+        seller_id=each.seller_id,
+        obligor_id=each.obligor_id,
+        number_key=each.number_key,
+        issue_date=each.issue_date,
+        due_date=each.due_date,
+        syntax=each.syntax,
+        order_key=number_key(each.order_reference),
+    )
 
 
 def _citation(each: Taken) -> Citation:
@@ -247,8 +287,15 @@ def _citation(each: Taken) -> Citation:
     return Citation(each.receivable_id, claim, each.lines)
 
 
+def _findings(evidence: Evidence) -> str:
+    found = evidence.judgement.wire()
+    return json.dumps(found, ensure_ascii=False) if found else "[]"
+
+
 def _registered(each: Taken) -> ReceivableRegistered:
-    return ReceivableRegistered(
+    # Built of what was checked: to have it checked again costs more than all the rest of a row.
+    payable = each.payable.wire()
+    return ReceivableRegistered.model_construct(
         receivable_id=each.receivable_id,
         seller_id=each.seller_id,
         obligor_id=each.obligor_id,
@@ -257,7 +304,8 @@ def _registered(each: Taken) -> ReceivableRegistered:
         syntax=each.syntax,
         issue_date=each.issue_date,
         due_date=each.due_date,
-        payable=Amount.of(amount_minor=each.payable.amount_minor, currency=each.payable.currency),
+        payable=Amount.model_construct(**payable),
         state="referred" if each.state == "referred" else "validated",
         reasons=list(each.reasons),
+        near_duplicates=list(each.near_duplicates),
     )

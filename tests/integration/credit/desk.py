@@ -1,17 +1,11 @@
-"""A desk: a process of its own that does things to drawdowns, all of them at once, when it is told to go.
-
-It reads its orders from stdin, says that it is ready, waits for one more line, and writes what came of each order.
-"""
+"""A desk: a process of its own that does things to drawdowns, all of them at once, when it is told to go."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -32,8 +26,8 @@ from shared.storage.idempotency import Key
 from shared.values.ids import new_id
 from shared.values.money import Amount, Money
 from shared.web.auth import Caller
+from tests.support.desks import serve, work_at_once
 
-_ROOT = Path(__file__).resolve().parents[3]
 _BANK = Caller("maker", frozenset({"bank_maker"}), None, "desk")
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -109,63 +103,25 @@ async def _do(database: Database, holds: HoldDrawdowns, order: Mapping[str, Any]
     return {**order, "done": done}
 
 
-async def main() -> None:
-    """Read, wait, do, tell."""
-    spec = json.loads(sys.stdin.readline())
+async def _prepare(spec: dict[str, Any]) -> Callable[[], Awaitable[Any]]:
     database = Database(spec["url"], pool_size=4)
     holds = HoldDrawdowns(database, hold_seconds=spec["hold_seconds"])
     async with database.reader() as tx:
         await tx.pg.fetchval("SELECT 1")
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.readline)
-    done = await asyncio.gather(*(_do(database, holds, order) for order in spec["orders"]))
-    await holds.aclose()
-    await database.close()
-    sys.stdout.write(json.dumps(done) + "\n")
+
+    async def go() -> Any:
+        done = await asyncio.gather(*(_do(database, holds, order) for order in spec["orders"]))
+        await holds.aclose()
+        await database.close()
+        return done
+
+    return go
 
 
 async def work(url: str, orders: Sequence[Sequence[Mapping[str, Any]]], *, hold_seconds: int = 60) -> list[Any]:
     """Start a desk for each list of orders, let all go at once; return what came of each order, desk by desk."""
-    async with AsyncExitStack() as stack:
-        desks = [await stack.enter_async_context(_desk(url, each, hold_seconds)) for each in orders]
-        for desk in desks:
-            assert await _line(desk) == "ready"
-        for desk in desks:
-            assert desk.stdin is not None
-            desk.stdin.write(b"go\n")
-        return [json.loads(await _line(desk)) for desk in desks]
-
-
-@asynccontextmanager
-async def _desk(
-    url: str, orders: Sequence[Mapping[str, Any]], hold_seconds: int
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    desk = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.credit.desk"),
-        cwd=_ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=2**24,
-    )
-    try:
-        assert desk.stdin is not None
-        spec = {"url": url, "orders": orders, "hold_seconds": hold_seconds}
-        desk.stdin.write(json.dumps(spec).encode() + b"\n")
-        yield desk
-        await desk.wait()
-    finally:
-        if desk.returncode is None:
-            desk.kill()
-            await desk.wait()
-
-
-async def _line(desk: asyncio.subprocess.Process) -> str:
-    assert desk.stdout is not None
-    line = (await desk.stdout.readline()).decode().strip()
-    assert line, "the desk ended without a word"
-    return line
+    return await work_at_once(__name__, [{"url": url, "orders": each, "hold_seconds": hold_seconds} for each in orders])
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(_prepare))

@@ -80,7 +80,7 @@ async def test_a_batch_is_confirmed_whole_or_not_at_all(opened: Desk) -> None:
         async with opened.maker() as maker:
             answer = await maker.post("/confirmations", json={"receivable_ids": ids, "undertaking": "none"})
         assert (answer.status_code, answer.json()["code"]) == (status, code)
-    more = [await opened.taken(replace(INVOICE, number=f"B{n}")) for n in range(5)]
+    more = [await opened.taken(replace(INVOICE, number=f"INV-1{n}")) for n in range(5)]
     async with opened.maker() as maker, opened.checker() as checker:
         proposed = await maker.post("/confirmations", json={"receivable_ids": [mine, *more], "undertaking": "none"})
         rejected = await maker.post(f"/receivables/{more[0]}/rejections", json={"reason": "wrong price"})
@@ -248,13 +248,13 @@ async def test_r15_a_voucher_stays_within_a_year_and_the_issuance_limit_and_is_i
         return answer.status_code, answer.json().get("code", "proposed")
 
     await opened.hear(BusinessDayOpened(open_date=date(2026, 9, 1)))
-    long = await opened.confirmed(replace(INVOICE, number="long", due_date=date(2027, 9, 3)))
+    long = await opened.confirmed(replace(INVOICE, number="V-1", due_date=date(2027, 9, 3)))
     assert await issued(long) == (422, "voucher_too_long")
-    due = await opened.confirmed(replace(INVOICE, number="due", due_date=date(2026, 9, 1)))
+    due = await opened.confirmed(replace(INVOICE, number="V-2", due_date=date(2026, 9, 1)))
     assert await issued(due) == (409, "not_possible_now")
     first = await opened.voucher()
     assert await issued(first["receivable_id"]) == (409, "not_possible_now")
-    second = await opened.confirmed(replace(INVOICE, number="second"))
+    second = await opened.confirmed(replace(INVOICE, number="V-3"))
     assert await issued(second) == (409, "issuance_limit_exceeded")
     small = replace(INVOICE, number="small", gross="500.00", prepaid="0.00", payable="500.00")
     assert await issued(await opened.confirmed(small)) == (201, "proposed")

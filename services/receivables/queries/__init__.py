@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
+from services.receivables.domain.orders import drawer_of
 from services.receivables.domain.trade_lines import TradeLine, stored_line
 from services.receivables.operations.locking import UnknownOrder, UnknownReceivable, UnknownVoucher
+from services.receivables.queries.payments import payment_facts
 from shared.storage.database import Database, Transaction
 from shared.storage.paging import InvalidCursor, page
 from shared.values.money import Money
@@ -14,7 +16,8 @@ from shared.web.auth import ForeignParty
 
 _COLUMNS = """
 receivable_id, seller_id, obligor_id, number, document_type, syntax, issue_date, due_date, currency,
-    payable_minor, financeable_minor, state, reasons, undertaking, vouchered, acknowledged, disputed, drawdown_id
+    payable_minor, financeable_minor, paid_minor, state, reasons, undertaking, vouchered, acknowledged, disputed,
+    drawdown_id
 """
 _RECEIVABLE = f"SELECT {_COLUMNS} FROM receivable"  # noqa: S608 - constants only
 _STATE = "AND ($2 = '' OR state = $2)"
@@ -26,14 +29,20 @@ _OWN = (
     f"({_RECEIVABLE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY receivable_id LIMIT $3"
 )
 _JUDGED = f"SELECT {_COLUMNS}, profile, original_sha256, rules, findings FROM receivable"  # noqa: S608 - constants only
+_NEAR = """
+SELECT n.other_id AS receivable_id, r.seller_id, r.number, r.state, n.guise, n.policy_version
+FROM near_duplicate n JOIN receivable r ON r.receivable_id = n.other_id WHERE n.receivable_id = $1 ORDER BY n.other_id
+"""
 _ORIGINAL = """
 SELECT r.seller_id, r.obligor_id, o.sha256, o.content FROM receivable r LEFT JOIN original o
     ON o.sha256 = r.original_sha256 WHERE r.receivable_id = $1
 """
 _UPLOAD = """
-SELECT upload_id, file, party, state, total, done, code, message, received_at, ended_at FROM upload WHERE upload_id = $1
+SELECT upload_id, file, party, state, original_sha256, total, done, accepted, referred, duplicate, refused, code,
+    message, received_at, ended_at FROM upload WHERE upload_id = $1
 """
-_COUNTS = "SELECT outcome, count(*) AS many FROM upload_item WHERE upload_id = $1 GROUP BY outcome"
+_SENT = "SELECT content, parts_id FROM original WHERE sha256 = $1"
+_PART = "SELECT content FROM original_part WHERE parts_id = $1 AND nth = $2"
 _UPLOAD_ITEMS = """
 SELECT nth, file, outcome, receivable_id, code, message, findings FROM upload_item
 WHERE upload_id = $1 AND nth > $2 ORDER BY nth LIMIT $3
@@ -61,7 +70,7 @@ _OWN_TRANSFERS = (
 )
 _ORDER = """
 SELECT order_id, seller_id, buyer_id, side, number, syntax, issue_date, delivery_date, due_date, currency,
-    amount_minor, open_minor, state, drawdown_id, lines FROM trade_order
+    amount_minor, open_minor, released_minor, state, drawdown_id, lines FROM trade_order
 """
 _ORDER_PAGE = f"order_id > $1 {_STATE} ORDER BY order_id LIMIT $3"
 _ALL_ORDERS = f"{_ORDER} WHERE {_ORDER_PAGE}"
@@ -75,7 +84,8 @@ WHERE i.order_id = $1 ORDER BY i.receivable_id
 """
 _MATCH = """
 SELECT r.seller_id, r.obligor_id, o.order_id, o.number AS order_number, c.status, c.reasons, c.line_matches AS lines,
-    c.is_financeable, c.policy_version, c.matched_at
+    c.is_financeable, c.policy_version, c.matched_at, r.receivable_id, r.currency, r.due_date, r.paid_minor,
+    r.financeable_minor AS open_minor, coalesce((SELECT open_date FROM book), current_date) AS today
 FROM receivable r LEFT JOIN citation c USING (receivable_id)
 LEFT JOIN trade_order o ON (o.buyer_id, o.seller_id, o.number_key) = (c.buyer_id, c.seller_id, c.number_key)
     AND o.state <> 'rejected'
@@ -84,20 +94,6 @@ WHERE r.receivable_id = $1
 _DELIVERIES_OF = """
 SELECT delivery_id, kind, number, syntax, issue_date, lines FROM delivery WHERE order_id = $1 ORDER BY delivery_id
 """
-_NOTICE = "SELECT notice_id, drawdown_id, obligor_id, body, digest, notified_at FROM notice WHERE notice_id > $1"
-_ALL_NOTICES = f"{_NOTICE} ORDER BY notice_id LIMIT $2"
-_OWN_NOTICES = f"{_NOTICE} AND obligor_id = $3 ORDER BY notice_id LIMIT $2"
-
-
-class UnknownAssignment(LookupError):
-    """No documents were assigned to such a drawdown."""
-
-    code: ClassVar[str] = "unknown_assignment"
-
-    def __init__(self, *, drawdown_id: str) -> None:
-        """Keep the id asked for."""
-        self.drawdown_id = drawdown_id
-        super().__init__(f"Nothing was assigned to a drawdown {drawdown_id}.")
 
 
 class NoMatch(LookupError):
@@ -137,11 +133,14 @@ async def receivable(database: Database, *, receivable_id: str, party: str | Non
     """Return one receivable; UnknownReceivable or ForeignParty otherwise."""
     async with database.reader() as tx:
         row = await tx.pg.fetchrow(f"{_JUDGED} WHERE receivable_id = $1", receivable_id)
+        near = await tx.pg.fetch(_NEAR, receivable_id) if party is None else []
     if row is None:
         raise UnknownReceivable(receivable_id=receivable_id)
     if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
         raise ForeignParty
-    return _receivable(row, party=party)
+    found = _receivable(row, party=party)
+    # The other claim may be another firm's: only the bank's people are told which.
+    return found if party is not None else {**found, "near_duplicates": [dict(each) for each in near]}
 
 
 async def original(database: Database, *, receivable_id: str, party: str | None) -> tuple[str, bytes]:
@@ -160,10 +159,32 @@ async def original(database: Database, *, receivable_id: str, party: str | None)
 async def upload(database: Database, *, upload_id: str, party: str | None) -> dict[str, Any]:
     """Return how far an upload is; UnknownUpload, or ForeignParty for another's."""
     async with database.reader() as tx:
+        return await _upload(tx, upload_id, party)
+
+
+async def sent(database: Database, *, upload_id: str, party: str | None) -> tuple[str, AsyncIterator[bytes]]:
+    """Return the hash and, piece by piece, the bytes of what was uploaded; UnknownUpload, ForeignParty or NoOriginal.
+
+    Whoever sent it reads it, nobody else: its rows may be many firms' own.
+    """
+    async with database.reader() as tx:
         found = await _upload(tx, upload_id, party)
-        counts = {row["outcome"]: row["many"] for row in await tx.pg.fetch(_COUNTS, upload_id)}
-    outcomes = {name: counts.get(name, 0) for name in ("accepted", "referred", "duplicate", "refused")}
-    return {**found, **outcomes}
+        row = await tx.pg.fetchrow(_SENT, found["original_sha256"])
+    if row is None:
+        raise NoOriginal(receivable_id=upload_id)
+    return found["original_sha256"], _pieces(database, row["content"], row["parts_id"])
+
+
+async def _pieces(database: Database, content: bytes | None, parts_id: str | None) -> AsyncIterator[bytes]:
+    nth, piece = 0, content
+    while parts_id is not None or nth == 0:
+        if parts_id is not None:
+            async with database.reader() as tx:
+                piece = await tx.pg.fetchval(_PART, parts_id, nth)
+        if piece is None:
+            return
+        yield bytes(piece)
+        nth += 1
 
 
 async def upload_items(
@@ -229,16 +250,22 @@ async def order(database: Database, *, order_id: str, party: str | None) -> dict
 
 
 async def order_match(database: Database, *, receivable_id: str, party: str | None) -> dict[str, Any]:
-    """Return how an invoice stands to its order and deliveries; UnknownReceivable, ForeignParty, or NoMatch."""
-    async with database.reader() as tx:
+    """Return how an invoice stands to its order and deliveries, and to the bank flow that paid it.
+
+    UnknownReceivable, ForeignParty, or NoMatch when it was matched with nothing and nothing was paid.
+    """
+    async with database.snapshot() as tx:
         row = await tx.pg.fetchrow(_MATCH, receivable_id)
-    if row is None:
-        raise UnknownReceivable(receivable_id=receivable_id)
-    if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
-        raise ForeignParty
-    if row["status"] is None:
+        if row is None:
+            raise UnknownReceivable(receivable_id=receivable_id)
+        if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
+            raise ForeignParty
+        payment = await payment_facts(tx, row)
+    if row["status"] is None and not payment["payments"]:
         raise NoMatch(receivable_id=receivable_id)
-    return {"receivable_id": receivable_id, **dict(row)}
+    shown = ("seller_id", "obligor_id", "order_id", "order_number", "status", "reasons", "lines", "is_financeable")
+    facts = {name: row[name] for name in (*shown, "policy_version", "matched_at")}
+    return {"receivable_id": receivable_id, **facts, "payment": payment}
 
 
 def _delivered(line: TradeLine) -> dict[str, Any]:
@@ -249,14 +276,17 @@ def _delivered(line: TradeLine) -> dict[str, Any]:
 def _order(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:
     found = dict(row)
     currency, drawdown_id = found.pop("currency"), found.pop("drawdown_id")
+    released_minor = found.pop("released_minor")
     for name in ("amount", "open"):
         found[name] = Money(found.pop(f"{name}_minor"), currency).wire()
     # Who confirmed was told of the assignment; whether the other side has borrowed on it is not its business.
-    drawer = row["seller_id"] if row["side"] == "purchase" else row["buyer_id"]
+    drawer = drawer_of(side=row["side"], seller_id=row["seller_id"], buyer_id=row["buyer_id"])
     shown = party is None or party == drawer
     if not shown and found["state"] == "financed":
         found["state"] = "assigned"
     found["lines"] = [stored_line(each).wire(currency=currency) for each in found["lines"]]
+    # Of a sale that is lent on, the seller hands over what its buyer has repaid (DOMAIN §2).
+    found["released"] = Money(released_minor, currency).wire() if row["side"] == "sale" else None
     return {**found, "assigned_to": drawdown_id if shown else None}
 
 
@@ -299,34 +329,13 @@ async def transfers(database: Database, *, after: str, limit: int, party: str | 
     return page(found, limit=limit, key=lambda each: each["transfer_id"])
 
 
-async def assignment(database: Database, *, drawdown_id: str, party: str | None) -> dict[str, Any]:
-    """Return the assignment of documents to a drawdown, with the proof of its notices; UnknownAssignment otherwise."""
-    async with database.snapshot() as tx:
-        row = await tx.pg.fetchrow("SELECT * FROM assignment WHERE drawdown_id = $1", drawdown_id)
-        notices = await tx.pg.fetch(
-            "SELECT obligor_id, notified_at, digest FROM notice WHERE drawdown_id = $1 ORDER BY obligor_id", drawdown_id
-        )
-    if row is None:
-        raise UnknownAssignment(drawdown_id=drawdown_id)
-    if party is not None and party != row["enterprise_id"]:
-        raise ForeignParty
-    names = ("drawdown_id", "state", "documents", "registry_reference", "registered_at", "code", "reason")
-    return {**{name: row[name] for name in names}, "notices": [dict(notice) for notice in notices]}
-
-
-async def notices(database: Database, *, after: str, limit: int, party: str | None) -> dict[str, Any]:
-    """Return a page of the notices of assignment that an obligor got, as they were written."""
-    own = () if party is None else (party,)
-    async with database.reader() as tx:
-        rows = await tx.pg.fetch(_ALL_NOTICES if party is None else _OWN_NOTICES, after, limit + 1, *own)
-    return page([dict(row) for row in rows], limit=limit, key=lambda each: each["notice_id"])
-
-
 def _receivable(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:
     found = dict(row)
     currency, drawdown_id = found.pop("currency"), found.pop("drawdown_id")
-    for name in ("payable", "financeable"):
+    for name in ("payable", "financeable", "paid"):
         found[name] = Money(found.pop(f"{name}_minor"), currency).wire()
+    # What can be financed is what is still open: both fall with notes and payments (R7).
+    found["open"] = found["financeable"]
     # The obligor was told of the assignment; whether its supplier has borrowed on it is not its business.
     shown = party is None or party == row["seller_id"]
     if not shown and found["state"] == "financed":
