@@ -18,12 +18,12 @@ from services.console.tables import (
     PROGRAMME,
     RECEIVABLE,
 )
-from shared.events import audit, credit, onboarding, receivables, risk, settlement
+from shared.events import audit, credit, goods, onboarding, receivables, risk, settlement
 from shared.events.envelope import EVENT_TYPES, Event, Received
 from shared.messaging.applying import Handler, Handlers
 from shared.storage.database import Transaction
 
-PUBLISHERS = (onboarding, receivables, risk, credit, settlement)
+PUBLISHERS = (onboarding, receivables, goods, risk, credit, settlement)
 
 _READ_MODELS: dict[type[Event], Handler] = {
     onboarding.EnterpriseRegistered: keep(ENTERPRISE, "name", "country", "size_class"),
@@ -41,10 +41,20 @@ _READ_MODELS: dict[type[Event], Handler] = {
     onboarding.ProgrammeLimitChanged: keep(PROGRAMME, "limit", "upstream_limit", "downstream_limit"),
     onboarding.ProgrammeSuspended: keep(PROGRAMME, state="suspended"),
     receivables.ReceivableRegistered: keep(
-        RECEIVABLE, "seller_id", "obligor_id", "number", "payable", "due_date", "state", "reasons"
+        RECEIVABLE,
+        *("seller_id", "obligor_id", "number", "document_type", "syntax", "issue_date", "payable", "due_date"),
+        *("state", "reasons"),
+    ),
+    receivables.ReceivableAccepted: keep(RECEIVABLE, state="validated"),
+    receivables.ReceivableMatched: keep(
+        RECEIVABLE,
+        *("order_id", "status as match_status", "reasons as match_reasons", "lines", "matched_lines"),
+        "is_financeable as match_financeable",
     ),
     receivables.ReceivableConfirmed: keep(RECEIVABLE, "financeable", "due_date", "undertaking", state="confirmed"),
     receivables.ReceivableDiluted: keep(RECEIVABLE, "financeable", "reason"),
+    receivables.ReceivablePaid: keep(RECEIVABLE, "financeable"),
+    receivables.ReceivableCancelled: keep(RECEIVABLE, "reason", state="cancelled"),
     receivables.ReceivableRejected: keep(RECEIVABLE, "reason", state="rejected"),
     receivables.ReceivableSettled: keep(RECEIVABLE, state="settled"),
     receivables.DocumentsAssigned: keep(ASSIGNMENT, "registry_reference", state="assigned"),
@@ -69,11 +79,14 @@ _READ_MODELS: dict[type[Event], Handler] = {
     settlement.BusinessDayClosed: keep(BOOK, "open_date"),
     settlement.LoanInstructed: keep(LOAN, "end_to_end_id", "paid_out", state="instructed"),
     settlement.LoanUnknown: keep(LOAN, "end_to_end_id", state="unknown"),
-    settlement.LoanDisbursed: keep(LOAN, "principal", "paid_out", "disbursed_date", "maturity_date", state="disbursed"),
+    settlement.LoanDisbursed: keep(
+        LOAN, "principal", "paid_out", "disbursed_date", "maturity_date", "standing", state="disbursed"
+    ),
     settlement.DisbursementFailed: keep(LOAN, "reason", state="failed"),
+    settlement.LoanBilled: keep(LOAN, "standing"),
     settlement.LoanOverdue: keep(LOAN, "days_past_due", "outstanding"),
     settlement.LoanCured: keep(LOAN, days_past_due=0),
-    settlement.LoanRepaid: keep(LOAN, "outstanding"),
+    settlement.LoanRepaid: keep(LOAN, "outstanding", "standing"),
     settlement.LoanClosed: keep(LOAN, state="closed", days_past_due=0, outstanding_minor=0),
     settlement.NettingProposed: keep(NETTING, "cleared", "parties", "legs", "accept_by", state="proposed"),
     settlement.NettingAccepted: keep(NETTING, state="accepted"),

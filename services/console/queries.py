@@ -57,6 +57,23 @@ LEFT JOIN drawdown d ON d.drawdown_id = l.loan_id
 LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
 LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
 """
+# What was agreed and what was paid stand in the feed: the last approval, and every receipt.
+_LOAN = """
+SELECT l.*, d.enterprise_id, d.obligor_id, d.line_id, d.principal_minor AS drawn_minor, d.currency AS drawn_currency,
+    d.state AS drawdown_state, d.reason AS drawdown_reason, d.incident, e.name AS enterprise_name,
+    o.name AS obligor_name, p.name AS programme_name,
+    (SELECT f.facts FROM feed f WHERE f.subject = l.loan_id AND f.type = 'drawdown.approved.v1'
+        ORDER BY f.time DESC, f.position DESC LIMIT 1) AS agreed
+FROM loan l
+LEFT JOIN drawdown d ON d.drawdown_id = l.loan_id
+LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
+LEFT JOIN enterprise o ON o.enterprise_id = d.obligor_id
+LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
+WHERE l.loan_id = $1
+"""
+_RECEIPTS = """
+SELECT facts FROM feed WHERE subject = $1 AND type = 'loan.repaid.v1' ORDER BY time DESC, position DESC LIMIT $2
+"""
 _RECEIVABLES = """
 SELECT r.*, s.name AS seller_name, o.name AS obligor_name FROM receivable r
 LEFT JOIN enterprise s ON s.enterprise_id = r.seller_id LEFT JOIN enterprise o ON o.enterprise_id = r.obligor_id
@@ -196,6 +213,31 @@ async def drawdowns(database: Database, *, before: str, limit: int) -> list[Row]
             f"{_DRAWDOWNS} WHERE d.drawdown_id < $1 ORDER BY d.drawdown_id DESC LIMIT $2",
             *(before or _ABOVE_ALL_IDS, limit),
         )
+
+
+async def loan(database: Database, *, loan_id: str, receipts: int) -> tuple[Row, list[Row]] | None:
+    """Return a loan with what was agreed, and its last receipts; None when there is none."""
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow(_LOAN, loan_id)
+        paid = await tx.pg.fetch(_RECEIPTS, loan_id, receipts)
+    return (row, [each["facts"] for each in paid]) if row else None
+
+
+async def documents(database: Database, *, before: str, state: str, limit: int) -> list[Row]:
+    """Return documents in a state, or in any, newest first, from the last or from below an id."""
+    chosen = "AND r.state = $3" if state else "AND $3::text = ''"
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"{_RECEIVABLES} WHERE r.receivable_id < $1 {chosen} ORDER BY r.receivable_id DESC LIMIT $2",
+            *(before or _ABOVE_ALL_IDS, limit, state),
+        )
+
+
+async def document(database: Database, *, receivable_id: str) -> Row | None:
+    """Return one document, or None."""
+    async with database.reader() as tx:
+        row: Row | None = await tx.pg.fetchrow(f"{_RECEIVABLES} WHERE r.receivable_id = $1", receivable_id)
+    return row
 
 
 async def queues(database: Database, *, limit: int) -> dict[str, list[Row]]:

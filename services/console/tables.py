@@ -45,14 +45,15 @@ CONSOLE_1: tuple[str, ...] = (
     """CREATE TABLE loan (
         loan_id text PRIMARY KEY, currency text, state text, principal_minor bigint, paid_out_minor bigint,
         outstanding_minor bigint, end_to_end_id text, disbursed_date date, maturity_date date, days_past_due int,
-        reason text) WITH (fillfactor = 70)""",
+        reason text, standing jsonb) WITH (fillfactor = 70)""",
     "CREATE INDEX loan_unknown ON loan (loan_id) WHERE state = 'unknown'",
     "CREATE INDEX loan_overdue ON loan (loan_id) WHERE days_past_due > 0",
     """CREATE TABLE receivable (
         receivable_id text PRIMARY KEY, seller_id text, obligor_id text, number text, currency text,
         payable_minor bigint, financeable_minor bigint, due_date date, state text, undertaking text, reasons text[],
-        reason text) WITH (fillfactor = 70)""",
-    "CREATE INDEX receivable_referred ON receivable (receivable_id) WHERE state = 'referred'",
+        reason text, document_type text, syntax text, issue_date date, order_id text, match_status text,
+        match_reasons text[], lines int, matched_lines int, match_financeable boolean) WITH (fillfactor = 70)""",
+    "CREATE INDEX receivable_state ON receivable (state, receivable_id)",
     """CREATE TABLE collection (
         collection_id text PRIMARY KEY, account text, currency text, received_minor bigint, applied_minor bigint,
         unmatched_minor bigint, value_date date, reference text)""",
@@ -94,7 +95,7 @@ LOAN = Model(
     "loan_id",
     [
         *("currency", "state", "principal_minor", "paid_out_minor", "outstanding_minor", "end_to_end_id"),
-        *("disbursed_date", "maturity_date", "days_past_due", "reason"),
+        *("disbursed_date", "maturity_date", "days_past_due", "reason", "standing"),
     ],
 )
 RECEIVABLE = Model(
@@ -102,7 +103,8 @@ RECEIVABLE = Model(
     "receivable_id",
     [
         *("seller_id", "obligor_id", "number", "currency", "payable_minor", "financeable_minor", "due_date", "state"),
-        *("undertaking", "reasons", "reason"),
+        *("undertaking", "reasons", "reason", "document_type", "syntax", "issue_date", "order_id", "match_status"),
+        *("match_reasons", "lines", "matched_lines", "match_financeable"),
     ],
 )
 COLLECTION = Model(

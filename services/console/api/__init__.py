@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from services.console.api.assets import router as asset_files
 from services.console.api.data import router as data
+from services.console.api.intake import router as intake
 from services.console.api.pages import router as pages
 from services.console.api.stream import router as stream
 
-ROUTERS = [data, pages, stream, asset_files]
+ROUTERS = [data, pages, intake, stream, asset_files]

@@ -70,6 +70,14 @@ class Language:
         number = Decimal(minor_text(amount_minor=amount_minor, currency=currency))
         return str(_pattern(minor_digits(currency)).apply(number, self.locale))
 
+    def percent(self, rate: str | None) -> str:
+        """Return a rate, a decimal fraction on the wire, in percent: 0.043500 → 4.35%."""
+        return f"{Decimal(rate) * 100:f}".rstrip("0").rstrip(".") + "%" if rate else "–"
+
+    def amount(self, wire: Mapping[str, str] | None) -> str:
+        """Return an amount of the wire as a number, without the currency."""
+        return self.minor(parse_minor(**wire), wire["currency"]) if wire else "–"
+
     def day(self, value: date | str | None) -> str:
         """Return a date: 2026-03-05 in English (unambiguous in a bank), 2026年3月5日 in Chinese."""
         if not value:

@@ -1,4 +1,4 @@
-"""The pages: sign in, the feed, exposure, drawdowns, queues, what if, explanations."""
+"""The pages: sign in, the feed, exposure, drawdowns, loans, queues, what if, explanations."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from services.console import queries
 from services.console.api.cursors import Subject, line_key, line_of, moment_of
 from services.console.api.languages import language_of
 from services.console.api.rendering import render, summarise
+from services.console.domain.loans import position
 from services.console.domain.summaries import WORDS
 from shared.storage.paging import page, read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, COOKIE, Caller, access, public
+from shared.web.problems import Problem
 from shared.web.serving import Db
 
 router = APIRouter(include_in_schema=False)
@@ -115,6 +117,18 @@ async def drawdowns(
     return render(request, "drawdowns.html", drawdowns=shown["items"], following=shown["next"])
 
 
+@router.get("/console/loans/{loan_id}")
+async def loan(loan_id: str, request: Request, database: Db, _: Annotated[Caller, access(*BANK)]) -> Response:
+    """Show a loan: its instalments, what is due of it, paid and overdue, and what was agreed."""
+    found = await queries.loan(database, loan_id=parse_id(loan_id), receipts=_ROWS)
+    if found is None:
+        raise Problem(status=404, code="not_found", detail="There is no such loan.")
+    row, receipts = found
+    open_date = await queries.open_date(database)
+    where = position(row["standing"], on=open_date) if row["standing"] else None
+    return render(request, "loan.html", loan=row, where=where, receipts=receipts, open_date=open_date)
+
+
 @router.get("/console/queues")
 async def queues(request: Request, database: Db, _: Annotated[Caller, access(*BANK)]) -> Response:
     """Show what waits for a person."""
@@ -136,6 +150,7 @@ async def what_if(
         "what_if.html",
         programmes=programmes,
         chosen=chosen,
+        currency=next((row["currency"] for row in programmes if row["programme_id"] == chosen), None),
         firms=[(row["enterprise_id"], row["name"] or row["enterprise_id"]) for row in firms],
         names={row["enterprise_id"]: row["name"] or row["enterprise_id"] for row in firms},
         words={code.replace(" ", "_"): reader.word(code) for code in WORDS},

@@ -47,6 +47,8 @@ def environment(code: str) -> Environment:
         "words": reader.words,
         "day": reader.day,
         "minor": reader.minor,
+        "amount": reader.amount,
+        "percent": reader.percent,
         "clock": reader.time,
     }
     made.globals |= {"language": reader, "languages": LANGUAGES, "assets": assets()}

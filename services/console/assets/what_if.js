@@ -25,7 +25,7 @@ function row(cells) {
   return made;
 }
 
-function changeOf(fields, programme) {
+function changeOf(fields, { programme, currency }) {
   const field = (name) => fields.querySelector(`[name=${name}]`);
   const value = (name) => field(name).value;
   const share = () => (Number(value("by")) / 100).toFixed(6);
@@ -35,6 +35,12 @@ function changeOf(fields, programme) {
     failure: firm,
     limit: () => ({ by: share(), programme_id: programme }),
     trade: () => ({ supplier_id: value("supplier_id"), buyer_id: value("buyer_id"), by: share() }),
+    pair_limit: () => ({
+      seller_id: value("supplier_id"),
+      obligor_id: value("buyer_id"),
+      limit: { amount: value("pair_limit"), currency },
+    }),
+    cover: () => ({ cover_id: value("cover_id"), ...(field("gone").checked ? { gone: true } : { by: share() }) }),
     max_tier: () => ({ max_tier: Number(value("max_tier")), programme_id: programme }),
   };
   return { change: value("change"), ...said[value("change")]() };
@@ -125,6 +131,24 @@ function refused(form, said) {
   return said.code === "what_if_too_large" ? form.dataset.tooLarge : (said.detail ?? form.dataset.failed);
 }
 
+// The registered covers of the programme's firms, by whose they are and what they are.
+async function offerCovers(form, names, words) {
+  const select = form.querySelector("[name=cover_id]");
+  const offer = (text, id) => select.add(new Option(text, id));
+  try {
+    const answer = await fetch(`${form.dataset.covers}?limit=500`, { headers: { accept: "application/json" } });
+    const found = answer.ok ? (await answer.json()).items : [];
+    found
+      .filter((cover) => cover.state === "registered" && cover.enterprise_id in names)
+      .forEach((cover) => offer(`${names[cover.enterprise_id]} · ${words[cover.kind] ?? cover.kind} ${cover.asset}`, cover.cover_id));
+  } catch {
+    // Without credit nothing can be supposed anyway.
+  }
+  if (!select.options.length) {
+    offer(select.dataset.none, "");
+  }
+}
+
 function whatIf(form) {
   const result = document.querySelector(".supposed");
   const refusal = form.querySelector(".refusal");
@@ -150,6 +174,7 @@ function whatIf(form) {
     });
   }
 
+  offerCovers(form, names, words);
   changes.addEventListener("change", number);
   changes.addEventListener("click", (event) => {
     const fields = event.target.closest("[data-remove-change]") && event.target.closest("[data-change]");
@@ -176,7 +201,7 @@ function whatIf(form) {
     try {
       const scope = form.elements.namedItem("scope").value;
       const body = {
-        changes: rows().map((fields) => changeOf(fields, form.dataset.programme)),
+        changes: rows().map((fields) => changeOf(fields, form.dataset)),
         programme_ids: scope ? [scope] : null,
         limit: 500,
       };

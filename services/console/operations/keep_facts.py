@@ -20,7 +20,8 @@ from shared.values.money import Amount
 def keep(model: Model, *fields: str, **said: Any) -> Handler:
     """Return a handler that keeps events in the feed and these of their fields, and what their type says, in a row.
 
-    An amount goes to the column `<field>_minor` and its currency to `currency`; `terms.limit` is an inner field.
+    An amount goes to the column `<field>_minor` and its currency to `currency`; `terms.limit` is an inner field, and
+    `status as match_status` goes to a column of another name.
     """
 
     async def handler(tx: Transaction, events: Sequence[Received]) -> None:
@@ -33,11 +34,12 @@ def keep(model: Model, *fields: str, **said: Any) -> Handler:
 
 def _row(event: Event, fields: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    for field in fields:
+    for said in fields:
+        field, _, renamed = said.partition(" as ")
         value: Any = event
         for name in field.split("."):
             value = getattr(value, name)
-        column = field.rpartition(".")[2]
+        column = renamed or field.rpartition(".")[2]
         if isinstance(value, Amount):
             row |= {f"{column}_minor": value.minor, "currency": value.currency}
         else:

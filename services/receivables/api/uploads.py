@@ -11,6 +11,8 @@ from services.receivables import queries
 from services.receivables.domain.rows import template
 from services.receivables.operations.read_upload import CSV, NDJSON, UnsupportedMediaType
 from services.receivables.operations.receive_uploads import receive_upload
+from services.receivables.queries.upload_list import uploads as all_uploads
+from services.receivables.schemas import UploadPage
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, Caller, access
@@ -47,6 +49,18 @@ async def post_upload(request: Request, database: Db, caller: _Sender, file: Fil
         actor=caller.subject,
     )
     return kept(upload_id)
+
+
+@uploads.get("/uploads")
+async def list_uploads(
+    database: Db,
+    _: Annotated[Caller, access(*BANK)],
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> UploadPage:
+    """List uploads of many and how far each is, newest first."""
+    found = await all_uploads(database, before=read_cursor(cursor), limit=limit)
+    return UploadPage.model_validate(found)
 
 
 @uploads.get("/uploads/template")

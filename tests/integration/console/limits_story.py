@@ -87,6 +87,13 @@ def _covers(firm_id: str, provider_id: str) -> list[Event]:
             valued_date=date(2026, 3, 2),
         ),
         credit.CoverRegistered(cover_id=first, enterprise_id=firm_id, registry_reference="R-7", secured=_cny("500.00")),
+        credit.CoverLendingValueChanged(
+            cover_id=first,
+            enterprise_id=firm_id,
+            lending_value=_cny("300.00"),
+            lending_value_before=_cny("350.00"),
+            business_date=date(2027, 3, 2),
+        ),
         credit.CoverReleased(cover_id=first, enterprise_id=firm_id, reason="paid back"),
         credit.CoverEnforced(cover_id=second, enterprise_id=firm_id, reason="default"),
     ]

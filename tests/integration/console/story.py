@@ -16,7 +16,10 @@ from shared.messaging.inbox_rows import Arrival
 from shared.storage.database import Database
 from shared.values.money import Amount
 from tests.integration.console.blocks_story import blocks
+from tests.integration.console.goods_story import lots
+from tests.integration.console.life_story import life
 from tests.integration.console.limits_story import limits, terms
+from tests.integration.console.loans_story import disbursed, overdue, repaid
 from tests.integration.console.orders_story import orders
 
 DAY = date(2026, 3, 2)
@@ -30,7 +33,7 @@ def identity(number: int) -> str:
 ANCHOR, SUPPLIER, SECOND, DEALER = (identity(n) for n in range(1, 5))
 PROGRAMME, LINE, LINE_2, LINE_3 = (identity(n) for n in range(11, 15))
 DRAW, LATE, REFUSED, WAITING, QUIET = (identity(n) for n in range(21, 26))
-INVOICE, NOTE, DOUBTFUL, ROOT, LINK = (identity(n) for n in range(31, 36))
+INVOICE, NOTE, DOUBTFUL, ROOT, LINK, LOOKED_AT = (identity(n) for n in range(31, 37))
 NAMES = {ANCHOR: "Jiangnan Motors", SUPPLIER: "Huai River Castings", SECOND: "Tai Lake Moulds", DEALER: "North Dealer"}
 
 
@@ -144,6 +147,8 @@ def _documents() -> list[Event]:
         invoice(NOTE, "INV-2"),
         receivables.ReceivableRejected(receivable_id=NOTE, reason="not our order"),
         invoice(DOUBTFUL, "INV-3", "payee_is_not_the_seller"),
+        invoice(LOOKED_AT, "INV-4", "factored_invoice"),
+        receivables.ReceivableAccepted(receivable_id=LOOKED_AT, reason="the factor has released it"),
         receivables.VoucherIssued(
             root_id=ROOT,
             programme_id=PROGRAMME,
@@ -215,16 +220,6 @@ def assigned(drawdown_id: str) -> Event:
     )
 
 
-def disbursed(loan_id: str, amount: str) -> Event:
-    return settlement.LoanDisbursed(
-        loan_id=loan_id,
-        principal=cny(amount),
-        paid_out=cny(amount),
-        disbursed_date=DAY,
-        maturity_date=DAY + timedelta(days=65),
-    )
-
-
 def _repaid_drawdown() -> list[Event]:
     return [
         held(DRAW, LINE, SUPPLIER, "100.00"),
@@ -233,44 +228,26 @@ def _repaid_drawdown() -> list[Event]:
         approved(DRAW, SUPPLIER, "100.00"),
         settlement.LoanInstructed(loan_id=DRAW, end_to_end_id="E2E-1", paid_out=cny("100.00")),
         settlement.LoanUnknown(loan_id=DRAW, end_to_end_id="E2E-1"),
-        disbursed(DRAW, "100.00"),
+        disbursed(DRAW, "100.00", day=DAY),
         credit.DrawdownUtilised(drawdown_id=DRAW, principal=cny("100.00")),
         receivables.DocumentsFinanced(drawdown_id=DRAW),
-        settlement.LoanOverdue(loan_id=DRAW, days_past_due=4, outstanding=cny("100.00")),
-        *_repaid("40.00", "60.00", "A"),
+        *overdue(DRAW, day=DAY),
+        *repaid(DRAW, LINE, "40.00", "60.00", day=DAY),
         settlement.LoanCured(loan_id=DRAW, cured_date=DAY + timedelta(days=70)),
-        *_repaid("60.00", "0.00", "B"),
+        *repaid(DRAW, LINE, "60.00", "0.00", day=DAY),
         credit.DrawdownRepaid(drawdown_id=DRAW),
         settlement.LoanClosed(loan_id=DRAW, closed_date=DAY + timedelta(days=70)),
+        receivables.NoticeDelivered(
+            drawdown_id=DRAW,
+            notice_id=identity(51),
+            obligor_id=ANCHOR,
+            means="registered_mail",
+            delivered_at=START,
+            digest="0" * 64,
+            acknowledged=False,
+        ),
         receivables.AssignmentSettled(drawdown_id=DRAW),
     ]
-
-
-def _repaid(principal: str, outstanding: str, letter: str) -> list[Event]:
-    collection = settlement.CollectionReceived(
-        collection_id=f"COLLECT-1/{letter}",
-        account="COLLECT-1",
-        received=cny("70.00"),
-        applied=cny(principal),
-        unmatched=cny("5.00"),
-        value_date=DAY + timedelta(days=70),
-        reference="INV-1",
-    )
-    repaid = settlement.LoanRepaid(
-        loan_id=DRAW,
-        collection_id=collection.collection_id,
-        value_date=collection.value_date,
-        costs=cny("0.00"),
-        penalty=cny("0.10"),
-        interest=cny("1.00"),
-        principal=cny(principal),
-        outstanding=cny(outstanding),
-        surplus=cny("0.00"),
-    )
-    reinstated = credit.DrawdownReinstated(
-        drawdown_id=DRAW, principal=cny(principal), outstanding=cny(outstanding), line_id=LINE
-    )
-    return [collection, repaid, reinstated]
 
 
 def _other_drawdowns() -> list[Event]:
@@ -281,6 +258,7 @@ def _other_drawdowns() -> list[Event]:
         receivables.DocumentsWithdrawn(drawdown_id=LATE, reason="credit note 8"),
         credit.DrawdownCancellationRequested(drawdown_id=LATE, reason="ordered twice"),
         credit.DrawdownReleased(drawdown_id=LATE, reason="disbursement_failed"),
+        disbursed(LATE, "50.00", day=DAY),
         credit.DrawdownUtilised(drawdown_id=LATE, principal=cny("50.00")),
         held(REFUSED, LINE_3, DEALER, "30.00"),
         receivables.AssignmentRefused(drawdown_id=REFUSED, code="document_in_use", reason="document in use"),
@@ -338,7 +316,9 @@ def story() -> list[Event]:
         *_firms(),
         *_programme(),
         *_documents(),
+        *life([identity(number) for number in range(71, 76)], SUPPLIER, ANCHOR, day=DAY),
         *orders((identity(61), identity(62)), SUPPLIER, ANCHOR, receivable_id=INVOICE, day=DAY),
+        *lots((identity(63), identity(64)), SUPPLIER, day=DAY),
         *_repaid_drawdown(),
         *_other_drawdowns(),
         *_nettings(),

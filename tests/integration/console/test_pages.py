@@ -19,11 +19,27 @@ from services.console.api.assets import assets
 from services.console.api.languages import LANGUAGES, LOCALES
 from services.console.domain.summaries import SUMMARIES, WORDS
 from services.console.main import build
+from shared.events.settlement import LoanOverdue
 from shared.web.auth import BANK, COOKIE, unclassified_routes
-from tests.integration.console.story import DRAW, LINE, PROGRAMME, SUPPLIER, apply, received, story
+from tests.integration.console.story import (
+    DOUBTFUL,
+    DRAW,
+    INVOICE,
+    LINE,
+    LOOKED_AT,
+    PROGRAMME,
+    QUIET,
+    SUPPLIER,
+    apply,
+    received,
+    story,
+)
 from tests.support.service import Bench, bench
 
-PAGES = ("/console/feed", "/console/exposure", "/console/drawdowns", "/console/queues", "/console/what-if")
+PAGES = (
+    *("/console/feed", "/console/exposure", "/console/drawdowns", "/console/documents", "/console/uploads"),
+    *("/console/queues", "/console/what-if"),
+)
 _JINJA = {"method_map": [("**.html", "jinja2")], "options_map": {"**.html": {"newstyle_gettext": "true"}}}
 
 
@@ -99,6 +115,46 @@ async def test_pages_tell_the_story_in_both_languages(console: Bench, language: 
     if language == "zh":
         assert expected[1] in pages["/console/exposure"]
     assert "E2E-3" in pages["/console/queues"]
+
+
+async def test_r15_a_loan_shows_its_schedule_what_is_due_and_what_is_late_with_its_penalty(console: Bench) -> None:
+    told = received(story())
+    late = next(nth for nth, each in enumerate(told) if isinstance(each.event, LoanOverdue))
+    await apply(console.database, told[: late + 1])
+    async with _browser(console, "bank_checker") as reader:
+        overview = await reader.get("/console/drawdowns")
+        page = (await reader.get(f"/console/loans/{DRAW}")).text
+        await apply(console.database, told[late + 1 :])
+        closed = (await reader.get(f"/console/loans/{DRAW}", params={"lang": "zh"})).text
+        waiting = await reader.get(f"/console/loans/{QUIET}")
+        missing = await reader.get(f"/console/loans/{LINE}")
+    assert f'href="/console/loans/{DRAW}"' in overview.text
+    for shown in ("4 days past due", "42.10", "2026-04-01", "overdue", "scheduled", "4 days", "9%"):
+        assert shown in page, shown
+    assert page.count("<tr>") == 3, "two instalments and their head"
+    for shown in ("还款计划", "已还", "60.00", "2026年5月11日"):
+        assert shown in closed, shown
+    assert closed.count("<tr>") == 6, "two receipts and their head beside"
+    assert "放款后开始显示还款计划" in waiting.text
+    assert missing.status_code == 404
+
+
+async def test_a_document_shows_why_it_waits_how_it_matches_and_where_a_decision_is_signed(console: Bench) -> None:
+    await apply(console.database, received(story()))
+    async with _browser(console, "bank_checker") as reader:
+        waiting = (await reader.get(f"/console/documents/{DOUBTFUL}")).text
+        accepted = (await reader.get(f"/console/documents/{LOOKED_AT}")).text
+        matched = (await reader.get(f"/console/documents/{INVOICE}")).text
+        referred = (await reader.get("/console/documents", params={"state": "referred"})).text
+        queue = (await reader.get("/console/queues")).text
+        missing = await reader.get(f"/console/documents/{LINE}")
+    assert "payee is not the seller" in waiting
+    assert f'data-decide="/receivables/v1/receivables/{DOUBTFUL}/referral-decisions"' in waiting
+    assert "data-decide" not in accepted
+    assert "1 of 2 lines match." in matched
+    assert (referred.count("INV-3"), referred.count("INV-4"), referred.count("INV-1")) == (1, 0, 0)
+    assert "INV-4" not in queue, "what a person accepted waits no more"
+    assert missing.status_code == 404
 
 
 async def test_a_browser_is_answered_in_its_own_language(console: Bench) -> None:
@@ -263,6 +319,11 @@ _NONSENSE = [
     ("/console/exposure", {"programme": PROGRAMME, "cursor": _cursor(f"p/{2**31}/l")}),
     ("/console/exposure", {"cursor": _cursor("a\0b")}),
     ("/console/drawdowns", {"cursor": _cursor("a\0b")}),
+    ("/console/documents", {"cursor": _cursor("a\0b")}),
+    ("/console/documents", {"state": "nonsense"}),
+    ("/console/documents/nonsense", {}),
+    ("/console/uploads/nonsense", {}),
+    ("/console/loans/nonsense", {}),
     ("/console/v1/events", {"after": "-1"}),
     ("/console/v1/events", {"after": str(10**30)}),
     ("/console/v1/events", {"limit": "501"}),

@@ -69,6 +69,9 @@ class _Opened:
         self._owner.scanned |= _scans(plan[0]["Plan"])
         return await self._pg.fetch(statement, *arguments)
 
+    async def fetchrow(self, statement: str, *arguments: Any) -> Any:
+        return (await self.fetch(statement, *arguments) or [None])[0]
+
     async def fetchval(self, statement: str, *arguments: Any) -> Any:
         return (await self.fetch(statement, *arguments))[0][0]
 
@@ -100,6 +103,10 @@ async def test_no_page_reads_a_big_table_from_end_to_end(full: Any) -> None:
     assert len(await queries.all_lines(full, programme_id="p1", place=1, line_id="l9", limit=50)) == 50
     assert len(await queries.first_lines(full, programme_ids=["p1", "p2"], limit=25)) == 50
     assert len(await queries.drawdowns(full, before="d9", limit=100)) == 100
+    assert len(await queries.documents(full, before="s", state="", limit=100)) == 100
+    assert len(await queries.documents(full, before="s", state="referred", limit=100)) == 8
+    assert await queries.document(full, receivable_id="r7") is not None
+    assert await queries.loan(full, loan_id="d7", receipts=10) is not None
     found = await queries.queues(full, limit=50)
     assert [len(rows) for rows in found.values()] == [8, 0, 8, 0, 8, 8, 8, 0]
     assert full.scanned & _BIG == set()

@@ -1,0 +1,65 @@
+"""The pages of intake: documents and what waits of them for a person, uploads and how far they are.
+
+What the rules found and how far an upload is, the browser asks receivables; a decision it signs (decision 0039).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from services.console import queries
+from services.console.api.languages import language_of
+from services.console.api.rendering import render
+from services.console.domain.summaries import WORDS
+from shared.storage.paging import page, read_cursor
+from shared.values.ids import parse_id
+from shared.web.auth import BANK, Caller, access
+from shared.web.problems import Problem
+from shared.web.serving import Db
+
+router = APIRouter(include_in_schema=False)
+_ROWS = 100
+_State = Literal["", "referred", "validated", "confirmed", "rejected"]
+
+
+@router.get("/console/documents")
+async def documents(
+    request: Request,
+    database: Db,
+    _: Annotated[Caller, access(*BANK)],
+    state: _State = "",
+    cursor: str | None = None,
+) -> Response:
+    """Show documents, newest first: all, or those in a state."""
+    rows = await queries.documents(database, before=read_cursor(cursor), state=state, limit=_ROWS + 1)
+    shown = page(rows, limit=_ROWS, key=lambda row: str(row["receivable_id"]))
+    return render(request, "documents.html", documents=shown["items"], following=shown["next"], chosen=state)
+
+
+@router.get("/console/documents/{receivable_id}")
+async def document(receivable_id: str, request: Request, database: Db, _: Annotated[Caller, access(*BANK)]) -> Response:
+    """Show a document: why it waits and the decision, how it stands to its order, what the rules found."""
+    found = await queries.document(database, receivable_id=parse_id(receivable_id))
+    if found is None:
+        raise Problem(status=404, code="not_found", detail="There is no such document.")
+    return render(request, "document.html", document=found, words=_words(request))
+
+
+@router.get("/console/uploads")
+async def uploads(request: Request, _: Annotated[Caller, access(*BANK)]) -> Response:
+    """Show uploads and how far each is; the browser asks receivables."""
+    return render(request, "uploads.html", words=_words(request))
+
+
+@router.get("/console/uploads/{upload_id}")
+async def upload(upload_id: str, request: Request, _: Annotated[Caller, access(*BANK)]) -> Response:
+    """Show an upload and what became of each document in it; the browser asks receivables."""
+    return render(request, "upload.html", upload_id=parse_id(upload_id), words=_words(request))
+
+
+def _words(request: Request) -> dict[str, Any]:
+    reader = language_of(request)
+    return {code.replace(" ", "_"): reader.word(code) for code in WORDS}

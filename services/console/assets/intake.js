@@ -1,0 +1,299 @@
+// Intake: what the rules found, how lines match, how far uploads are, and a decision that is signed. Text comes in as
+// text, never as HTML.
+"use strict";
+
+const SEVERITIES = ["fatal", "warning", "information"];
+const KINDS = { fatal: "bad", refused: "bad", warning: "due", duplicate: "due", referred: "due", working: "due" };
+const GOOD = ["accepted", "done", "matched"];
+const AGAIN_MS = 1500;
+
+function made(tag, className, ...inside) {
+  const element = document.createElement(tag);
+  if (className) {
+    element.className = className;
+  }
+  element.append(...inside);
+  return element;
+}
+
+function pill(code, text) {
+  return made("span", `state ${GOOD.includes(code) ? "good" : (KINDS[code] ?? "")}`, text);
+}
+
+function link(address, text) {
+  const anchor = made("a", "", text);
+  anchor.href = address;
+  return anchor;
+}
+
+function wordsOf(section) {
+  const known = JSON.parse(section.dataset.words);
+  return (code) => known[code] ?? code.replaceAll("_", " ");
+}
+
+async function ask(address) {
+  const answer = await fetch(address, { headers: { accept: "application/json" } });
+  if (!answer.ok) {
+    throw new Error(String(answer.status));
+  }
+  return answer.json();
+}
+
+function fail(section) {
+  const refusal = section.querySelector("[data-failed]");
+  refusal.textContent = refusal.dataset.failed;
+  refusal.hidden = false;
+}
+
+// A rule that is broken in many places is told once, with all of them.
+function byRule(findings) {
+  const rules = new Map();
+  findings.forEach((each) => {
+    const key = `${each.severity} ${each.pack} ${each.rule}`;
+    rules.set(key, [...(rules.get(key) ?? []), each]);
+  });
+  const rank = ([first]) => SEVERITIES.indexOf(first.severity);
+  return [...rules.values()].sort((one, other) => rank(one) - rank(other));
+}
+
+function finding(same, { language, where, word }) {
+  const [first] = same;
+  const rule = made("code", "rule", first.rule);
+  const times = same.length > 1 ? [made("span", "count", `× ${same.length}`)] : [];
+  const told = made("p", "", pill(first.severity, word(first.severity)), " ", rule, " ", first.plain[language], " ", ...times);
+  const places = same.map((each) => {
+    const message = made("span", "", each.message);
+    message.lang = "en";
+    return made("li", "", made("code", "where", each.location || "–"), made("br"), message);
+  });
+  const details = made("details", "", made("summary", "", where), made("ul", "", ...places), made("p", "of", first.pack));
+  return made("li", `finding ${first.severity}`, told, details);
+}
+
+function list(findings, words) {
+  return byRule(findings).map((same) => finding(same, words));
+}
+
+async function showFindings(section) {
+  const words = { language: section.dataset.language, where: section.querySelector(".findings").dataset.where, word: wordsOf(section) };
+  try {
+    const found = await ask(section.dataset.findings);
+    const judged = section.querySelector("[data-judged]");
+    judged.textContent = judged.dataset.by.replace("{rules}", found.rules.join(", "));
+    judged.hidden = !found.rules.length;
+    section.querySelector("[data-nothing]").hidden = found.findings.length > 0;
+    section.querySelector("[data-original]").hidden = !found.original_sha256;
+    section.querySelector(".findings").replaceChildren(...list(found.findings, words));
+  } catch {
+    fail(section);
+  }
+}
+
+async function showMatch(section) {
+  const word = wordsOf(section);
+  try {
+    const found = await ask(section.dataset.match);
+    const lines = section.querySelector("[data-lines]");
+    const rows = found.lines.map((line) => {
+      const head = made("th", "", line.line_id);
+      head.scope = "row";
+      const why = line.reasons.map(word).join(", ") || "–";
+      return made("tr", "", head, made("td", "", line.order_line || "–"), made("td", "", pill(line.status, word(line.status))), made("td", "", why));
+    });
+    lines.querySelector("tbody").replaceChildren(...rows);
+    lines.hidden = !rows.length;
+  } catch {
+    // What the events said of it stands on the page already.
+  }
+}
+
+function bar(each, label) {
+  const element = document.createElement("progress");
+  element.setAttribute("aria-label", label);
+  if (each.total !== null) {
+    element.max = Math.max(1, each.total);
+    element.value = each.total ? each.done : 1;
+  }
+  return element;
+}
+
+const isOpen = (upload) => upload.state === "waiting" || upload.state === "working";
+const answered = (upload) => `${upload.done} / ${upload.total ?? "…"}`;
+
+function uploads(section) {
+  const word = wordsOf(section);
+  const more = section.querySelector("[data-more]");
+  const body = section.querySelector("tbody");
+  const rows = new Map();
+  let older = null;
+
+  function put(each, newest) {
+    const head = made("th", "", link(`/console/uploads/${each.upload_id}`, each.file || each.upload_id.slice(-8)));
+    head.scope = "row";
+    const told = made("td", "", each.message ?? "–");
+    told.lang = each.message ? "en" : "";
+    const cells = [
+      head,
+      made("td", "when", `${each.received_at.slice(0, 10)} ${each.received_at.slice(11, 19)}`),
+      made("td", "", pill(each.state, word(each.state))),
+      made("td", "use", bar(each, answered(each))),
+      made("td", "number", answered(each)),
+      told,
+    ];
+    const row = made("tr", "", ...cells);
+    if (rows.has(each.upload_id)) {
+      rows.get(each.upload_id).replaceWith(row);
+    } else if (newest) {
+      body.insertBefore(row, newest);
+    } else {
+      body.append(row);
+    }
+    rows.set(each.upload_id, row);
+  }
+
+  async function read(cursor) {
+    try {
+      const newest = cursor ? null : body.firstElementChild;
+      const found = await ask(`${section.dataset.uploads}${cursor ? `?cursor=${encodeURIComponent(cursor)}` : ""}`);
+      found.items.forEach((each) => put(each, newest));
+      if (cursor || !newest) {
+        older = found.next;
+      }
+      more.hidden = !older;
+      section.querySelector("[data-nothing]").hidden = rows.size > 0;
+      section.querySelector("[data-shown]").hidden = !rows.size;
+      if (!cursor && found.items.some(isOpen)) {
+        setTimeout(() => read(null), AGAIN_MS);
+      }
+    } catch {
+      fail(section);
+    }
+  }
+
+  more.addEventListener("click", () => read(older));
+  read(null);
+}
+
+function upload(section) {
+  const word = wordsOf(section);
+  const words = { language: section.dataset.language, where: section.dataset.where, word };
+  const more = section.querySelector("[data-more]");
+  const body = section.querySelector("tbody");
+  const shown = new Set();
+  let at = null; // the cursor of the page that was read last; it may have grown since
+  let following = null;
+
+  function told(item) {
+    const said = item.message ?? "–";
+    const cell = made("td", "what", item.outcome === "referred" ? said.split(", ").map(word).join(", ") : said);
+    if (item.findings.length) {
+      const summary = made("summary", "", section.dataset.found.replace("{n}", item.findings.length));
+      cell.append(made("details", "", summary, made("ol", "findings", ...list(item.findings, words))));
+    }
+    return cell;
+  }
+
+  function put(item) {
+    const head = made("th", "", item.file || "–");
+    head.scope = "row";
+    const id = item.receivable_id;
+    const opened = id ? link(`/console/documents/${id}`, id.slice(-8)) : "–";
+    const outcome = made("td", "", pill(item.outcome, word(item.outcome)));
+    body.append(made("tr", "", made("td", "number", String(item.nth)), head, outcome, told(item), made("td", "", opened)));
+    shown.add(item.nth);
+  }
+
+  async function readItems(cursor) {
+    const found = await ask(`${section.dataset.upload}/items${cursor ? `?cursor=${encodeURIComponent(cursor)}` : ""}`);
+    found.items.filter((item) => !shown.has(item.nth)).forEach(put);
+    at = cursor;
+    following = found.next;
+    more.hidden = !following;
+  }
+
+  function showProgress(found) {
+    const state = section.querySelector("[data-state]");
+    state.className = pill(found.state, "").className;
+    state.textContent = word(found.state);
+    section.querySelector("[data-file]").textContent = found.file;
+    const count = section.dataset.progress.replace("{done}", found.done).replace("{total}", found.total ?? "…");
+    section.querySelector("[data-count]").textContent = count;
+    const drawn = section.querySelector("progress");
+    drawn.max = Math.max(1, found.total ?? 1);
+    drawn.value = found.total === 0 ? 1 : found.done;
+    section.querySelectorAll("[data-outcome]").forEach((each) => {
+      each.textContent = String(found[each.dataset.outcome]);
+    });
+    const message = section.querySelector("[data-message]");
+    message.textContent = found.message ?? "";
+    message.hidden = !found.message;
+    section.querySelector("[data-shown]").hidden = false;
+  }
+
+  async function follow() {
+    try {
+      const found = await ask(section.dataset.upload);
+      showProgress(found);
+      if (!following) {
+        await readItems(at);
+      }
+      if (isOpen(found)) {
+        setTimeout(follow, AGAIN_MS);
+      }
+    } catch {
+      fail(section);
+    }
+  }
+
+  more.addEventListener("click", () => readItems(following).catch(() => fail(section)));
+  follow();
+}
+
+// A page's cookie only reads. So a decision is signed: whoever decides says who they are, and nothing of it is kept.
+async function decide(form) {
+  const field = (name) => form.elements.namedItem(name).value;
+  const credentials = { grant_type: "client_credentials", client_id: field("client_id"), client_secret: field("client_secret") };
+  const known = await fetch(form.dataset.token, { method: "POST", body: new URLSearchParams(credentials) });
+  if (!known.ok) {
+    return known.status === 401 ? form.dataset.unknown : form.dataset.failed;
+  }
+  const token = (await known.json()).access_token;
+  const answer = await fetch(form.dataset.decide, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json", accept: "application/json" },
+    body: JSON.stringify({ decision: field("decision"), reason: field("reason") }),
+  });
+  const refusals = { 403: form.dataset.forbidden, 409: form.dataset.taken };
+  return answer.ok ? null : (refusals[answer.status] ?? form.dataset.failed);
+}
+
+function decision(form) {
+  const refusal = form.querySelector(".refusal");
+  const done = form.querySelector(".done");
+  const button = form.querySelector("button");
+  form.hidden = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    refusal.hidden = true;
+    button.disabled = true;
+    const message = await decide(form).catch(() => form.dataset.failed);
+    form.elements.namedItem("client_secret").value = "";
+    if (message === null) {
+      done.textContent = form.dataset.done;
+      done.hidden = false;
+      setTimeout(() => window.location.reload(), AGAIN_MS);
+      return;
+    }
+    button.disabled = false;
+    refusal.textContent = message;
+    refusal.hidden = false;
+  });
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-findings]").forEach(showFindings);
+  document.querySelectorAll("[data-match]").forEach(showMatch);
+  document.querySelectorAll("[data-uploads]").forEach(uploads);
+  document.querySelectorAll("[data-upload]").forEach(upload);
+  document.querySelectorAll("form[data-decide]").forEach(decision);
+});
