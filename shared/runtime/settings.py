@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     issuer: str = Field(default="tributary", validation_alias="TRIBUTARY_ISSUER")
     audience: str = Field(default="tributary", validation_alias="TRIBUTARY_AUDIENCE")
     # How the bank calls itself towards others: in the register's export, to other banks.
-    institution: str = Field(default="the bank", max_length=200, validation_alias="TRIBUTARY_INSTITUTION")
+    institution: str = Field(default="bank", max_length=200, validation_alias="TRIBUTARY_INSTITUTION")
     # Blind checks with other banks: the key that these banks share, and a secret of this bank's own.
     crosscheck_key: SecretStr = Field(default=SecretStr(""), validation_alias="TRIBUTARY_CROSSCHECK_KEY")
     crosscheck_secret: SecretStr = Field(default=SecretStr(""), validation_alias="TRIBUTARY_CROSSCHECK_SECRET")

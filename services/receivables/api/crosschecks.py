@@ -39,7 +39,7 @@ _Keys = Annotated[Keys, Depends(_keys)]
 
 
 @crosschecks.post("/crosschecks", status_code=201)
-async def ask(body: CrosscheckIn, database: Db, caller: _Maker, keys: _Keys) -> dict[str, Any]:
+async def ask_another_bank(body: CrosscheckIn, database: Db, caller: _Maker, keys: _Keys) -> dict[str, Any]:
     """Write a request to another bank: which of our claims of a period it has as well. It tells it none of them."""
     made = await checking.ask(
         database,
@@ -62,7 +62,7 @@ async def list_crosschecks(
 
 
 @crosschecks.get("/crosschecks/{crosscheck_id}/{part}")
-async def read_file(
+async def read_crosscheck_file(
     crosscheck_id: str,
     part: Literal["request", "answer"],
     database: Db,
@@ -77,7 +77,7 @@ async def read_file(
 
 
 @crosschecks.post("/crosschecks/answers", status_code=201)
-async def propose_answer(
+async def propose_crosscheck_answer(
     request: Request, database: Db, caller: _Maker, keys: _Keys, partner: _Partner
 ) -> dict[str, Any]:
     """Take in another bank's request, the body, and propose to release the answer to it."""
@@ -88,7 +88,7 @@ async def propose_answer(
 
 
 @crosschecks.post("/crosschecks/{crosscheck_id}/comparisons", status_code=201)
-async def compare(crosscheck_id: str, request: Request, database: Db, caller: _Maker, keys: _Keys) -> dict[str, Any]:
+async def compare_with_answer(crosscheck_id: str, request: Request, database: Db, caller: _Maker, keys: _Keys) -> dict[str, Any]:
     """Compare another bank's answer, the body, with our request; what it has as well waits for a person."""
     named = parse_id(crosscheck_id)
     seen = await checking.compare(
@@ -111,7 +111,7 @@ async def list_sightings(
 
 
 @crosschecks.post("/sightings/{receivable_id}/decisions")
-async def decide(
+async def decide_on_sighting(
     receivable_id: str,
     body: SightingDecisionIn,
     database: Db,

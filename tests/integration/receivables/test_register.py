@@ -160,7 +160,7 @@ async def test_the_register_says_of_each_filing_who_what_how_much_and_how_long_a
     assert entry["assignor"]["name"] == SUPPLIER.name
     assert entry["assignor"]["identifiers"] == {"vat": SUPPLIER.vat}
     assert (entry["obligor"]["name"], entry["obligor"]["identifiers"]) == (ANCHOR.name, {"uscc": ANCHOR.legal})
-    assert entry["assignee"] == {"name": "the bank"}
+    assert entry["assignee"] == {"name": "bank"}
     (item,) = entry["collateral"]
     assert item["asset"] == f"receivable/{opened.id(SUPPLIER)}/inv1/2026"
     assert (item["number"], item["issue_date"], item["due_date"]) == ("INV-1", "2026-09-01", "2026-12-01")
