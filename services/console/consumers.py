@@ -18,12 +18,12 @@ from services.console.tables import (
     PROGRAMME,
     RECEIVABLE,
 )
-from shared.events import audit, credit, goods, onboarding, receivables, risk, settlement
+from shared.events import audit, credit, credit_notes, goods, onboarding, receivables, risk, settlement
 from shared.events.envelope import EVENT_TYPES, Event, Received
 from shared.messaging.applying import Handler, Handlers
 from shared.storage.database import Transaction
 
-PUBLISHERS = (onboarding, receivables, goods, risk, credit, settlement)
+PUBLISHERS = (onboarding, receivables, credit_notes, goods, risk, credit, settlement)
 
 _READ_MODELS: dict[type[Event], Handler] = {
     onboarding.EnterpriseRegistered: keep(ENTERPRISE, "name", "country", "size_class"),

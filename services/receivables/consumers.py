@@ -8,10 +8,20 @@ from services.receivables.operations.assign_documents import assign_documents
 from services.receivables.operations.follow_loans import finance_documents, free_documents, settle_documents
 from services.receivables.operations.movables_registry import MovablesRegistry
 from services.receivables.operations.parties import keep_business_day, keep_enterprises, keep_programmes
+from services.receivables.operations.pay import keep_collections
+from services.receivables.operations.release_goods import release_repaid
 from services.receivables.operations.set_off import set_off
 from shared.events.credit import DrawdownHeld, DrawdownReleased
 from shared.events.onboarding import EnterpriseRegistered, ProgrammeActivated, ProgrammeSuspended
-from shared.events.settlement import BusinessDayClosed, BusinessDayOpened, LoanClosed, LoanDisbursed, NettingAccepted
+from shared.events.settlement import (
+    BusinessDayClosed,
+    BusinessDayOpened,
+    CollectionReceived,
+    LoanClosed,
+    LoanDisbursed,
+    LoanRepaid,
+    NettingAccepted,
+)
 from shared.messaging.applying import Handlers
 from shared.runtime.settings import Settings
 
@@ -21,6 +31,7 @@ TOPICS = [
     "scf.credit.drawdown.v1",
     "scf.settlement.business_day.v1",
     "scf.settlement.loan.v1",
+    "scf.settlement.collection.v1",
     "scf.settlement.netting.v1",
 ]
 
@@ -37,6 +48,8 @@ def handlers(settings: Settings) -> Handlers:
         DrawdownHeld: partial(assign_documents, registry=registry),
         DrawdownReleased: partial(free_documents, registry=registry),
         LoanDisbursed: partial(finance_documents, registry=registry),
+        LoanRepaid: release_repaid,
         LoanClosed: partial(settle_documents, registry=registry),
+        CollectionReceived: keep_collections,
         NettingAccepted: set_off,
     }

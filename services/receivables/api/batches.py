@@ -82,7 +82,7 @@ async def read_batch(batch_id: str, database: Db, caller: _Reader) -> dict[str, 
 
 
 @batches.get("/decision-batches/{batch_id}/items")
-async def list_items(  # noqa: PLR0917 - FastAPI passes each by name
+async def list_batch_items(  # noqa: PLR0917 - FastAPI passes each by name
     batch_id: str,
     database: Db,
     caller: _Reader,

@@ -43,7 +43,7 @@ async def read_credit_note(credit_note_id: str, database: Db, caller: _Reader) -
 
 
 @credit_notes.post("/{credit_note_id}/decisions", status_code=201)
-async def decide(  # noqa: PLR0917 - FastAPI passes each by name
+async def decide_credit_note(  # noqa: PLR0917 - FastAPI passes each by name
     credit_note_id: str,
     body: NoteDecisionIn,
     request: Request,

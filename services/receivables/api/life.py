@@ -52,7 +52,7 @@ async def post_payment(  # noqa: PLR0917 - FastAPI passes each by name
 
 
 @life.post("/cancellations")
-async def cancel(
+async def post_cancellation(
     receivable_id: str,
     body: ReasonIn,
     database: Db,

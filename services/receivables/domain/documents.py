@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -149,8 +150,16 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
+class Cited:
+    """A preceding invoice that a document refers to (BG-3): its number (BT-25) and, where stated, its date (BT-26)."""
+
+    number: str
+    issue_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EInvoice:
-    """An invoice in business terms: number BT-1, issued BT-2, type BT-3, due BT-9, profile BT-24, payable BT-115."""
+    """An invoice or credit note in business terms: number BT-1, issued BT-2, type BT-3, due BT-9, payable BT-115."""
 
     syntax: str
     document: str
@@ -166,24 +175,36 @@ class EInvoice:
     order_reference: str = ""
     computed: Money | None = None
     lines: tuple[TradeLine, ...] = ()
+    cites: tuple[Cited, ...] = ()
 
     @property
     def currency(self) -> str:
         """Return BT-5."""
         return self.payable.currency
 
+    @property
+    def is_credit_note(self) -> bool:
+        """Return whether it takes back what was invoiced, and so is no claim itself."""
+        return self.document_type in CREDIT_NOTES
+
 
 def check_document_type(code: str) -> str:
-    """Return the type code of a commercial invoice; NotFinanceable or UnknownDocumentType otherwise (R8)."""
-    if code in COMMERCIAL_TYPES:
+    """Return the type code of an invoice or credit note; NotFinanceable or UnknownDocumentType otherwise (R8)."""
+    if code in COMMERCIAL_TYPES or code in CREDIT_NOTES:
         return code
-    if code in CREDIT_NOTES:
-        raise NotFinanceable(f"A credit note ({code}) cannot be financed.", document_type=code, why="credit_note")
     if code in _OTHER_TYPES:
         why = _OTHER_TYPES[code]
         raise NotFinanceable(f"A document of type {code} cannot be financed.", document_type=code, why=why)
     shown = code[:20]
     raise UnknownDocumentType(f"{shown!r} is not a type of invoice that EN 16931 lists.", document_type=shown)
+
+
+def check_financeable(invoice: EInvoice) -> EInvoice:
+    """Return an invoice that is a claim; NotFinanceable for a credit note (R8)."""
+    code = invoice.document_type
+    if invoice.is_credit_note:
+        raise NotFinanceable(f"A credit note ({code}) cannot be financed.", document_type=code, why="credit_note")
+    return invoice
 
 
 def check_payable(payable: Money) -> Money:
@@ -195,10 +216,13 @@ def check_payable(payable: Money) -> Money:
 
 def read_text(text: str | None, *, field: str, longest: int = LONGEST_TEXT) -> str:
     """Return the text with its spaces collapsed; UnreadableDocument when too long or with control characters."""
-    found = _SPACES.sub(" ", text or "").strip()
+    given = text or ""
+    # What is plain ASCII needs no look at each character: of a million rows it is all.
+    is_plain = given.isascii() and given.isprintable() and "  " not in given
+    found = given.strip() if is_plain else _SPACES.sub(" ", given).strip()
     if len(found) > longest:
         raise UnreadableDocument(f"The {field} is longer than {longest} characters.", field=field)
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in found):
+    if not is_plain and any(unicodedata.category(character) in {"Cc", "Cs"} for character in found):
         raise UnreadableDocument(f"The {field} holds control characters.", field=field)
     return found
 
@@ -244,6 +268,18 @@ def read_money(text: str | None, *, currency: str) -> Money:
     sign, whole, decimals = match.groups()
     plain = f"{'-' if sign == '-' else ''}{whole or '0'}{f'.{decimals}' if decimals else ''}"
     return Money.parse(plain, currency)
+
+
+def read_cited(found: Iterable[tuple[str | None, str | None]]) -> tuple[Cited, ...]:
+    """Return each invoice cited by (number, date) once; UnreadableDocument when one cannot be read."""
+    cited = (
+        Cited(
+            read_text(number, field="preceding invoice", longest=LONGEST_NUMBER),
+            read_date(day, field="preceding invoice date"),
+        )
+        for number, day in found
+    )
+    return tuple(dict.fromkeys(each for each in cited if each.number))
 
 
 def computed_payable(*, gross: str | None, prepaid: str | None, rounding: str | None, currency: str) -> Money | None:

@@ -22,12 +22,12 @@ HOLD_S = 120
 # What a document itself can be at fault for; a database that is away is not among it.
 BAD_ITEM = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, TypeError, LookupError)
 OUTCOMES = ("accepted", "referred", "duplicate", "refused")
-_ITEMS = """
+_ITEMS = f"""
 INSERT INTO upload_item (upload_id, nth, file, outcome, receivable_id, code, message, findings)
 SELECT $1, d.nth, d.file, d.outcome, d.receivable_id, d.code, d.message, d.findings::jsonb
-FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-    AS d(nth, file, outcome, receivable_id, code, message, findings)
-"""
+FROM unnest({unpacked(2, "int")}, {unpacked(3)}, {unpacked(4)}, {unpacked(5)}, {unpacked(6)}, {unpacked(7)},
+    {unpacked(8)}) AS d(nth, file, outcome, receivable_id, code, message, findings)
+"""  # noqa: S608 - constants only
 _ADVANCE = f"""
 UPDATE upload SET done = done + $2, accepted = accepted + $3, referred = referred + $4, duplicate = duplicate + $5,
     refused = refused + $6, held_until = clock_timestamp() + interval '{HOLD_S} seconds' WHERE upload_id = $1

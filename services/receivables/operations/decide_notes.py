@@ -8,7 +8,7 @@ from services.receivables.domain.credit_notes import NoteNotApplicable, NoteStat
 from services.receivables.domain.receivables import NotPossible
 from services.receivables.operations.lowering import SOURCE, lock_to_lower
 from services.receivables.operations.take_notes import note_of, take_off, target_of
-from shared.events.receivables import CreditNoteDecided
+from shared.events.credit_notes import CreditNoteDecided
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
 from shared.storage.database import Transaction

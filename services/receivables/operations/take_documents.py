@@ -31,9 +31,9 @@ from services.receivables.operations.refer_near_duplicates import (
 from shared.events.receivables import ReceivableRegistered
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, packed, unpacked
 from shared.values.ids import new_id
-from shared.values.money import Amount, Money
+from shared.values.money import Money
 from shared.values.policies import policy_on
 from shared.web.auth import ForeignParty
 
@@ -51,7 +51,7 @@ SELECT DISTINCT r.receivable_id, r.seller_id, r.number_key, r.obligor_id, r.issu
 FROM receivable r JOIN unnest($1::text[], $2::text[]) AS d(seller_id, number_key) USING (seller_id, number_key)
 WHERE r.state <> 'rejected' ORDER BY r.receivable_id
 """
-_INSERT = """
+_INSERT = f"""
 INSERT INTO receivable (receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax,
     profile, file, issue_date, due_date, currency, payable_minor, financeable_minor, order_reference, state, reasons,
     guards, policy_version, original_sha256, rules, findings)
@@ -59,14 +59,15 @@ SELECT d.receivable_id, d.seller_id, d.obligor_id, d.number, d.number_key, d.iss
     d.profile, d.file, d.issue_date, d.due_date, d.currency, d.payable, d.payable, d.order_reference, d.state,
     string_to_array(d.reasons, ','), d.guards, d.policy_version, d.original, string_to_array(d.rules, '|'),
     d.findings::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::date[], $12::date[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[],
-    $18::bool[], $19::text[], $20::text[], $21::text[], $22::text[]) WITH ORDINALITY
+FROM unnest({unpacked(1)}, {unpacked(2)}, {unpacked(3)}, {unpacked(4)}, {unpacked(5)}, {unpacked(6, "int")},
+    {unpacked(7)}, {unpacked(8)}, {unpacked(9)}, {unpacked(10)}, {unpacked(11, "date")}, {unpacked(12, "date")},
+    {unpacked(13)}, {unpacked(14, "bigint")}, {unpacked(15)}, {unpacked(16)}, {unpacked(17)}, {unpacked(18, "bool")},
+    {unpacked(19)}, {unpacked(20)}, {unpacked(21)}, {unpacked(22)}) WITH ORDINALITY
     AS d(receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax, profile, file,
         issue_date, due_date, currency, payable, order_reference, state, reasons, guards, policy_version, original,
         rules, findings, nth)
 ORDER BY d.nth ON CONFLICT DO NOTHING RETURNING receivable_id
-"""
+"""  # noqa: S608 - constants only
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,31 +232,31 @@ def _against(each: Taken, standing: Sequence[Standing]) -> Taken:
 
 
 async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> set[str]:
-    columns = [
+    columns: list[list[str | None]] = [
         [each.receivable_id for each in wanted],
         [each.seller_id for each in wanted],
         [each.obligor_id for each in wanted],
         [each.number for each in wanted],
         [each.number_key for each in wanted],
-        [each.issue_date.year for each in wanted],
+        [str(each.issue_date.year) for each in wanted],
         [each.document_type for each in wanted],
         [each.syntax for each in wanted],
         [each.profile for each in wanted],
         [each.file for each in wanted],
-        [each.issue_date for each in wanted],
-        [each.due_date for each in wanted],
+        [each.issue_date.isoformat() for each in wanted],
+        [each.due_date.isoformat() for each in wanted],
         [each.payable.currency for each in wanted],
-        [each.payable.amount_minor for each in wanted],
+        [str(each.payable.amount_minor) for each in wanted],
         [each.order_reference for each in wanted],
         [each.state for each in wanted],
         [",".join(each.reasons) for each in wanted],
-        [each.guards for each in wanted],
+        ["t" if each.guards else "f" for each in wanted],
         [each.policy_version for each in wanted],
         [each.evidence.sha256 for each in wanted],
         ["|".join(each.evidence.judgement.packs) for each in wanted],
         [_findings(each.evidence) for each in wanted],
     ]
-    return {row["receivable_id"] for row in await tx.pg.fetch(_INSERT, *columns)}
+    return {row["receivable_id"] for row in await tx.pg.fetch(_INSERT, *map(packed, columns))}
 
 
 def _waiting(each: Taken, near: Sequence[tuple[str, Guise]]) -> Taken:
@@ -293,19 +294,19 @@ def _findings(evidence: Evidence) -> str:
 
 
 def _registered(each: Taken) -> ReceivableRegistered:
-    # Built of what was checked: to have it checked again costs more than all the rest of a row.
-    payable = each.payable.wire()
-    return ReceivableRegistered.model_construct(
-        receivable_id=each.receivable_id,
-        seller_id=each.seller_id,
-        obligor_id=each.obligor_id,
-        number=each.number,
-        document_type=each.document_type,
-        syntax=each.syntax,
-        issue_date=each.issue_date,
-        due_date=each.due_date,
-        payable=Amount.model_construct(**payable),
-        state="referred" if each.state == "referred" else "validated",
-        reasons=list(each.reasons),
-        near_duplicates=list(each.near_duplicates),
+    return ReceivableRegistered.model_validate(
+        {
+            "receivable_id": each.receivable_id,
+            "seller_id": each.seller_id,
+            "obligor_id": each.obligor_id,
+            "number": each.number,
+            "document_type": each.document_type,
+            "syntax": each.syntax,
+            "issue_date": each.issue_date,
+            "due_date": each.due_date,
+            "payable": each.payable.wire(),
+            "state": "referred" if each.state == "referred" else "validated",
+            "reasons": list(each.reasons),
+            "near_duplicates": list(each.near_duplicates),
+        }
     )

@@ -27,7 +27,7 @@ from services.receivables.operations.locking import Row
 from services.receivables.operations.lowering import SOURCE, Locked, Lowering, lock_to_lower
 from services.receivables.operations.originals import Evidence, keep_originals
 from services.receivables.operations.parties import directory_of
-from shared.events.receivables import CreditNoteDecided, CreditNoteTaken
+from shared.events.credit_notes import CreditNoteDecided, CreditNoteTaken
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction, by_column

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from shared.events import receivables
+from shared.events import credit_notes, receivables
 from shared.events.envelope import Event
 from shared.values.money import Amount
 
@@ -30,7 +30,7 @@ def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> l
         )
 
     def note(credit_note_id: str, number: str, *reasons: str, receivable_id: str | None = None) -> Event:
-        return receivables.CreditNoteTaken(
+        return credit_notes.CreditNoteTaken(
             credit_note_id=credit_note_id,
             seller_id=seller_id,
             obligor_id=obligor_id,
@@ -57,7 +57,7 @@ def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> l
             paid_date=day,
         ),
         note(waiting, "CN-2", "invoice_not_known"),
-        receivables.CreditNoteDecided(
+        credit_notes.CreditNoteDecided(
             credit_note_id=waiting, state="applied", reason="its invoice came", receivable_id=paid
         ),
         receivables.ReceivableDiluted(

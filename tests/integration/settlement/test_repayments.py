@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.events.receivables import ReceivableRegistered
 from shared.values.ids import new_id
 from tests.integration.settlement.desk import MATURITY, OPENING, Desk, amounts, cny, credit
 
@@ -201,6 +202,31 @@ async def test_payers_may_name_a_document_of_the_loan_among_other_words(desk: De
     loan_id = await desk.disburse(document_id=document)
     entry = await desk.collect("10.00", on=OPENING, reference=f"Invoice {document} thank you")
     assert (entry["outcome"], entry["loan_id"]) == ("collected", loan_id)
+    received = [body for kind, body in await desk.events() if kind == "collection.received"][-1]
+    assert (received["loan_id"], received["document_id"]) == (loan_id, document)
+
+
+async def test_r7_what_comes_for_a_receivable_without_a_loan_says_which_and_waits_in_suspense(desk: Desk) -> None:
+    owed = new_id()
+    await desk.give(
+        ReceivableRegistered(
+            receivable_id=owed,
+            seller_id=desk.seller,
+            obligor_id=desk.obligor,
+            number="INV-1",
+            document_type="380",
+            syntax="ubl",
+            issue_date=OPENING,
+            due_date=MATURITY,
+            payable=cny("100.00"),
+            state="validated",
+            reasons=[],
+        )
+    )
+    assert (await desk.collect("40.00", on=OPENING, reference=f"for {owed}"))["outcome"] == "unmatched"
+    received = [body for kind, body in await desk.events() if kind == "collection.received"][-1]
+    assert (received["loan_id"], received["document_id"], received["unmatched"]["amount"]) == (None, owed, "40.00")
+    assert (await desk.balances())["collections_in_suspense"] == "40.00"
 
 
 @pytest.mark.parametrize(("recourse", "form"), [(True, "loan"), (False, "purchase")])

@@ -39,7 +39,7 @@ def test_r9_before_notice_paying_the_seller_discharges() -> None:
 @pytest.mark.parametrize(
     ("day", "by_bank"), [(date(2026, 9, 20), True), (date(2026, 9, 25), True), (date(2026, 9, 19), False)]
 )
-def test_r9_after_notice_it_does_not_and_only_the_bank_tells_of_one_before(day: date, by_bank: bool) -> None:  # noqa: FBT001
+def test_r9_after_notice_it_does_not_and_only_the_bank_tells_of_one_before(day: date, by_bank: bool) -> None:  # noqa: FBT001 - parametrised
     with pytest.raises(PaidAfterNotice):
         checked(ASSIGNED, day=day, by_bank=by_bank)
 

@@ -1,0 +1,46 @@
+"""What receivables publishes of credit notes."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import ClassVar, Literal
+
+from shared.events.envelope import Event
+from shared.values.money import Amount
+
+
+class CreditNoteEvent(Event):
+    """A credit note as a document, whatever it lowers (R6)."""
+
+    topic: ClassVar[str] = "scf.receivables.credit_note.v1"
+    credit_note_id: str
+
+    @property
+    def subject(self) -> str:
+        return self.credit_note_id
+
+
+class CreditNoteTaken(CreditNoteEvent):
+    """Trigger: a credit note is taken in. Consumers: console. Contents: the receivable that it lowers, if any.
+
+    `state` is applied, or referred when a person must say which receivable it means, with the reasons.
+    """
+
+    type: ClassVar[str] = "credit_note.taken.v1"
+    seller_id: str
+    obligor_id: str
+    number: str
+    amount: Amount
+    issue_date: date
+    state: Literal["applied", "referred"]
+    reasons: list[str]
+    receivable_id: str | None = None
+
+
+class CreditNoteDecided(CreditNoteEvent):
+    """Trigger: a person, or the invoice that it waited for, decides on a note that waited. Consumers: console."""
+
+    type: ClassVar[str] = "credit_note.decided.v1"
+    state: Literal["applied", "rejected"]
+    reason: str
+    receivable_id: str | None = None
