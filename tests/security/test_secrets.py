@@ -25,6 +25,8 @@ _DEPLOYMENT = {
     "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
     "KAFKA_SASL_USERNAME": "tributary-risk",
     "KAFKA_SASL_PASSWORD": _CANARY,
+    "TRIBUTARY_CROSSCHECK_KEY": f"{_CANARY} that banks share, as long as it must be",
+    "TRIBUTARY_CROSSCHECK_SECRET": f"{_CANARY} of this bank alone, as long as it must be",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from services.receivables.domain.priority import discharging_payee
 from services.receivables.domain.register_form import UnknownPosition
+from services.receivables.operations.deliver_notices import UnknownNotice
 from shared.storage.database import Database
 from shared.storage.paging import page
 from shared.web.auth import ForeignParty
@@ -75,9 +76,11 @@ async def notices(
 
 
 async def notice(database: Database, *, notice_id: str) -> dict[str, Any]:
-    """Return a notice that exists, with the proof that it reached the obligor."""
+    """Return a notice, with the proof that it reached the obligor; UnknownNotice otherwise."""
     async with database.reader() as tx:
         row = await tx.pg.fetchrow(f"{_NOTICE} WHERE notice_id = $1", notice_id)
+    if row is None:
+        raise UnknownNotice(notice_id=notice_id)
     return _notice(row)
 
 
