@@ -97,6 +97,7 @@ def test_r8_the_twin_is_a_duplicate_and_what_is_no_invoice_is_refused_by_name(to
     assert outcomes["castings-credit-note.ubl.xml"] == ("accepted", "referred")
     refused = {code for outcome, code in outcomes.values() if outcome == "refused"}
     assert refused == {
+        "not_financeable",
         "not_an_invoice",
         "nothing_payable",
         "unknown_party",

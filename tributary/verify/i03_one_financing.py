@@ -1,4 +1,7 @@
-"""I3: one active financing per claim; no more lent than was eligible; a root's slices are its face (R6, R8, R13)."""
+"""I3: one active financing per claim; no more lent than was eligible; a root's slices are its face (R6, R8, R13).
+
+What is open of a receivable is its face less every note and payment (R7).
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,15 @@ SELECT v.root_id, v.face_minor, coalesce(sum(p.end_minor - p.start_minor), 0)::b
     coalesce(bool_and(p.start_minor = p.expected AND (NOT p.is_last OR p.end_minor = v.face_minor)), false) AS whole
 FROM voucher v LEFT JOIN placed p USING (root_id) GROUP BY v.root_id, v.face_minor
 """
+_OPEN = """
+SELECT r.receivable_id, r.payable_minor, r.financeable_minor, r.paid_minor, coalesce(n.minor, 0) AS noted,
+    coalesce(p.minor, 0) AS paid
+FROM receivable r
+LEFT JOIN (SELECT receivable_id, sum(amount_minor)::bigint AS minor FROM dilution GROUP BY 1) n USING (receivable_id)
+LEFT JOIN (SELECT receivable_id, sum(amount_minor)::bigint AS minor FROM payment GROUP BY 1) p USING (receivable_id)
+WHERE r.financeable_minor <> r.payable_minor - coalesce(n.minor, 0) - coalesce(p.minor, 0)
+    OR r.paid_minor <> coalesce(p.minor, 0)
+"""
 # What a drawdown stands on now: its documents, and the invoices that took an order's place.
 _DRAWDOWNS = """
 SELECT w.drawdown_id, w.state, w.currency, w.principal_minor, w.exposure_minor, w.outstanding_minor, w.documents,
@@ -59,6 +71,11 @@ async def check(world: World) -> Result:
     async for row in tx.pg.cursor(_SLICES):
         if not row["whole"]:
             result.violate(f"voucher {row['root_id']}: its slices cover {row['covered']} of {row['face_minor']}")
+    async for row in tx.pg.cursor(_OPEN):
+        result.violate(
+            f"receivable {row['receivable_id']}: {row['financeable_minor']} is open of {row['payable_minor']}, of "
+            f"which {row['noted']} was taken off and {row['paid']} paid"
+        )
     async for row in world.state["credit"].pg.cursor(_DRAWDOWNS):
         result.checked += 1
         wrong = _what_is_wrong(row)

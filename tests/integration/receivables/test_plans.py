@@ -11,13 +11,17 @@ import pytest_asyncio
 
 from services.receivables import queries
 from services.receivables.operations import (
+    choose,
     follow_loans,
     invoice_orders,
     issue_voucher,
     locking,
     match_orders,
+    pay,
     take_documents,
+    take_notes,
 )
+from services.receivables.queries import batches, credit_notes, payments
 from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk
 from tests.support.servers import a_database
 
@@ -48,6 +52,17 @@ FILL = (
         CASE WHEN n % 2 = 0 THEN 'd' || n END FROM generate_series(1, {MANY}) n""",  # noqa: S608 - a number
     """INSERT INTO citation (receivable_id, buyer_id, seller_id, number_key, lines)
     SELECT receivable_id, obligor_id, seller_id, 'p' || substr(number_key, 2), '[]' FROM receivable""",
+    """INSERT INTO payment (receivable_id, reference, amount_minor, payee, paid_date, actor)
+    SELECT receivable_id, 'T', 1, 'seller', '2026-10-01', 'x' FROM receivable""",
+    f"""INSERT INTO credit_note (credit_note_id, seller_id, obligor_id, number, number_key, issue_year, document_type,
+        syntax, profile, file, issue_date, currency, amount_minor, cites, cited_key, state, reasons, actor)
+    SELECT 'c' || lpad(n::text, 9, '0'), 'e' || n % 400, 'e' || 400 + n % 100, 'C' || n, 'c' || n, 2026, '381', 'ubl',
+        '', '', '2026-10-01', 'CNY', 1, '[]', 'x' || n, CASE WHEN n % 200 = 0 THEN 'referred' ELSE 'rejected' END,
+        '{{invoice_not_known}}', 'x' FROM generate_series(1, {MANY}) n""",  # noqa: S608 - a number
+    """INSERT INTO decision_batch (batch_id, kind, party, state, many, totals, digest, actor)
+    VALUES ('b1', 'confirmation', 'e407', 'done', 1, '[]', 'x', 'x')""",
+    f"""INSERT INTO decision_item (batch_id, nth, asked, receivable_id, outcome)
+    SELECT 'b1', n, 'x', 'r' || lpad(n::text, 9, '0'), 'confirmed' FROM generate_series(1, {MANY}) n""",  # noqa: S608 - a number
     """INSERT INTO order_invoice (receivable_id, order_id, amount_minor)
     SELECT receivable_id, 'o' || substr(receivable_id, 2), 100 FROM receivable""",
     """INSERT INTO delivery (delivery_id, order_id, kind, number, number_key, syntax, issue_date, lines)
@@ -90,6 +105,15 @@ HOT: list[tuple[str, str, tuple[Any, ...]]] = [
     ("invoices that cite orders", match_orders.CITING, (["o000000007"],)),
     ("which cited orders to lock", invoice_orders._CITING, (["r000000007"],)),
     ("the orders of a drawdown", follow_loans._LOCK_ORDERS, (["d2", "d4"],)),
+    ("a page of a firm's credit notes", credit_notes.OWN, ("", "", 101, "e7")),
+    ("a page of the bank's credit notes", credit_notes.ALL, ("", "referred", 101)),
+    ("which receivables a note may mean", take_notes._TARGETS, (["e7"], ["n7"])),
+    ("notes whose invoice came", take_notes.WAITING, (["invoice_not_known"],)),
+    ("the receivables of loans that were paid", pay.OF_LOANS, (["d2", "d4"],)),
+    ("what was paid on a receivable", payments._PAYMENTS, ("r000000007",)),
+    ("what an obligor may confirm", choose.CHOSEN, ("e407", "e7", None, None, None, None, 10_001)),
+    ("receivables by their numbers", choose.BY_NUMBER, (["e7"], ["n7"], "e407")),
+    ("a page of a batch", batches.ITEMS, ("b1", 0, "", 101)),
     ("a name", "SELECT enterprise_id FROM enterprise WHERE name_key = ANY($1)", (["firm 7"],)),
 ]
 
@@ -105,7 +129,7 @@ async def test_a_hot_statement_scans_no_table(filled: Desk, what: str, statement
     assert "Seq Scan on voucher" not in plan, f"{what}\n{plan}"
     assert "Seq Scan on transfer" not in plan, f"{what}\n{plan}"
     assert "Seq Scan on enterprise" not in plan, f"{what}\n{plan}"
-    for table in ("trade_order", "citation", "delivery", "order_invoice"):
+    for table in ("credit_note", "payment", "decision_item", "trade_order", "citation", "delivery", "order_invoice"):
         assert f"Seq Scan on {table}" not in plan, f"{what}\n{plan}"
 
 

@@ -153,6 +153,14 @@ _NO_OVERLAP = "ALTER TABLE slice DROP CONSTRAINT slice_overlap"
             [_NO_OVERLAP, "UPDATE slice SET start_minor = 50, end_minor = 90 WHERE slice_id = 's2'"],
             "cover 100 of 100",
         ),
+        (["UPDATE receivable SET financeable_minor = 99999 WHERE number = 'INV0'"], "99999 is open of 100000"),
+        (
+            [
+                """INSERT INTO payment (receivable_id, reference, amount_minor, payee, paid_date, actor)
+                SELECT receivable_id, 'T-1', 7, 'seller', '2026-11-24', 'x' FROM receivable WHERE number = 'INV0'"""
+            ],
+            "0 was taken off and 7 paid",
+        ),
     ],
 )
 async def test_i3_a_document_financed_twice_or_a_root_that_is_not_its_slices_is_caught(
