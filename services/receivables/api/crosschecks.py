@@ -88,7 +88,9 @@ async def propose_crosscheck_answer(
 
 
 @crosschecks.post("/crosschecks/{crosscheck_id}/comparisons", status_code=201)
-async def compare_with_answer(crosscheck_id: str, request: Request, database: Db, caller: _Maker, keys: _Keys) -> dict[str, Any]:
+async def compare_with_answer(
+    crosscheck_id: str, request: Request, database: Db, caller: _Maker, keys: _Keys
+) -> dict[str, Any]:
     """Compare another bank's answer, the body, with our request; what it has as well waits for a person."""
     named = parse_id(crosscheck_id)
     seen = await checking.compare(

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 
 from services.receivables import queries
+from services.receivables.api.callers import own_of
 from services.receivables.operations import agree
 from services.receivables.schemas import DisputeIn, ObligationIn
 from shared.values.ids import parse_id
 from shared.web.auth import Caller, access
-from shared.web.problems import Problem
 from shared.web.serving import Db
 
 obligations = APIRouter()
@@ -27,7 +27,7 @@ async def register_obligation(
     Said again in the same words, it is the same debt.
     """
     stated = agree.Obligation(**{**body.model_dump(exclude={"amount"}), "amount": body.amount.money()})
-    party = _own(caller)
+    party = own_of(caller)
     receivable_id = await agree.register_obligation(database, stated=stated, party=party, actor=caller.subject)
     return await queries.receivable(database, receivable_id=receivable_id, party=party)
 
@@ -35,7 +35,7 @@ async def register_obligation(
 @obligations.post("/receivables/{receivable_id}/acknowledgements")
 async def acknowledge(receivable_id: str, database: Db, caller: _Owner) -> dict[str, Any]:
     """Say that a debt exists, as its seller or its obligor: what both acknowledge can be netted, never financed."""
-    said, party = parse_id(receivable_id), _own(caller)
+    said, party = parse_id(receivable_id), own_of(caller)
     await agree.acknowledge(database, receivable_id=said, party=party, actor=caller.subject)
     return await queries.receivable(database, receivable_id=said, party=party)
 
@@ -43,13 +43,7 @@ async def acknowledge(receivable_id: str, database: Db, caller: _Owner) -> dict[
 @obligations.put("/receivables/{receivable_id}/dispute")
 async def put_dispute(receivable_id: str, body: DisputeIn, database: Db, caller: _Owner) -> dict[str, Any]:
     """Dispute a debt, or take that back; by its obligor."""
-    said, party = parse_id(receivable_id), _own(caller)
+    said, party = parse_id(receivable_id), own_of(caller)
     say = agree.dispute if body.disputed else agree.end_dispute
     await say(database, receivable_id=said, reason=body.reason, party=party, actor=caller.subject)
     return await queries.receivable(database, receivable_id=said, party=party)
-
-
-def _own(caller: Caller) -> str:
-    if caller.party is None:
-        raise Problem(status=403, code="forbidden", detail="This is done for an enterprise; the token names none.")
-    return caller.party

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.receivables import queries
+from services.receivables.api.callers import own_of, party_of
 from services.receivables.domain.deliveries import Delivery
 from services.receivables.domain.documents import Party, read_number
 from services.receivables.domain.orders import Order
@@ -23,7 +24,6 @@ from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, Caller, access
-from shared.web.problems import Problem
 from shared.web.serving import Db
 
 orders = APIRouter()
@@ -47,7 +47,7 @@ async def register_order(body: OrderIn, database: Db, caller: _Sender) -> dict[s
         due_date=body.due_date,
         lines=check_lines(tuple(read_line(each.model_dump(), currency=body.amount.currency) for each in body.lines)),
     )
-    party = _party(caller)
+    party = party_of(caller)
     (answer,) = await take_orders(database, orders=[order], party=party, actor=caller.subject)
     if not isinstance(answer, TakenOrder):
         raise answer
@@ -60,7 +60,7 @@ async def post_trade_document(request: Request, database: Db, caller: _Sender) -
 
     The body is the file itself, as application/xml. It is kept as it came.
     """
-    party, actor = _party(caller), caller.subject
+    party, actor = party_of(caller), caller.subject
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     document, evidence = await read_trade_document(await request.body(), media_type=media_type)
     if isinstance(document, Order):
@@ -85,7 +85,7 @@ async def record_delivery(body: DeliveryIn, database: Db, caller: _Sender) -> di
         buyer=Party(enterprise_id=body.buyer_id),
         lines=check_lines(tuple(read_line(each.model_dump(), currency="") for each in body.lines)),
     )
-    party = _party(caller)
+    party = party_of(caller)
     taken = await take_delivery(database, delivery=delivery, party=party, actor=caller.subject)
     return await queries.order(database, order_id=taken.order_id, party=party)
 
@@ -93,7 +93,7 @@ async def record_delivery(body: DeliveryIn, database: Db, caller: _Sender) -> di
 @orders.get("/receivables/{receivable_id}/match")
 async def read_match(receivable_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read how an invoice stands to its order and to what was delivered, line by line."""
-    return await queries.order_match(database, receivable_id=parse_id(receivable_id), party=_party(caller))
+    return await queries.order_match(database, receivable_id=parse_id(receivable_id), party=party_of(caller))
 
 
 @orders.get("/orders")
@@ -105,13 +105,13 @@ async def list_orders(
     state: Annotated[str, Query(pattern="^[a-z]{0,20}$")] = "",
 ) -> dict[str, Any]:
     """List orders; a party sees those it sells or buys by."""
-    return await queries.orders(database, after=read_cursor(cursor), limit=limit, state=state, party=_party(caller))
+    return await queries.orders(database, after=read_cursor(cursor), limit=limit, state=state, party=party_of(caller))
 
 
 @orders.get("/orders/{order_id}")
 async def read_order(order_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read an order with its lines and what was invoiced of it."""
-    return await queries.order(database, order_id=parse_id(order_id), party=_party(caller))
+    return await queries.order(database, order_id=parse_id(order_id), party=party_of(caller))
 
 
 @orders.post("/order-confirmations", status_code=201)
@@ -120,7 +120,7 @@ async def propose_order_confirmation(
 ) -> dict[str, Any]:
     """Propose to confirm orders, by the maker of the buyer; of a sale, by the seller's."""
     proposal = await confirm_orders.propose_order_confirmation(
-        database, order_ids=body.order_ids, party=_own(caller), actor=caller.subject
+        database, order_ids=body.order_ids, party=own_of(caller), actor=caller.subject
     )
     return proposal.wire()
 
@@ -130,7 +130,7 @@ async def reject_order(
     order_id: str, body: ReasonIn, database: Db, caller: Annotated[Caller, access("anchor_maker", "anchor_checker")]
 ) -> dict[str, Any]:
     """Reject an order that is not confirmed, by who would confirm it."""
-    rejected, party = parse_id(order_id), _own(caller)
+    rejected, party = parse_id(order_id), own_of(caller)
     await confirm_orders.reject_order(
         database, order_id=rejected, reason=body.reason, party=party, actor=caller.subject
     )
@@ -154,20 +154,10 @@ async def reduce_order(  # noqa: PLR0917 - FastAPI passes each by name
         amount=body.amount,
         reason=body.reason,
         reference=body.reference,
-        party=_own(caller),
+        party=own_of(caller),
         actor=caller.subject,
     )
     route = f"POST /receivables/v1/orders/{reduced}/reductions"
     key = Key.of(client=caller.client_id, route=route, key=idempotency_key, body=await request.body())
     answer = await once(database, key=key, status=201, work=work)
     return Response(answer.body, status_code=answer.status, media_type="application/json")
-
-
-def _party(caller: Caller) -> str | None:
-    return None if caller.is_bank else _own(caller)
-
-
-def _own(caller: Caller) -> str:
-    if caller.party is None:
-        raise Problem(status=403, code="forbidden", detail="This is done for an enterprise; the token names none.")
-    return caller.party

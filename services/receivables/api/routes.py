@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from services.receivables import queries
+from services.receivables.api.callers import answer_of, command_of, own_of, party_of
 from services.receivables.api.uploads import File, kept
 from services.receivables.domain.documents import EInvoice
 from services.receivables.operations import (
@@ -40,7 +41,6 @@ from services.receivables.schemas import (
     VoucherIn,
 )
 from shared.messaging.parked import DECISIONS
-from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.approvals import approvals_router
@@ -73,7 +73,7 @@ async def post_document(  # noqa: PLR0917 - FastAPI passes each by name
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     data = await request.body()
-    party = _party(caller)
+    party = party_of(caller)
     if media_type in CSV:
         items = await take_rows(database, data=data, file=file, party=party, actor=caller.subject)
         return JSONResponse({"items": items})
@@ -105,20 +105,20 @@ async def list_receivables(
 ) -> dict[str, Any]:
     """List receivables; a party sees those it sells or owes."""
     return await queries.receivables(
-        database, after=read_cursor(cursor), limit=limit, state=state, party=_party(caller)
+        database, after=read_cursor(cursor), limit=limit, state=state, party=party_of(caller)
     )
 
 
 @router.get("/receivables/{receivable_id}")
 async def read_receivable(receivable_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read a receivable."""
-    return await queries.receivable(database, receivable_id=parse_id(receivable_id), party=_party(caller))
+    return await queries.receivable(database, receivable_id=parse_id(receivable_id), party=party_of(caller))
 
 
 @router.get("/receivables/{receivable_id}/original")
 async def read_original(receivable_id: str, database: Db, caller: _Reader) -> Response:
     """Read the file as it was sent, by its seller, its obligor or the bank; a browser saves it and opens nothing."""
-    sha256, content = await queries.original(database, receivable_id=parse_id(receivable_id), party=_party(caller))
+    sha256, content = await queries.original(database, receivable_id=parse_id(receivable_id), party=party_of(caller))
     headers = {"content-disposition": f'attachment; filename="{sha256}"', "etag": f'"{sha256}"'}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
@@ -133,7 +133,7 @@ async def propose_confirmation(
         receivable_ids=body.receivable_ids,
         undertaking=body.undertaking,
         due_date=body.due_date,
-        party=_own(caller),
+        party=own_of(caller),
         actor=caller.subject,
     )
     return proposal.wire()
@@ -149,9 +149,9 @@ async def reject(
     """Reject a receivable, by its obligor."""
     rejected = parse_id(receivable_id)
     await review.reject_receivable(
-        database, receivable_id=rejected, reason=body.reason, party=_own(caller), actor=caller.subject
+        database, receivable_id=rejected, reason=body.reason, party=own_of(caller), actor=caller.subject
     )
-    return await queries.receivable(database, receivable_id=rejected, party=_party(caller))
+    return await queries.receivable(database, receivable_id=rejected, party=party_of(caller))
 
 
 @router.post("/receivables/{receivable_id}/referral-decisions")
@@ -183,13 +183,13 @@ async def post_dilution(  # noqa: PLR0917 - FastAPI passes each by name
         amount=body.amount,
         reason=body.reason,
         reference=body.reference,
-        party=_party(caller),
+        party=party_of(caller),
         actor=caller.subject,
     )
-    key = await _command(
+    key = await command_of(
         request, caller, idempotency_key, route=f"POST /receivables/v1/receivables/{diluted}/dilutions"
     )
-    return _answer(await once(database, key=key, status=201, work=work))
+    return answer_of(await once(database, key=key, status=201, work=work))
 
 
 @router.post("/vouchers", status_code=201)
@@ -205,11 +205,11 @@ async def propose_voucher(
         issue_voucher.propose_voucher,
         programme_id=body.programme_id,
         receivable_id=body.receivable_id,
-        party=_own(caller),
+        party=own_of(caller),
         actor=caller.subject,
     )
-    key = await _command(request, caller, idempotency_key, route="POST /receivables/v1/vouchers")
-    return _answer(await once(database, key=key, status=201, work=work))
+    key = await command_of(request, caller, idempotency_key, route="POST /receivables/v1/vouchers")
+    return answer_of(await once(database, key=key, status=201, work=work))
 
 
 @router.get("/vouchers")
@@ -217,13 +217,13 @@ async def list_vouchers(
     database: Db, caller: _Reader, cursor: str | None = None, limit: _Limit = 100
 ) -> dict[str, Any]:
     """List vouchers with their slices; a holder sees its own slices."""
-    return await queries.vouchers(database, after=read_cursor(cursor), limit=limit, party=_party(caller))
+    return await queries.vouchers(database, after=read_cursor(cursor), limit=limit, party=party_of(caller))
 
 
 @router.get("/vouchers/{root_id}")
 async def read_voucher(root_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read a voucher with its slices."""
-    return await queries.voucher(database, root_id=parse_id(root_id), party=_party(caller))
+    return await queries.voucher(database, root_id=parse_id(root_id), party=party_of(caller))
 
 
 router.include_router(
@@ -244,18 +244,6 @@ router.include_router(
         declined={batches.KIND: batches.decline_batch, crosschecks.KIND: crosschecks.decline_answer},
     )
 )
-
-
-def _party(caller: Caller) -> str | None:
-    """Return the enterprise to which a caller is bound, None for the bank's people; Problem for anybody else."""
-    return None if caller.is_bank else _own(caller)
-
-
-def _own(caller: Caller) -> str:
-    """Return the enterprise for which a caller speaks; Problem when it speaks for none."""
-    if caller.party is None:
-        raise Problem(status=403, code="forbidden", detail="This is done for an enterprise; the token names none.")
-    return caller.party
 
 
 def _named(invoice: EInvoice, caller: Caller, *, seller_id: str | None, obligor_id: str | None) -> EInvoice:
@@ -315,11 +303,3 @@ def _judged(syntax: str, profile: str, evidence: Evidence) -> dict[str, Any]:
         "rules": list(evidence.judgement.packs),
         "findings": evidence.judgement.wire(),
     }
-
-
-async def _command(request: Request, caller: Caller, key: str | None, *, route: str) -> Key:
-    return Key.of(client=caller.client_id, route=route, key=key, body=await request.body())
-
-
-def _answer(answer: Answer) -> Response:
-    return Response(answer.body, status_code=answer.status, media_type="application/json")

@@ -10,13 +10,14 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.receivables import queries
+from services.receivables.api.callers import answer_of, own_of
 from services.receivables.operations.transfer import Command, Offer, Reply, Transfers
 from services.receivables.schemas import OffersIn, RepliesIn, TransferIn
 from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, Caller, access
-from shared.web.problems import Problem, problem_line, problem_of
+from shared.web.problems import problem_line, problem_of
 from shared.web.serving import Db
 
 transfers = APIRouter()
@@ -32,7 +33,7 @@ async def offer_transfer(
     """Offer a part of a slice to another firm, by its holder."""
     root = parse_id(root_id)
     key = Key.of(client=caller.client_id, route=_offering(root), key=idempotency_key, body=await request.body())
-    return _answer(await _transfers(request).submit(_offer(body, root_id=root, key=key, caller=caller)))
+    return answer_of(await _transfers(request).submit(_offer(body, root_id=root, key=key, caller=caller)))
 
 
 @transfers.post("/vouchers/{root_id}/transfers/{transfer_id}/{answer}")
@@ -48,7 +49,9 @@ async def answer_transfer(  # noqa: PLR0917 - FastAPI passes each by name
     root, offered = parse_id(root_id), parse_id(transfer_id)
     route = _replying(root, offered, answer)
     key = Key.of(client=caller.client_id, route=route, key=idempotency_key, body=await request.body())
-    return _answer(await _transfers(request).submit(Reply(key, _own(caller), caller.subject, root, offered, answer)))
+    return answer_of(
+        await _transfers(request).submit(Reply(key, own_of(caller), caller.subject, root, offered, answer))
+    )
 
 
 @transfers.post("/transfers/batch")
@@ -73,7 +76,7 @@ async def answer_transfers(body: RepliesIn, request: Request, caller: _Holder) -
     for each in body.items:
         route = _replying(each.root_id, each.transfer_id, each.answer)
         key = Key.of(client=caller.client_id, route=route, key=each.idempotency_key, body=b"")
-        commands.append(Reply(key, _own(caller), caller.subject, each.root_id, each.transfer_id, each.answer))
+        commands.append(Reply(key, own_of(caller), caller.subject, each.root_id, each.transfer_id, each.answer))
     return await _together(request, commands)
 
 
@@ -85,14 +88,14 @@ async def list_transfers(
     limit: _Limit = 100,
 ) -> dict[str, Any]:
     """List transfers of slices; a party sees those it offered or was offered."""
-    party = None if caller.is_bank else _own(caller)
+    party = None if caller.is_bank else own_of(caller)
     return await queries.transfers(database, after=read_cursor(cursor), limit=limit, party=party)
 
 
 def _offer(said: TransferIn, *, root_id: str, key: Key, caller: Caller) -> Offer:
     return Offer(
         key=key,
-        party=_own(caller),
+        party=own_of(caller),
         actor=caller.subject,
         root_id=root_id,
         slice_id=said.slice_id,
@@ -124,14 +127,3 @@ async def _together(request: Request, commands: Sequence[Command]) -> Response:
         else:
             items.append(json.loads(problem_line(problem_of(answer, statuses=request.app.state.statuses))))
     return Response(json.dumps({"items": items}, ensure_ascii=False), media_type="application/json")
-
-
-def _own(caller: Caller) -> str:
-    """Return the enterprise for which a caller speaks; Problem when it speaks for none."""
-    if caller.party is None:
-        raise Problem(status=403, code="forbidden", detail="This is done for an enterprise; the token names none.")
-    return caller.party
-
-
-def _answer(answer: Answer) -> Response:
-    return Response(answer.body, status_code=answer.status, media_type="application/json")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from services.receivables import queries
+from services.receivables.api.callers import party_of
 from services.receivables.domain.rows import template
 from services.receivables.operations.read_upload import CSV, NDJSON, UnsupportedMediaType
 from services.receivables.operations.receive_uploads import receive_upload
@@ -16,7 +17,6 @@ from services.receivables.schemas import UploadPage
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, Caller, access
-from shared.web.problems import Problem
 from shared.web.serving import Db
 
 uploads = APIRouter()
@@ -45,7 +45,7 @@ async def post_upload(request: Request, database: Db, caller: _Sender, file: Fil
         pieces=request.stream(),
         media_type=media_type,
         file=file,
-        party=_party(caller),
+        party=party_of(caller),
         actor=caller.subject,
     )
     return kept(upload_id)
@@ -74,7 +74,7 @@ async def read_template(caller: _Reader, language: Literal["en", "zh"] = "en") -
 @uploads.get("/uploads/{upload_id}")
 async def read_upload(upload_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read how far an upload of many documents is; a party reads what was sent for it."""
-    return await queries.upload(database, upload_id=parse_id(upload_id), party=_party(caller))
+    return await queries.upload(database, upload_id=parse_id(upload_id), party=party_of(caller))
 
 
 @uploads.get("/uploads/{upload_id}/items")
@@ -83,14 +83,14 @@ async def list_upload_items(
 ) -> dict[str, Any]:
     """List what became of each document of an upload, in the archive's order; of each row, by its number from 1."""
     return await queries.upload_items(
-        database, upload_id=parse_id(upload_id), after=read_cursor(cursor), limit=limit, party=_party(caller)
+        database, upload_id=parse_id(upload_id), after=read_cursor(cursor), limit=limit, party=party_of(caller)
     )
 
 
 @uploads.get("/uploads/{upload_id}/original")
 async def read_uploaded(upload_id: str, database: Db, caller: _Reader) -> Response:
     """Read the file as it was sent, by its sender or the bank; a browser saves it and opens nothing."""
-    sha256, pieces = await queries.sent(database, upload_id=parse_id(upload_id), party=_party(caller))
+    sha256, pieces = await queries.sent(database, upload_id=parse_id(upload_id), party=party_of(caller))
     headers = {"content-disposition": f'attachment; filename="{sha256}"', "etag": f'"{sha256}"'}
     return StreamingResponse(pieces, media_type="application/octet-stream", headers=headers)
 
@@ -100,12 +100,3 @@ def kept(upload_id: str) -> Response:
     where = f"/receivables/v1/uploads/{upload_id}"
     body = {"upload_id": upload_id, "state": "waiting", "progress": where, "items": f"{where}/items"}
     return JSONResponse(body, status_code=202, headers={"location": where})
-
-
-def _party(caller: Caller) -> str | None:
-    """Return the enterprise to which a caller is bound, None for the bank's people; Problem for anybody else."""
-    if caller.is_bank:
-        return None
-    if caller.party is None:
-        raise Problem(status=403, code="forbidden", detail="This is done for an enterprise; the token names none.")
-    return caller.party
