@@ -30,10 +30,10 @@ RECEIVABLES_1: tuple[str, ...] = (
     # No foreign key to the firms: intake has just looked them up, none is ever deleted, and looking them up again is a
     # third of what storing a row costs.
     """CREATE TABLE receivable (
-        receivable_id text PRIMARY KEY, seller_id text NOT NULL, obligor_id text NOT NULL, number text NOT NULL, number_key text NOT NULL,
-        issue_year int NOT NULL, document_type text NOT NULL, syntax text NOT NULL, profile text NOT NULL,
-        file text NOT NULL, issue_date date NOT NULL, due_date date NOT NULL, currency text NOT NULL,
-        payable_minor bigint NOT NULL CHECK (payable_minor > 0),
+        receivable_id text PRIMARY KEY, seller_id text NOT NULL, obligor_id text NOT NULL, number text NOT NULL,
+        number_key text NOT NULL, issue_year int NOT NULL, document_type text NOT NULL, syntax text NOT NULL,
+        profile text NOT NULL, file text NOT NULL, issue_date date NOT NULL, due_date date NOT NULL,
+        currency text NOT NULL, payable_minor bigint NOT NULL CHECK (payable_minor > 0),
         financeable_minor bigint NOT NULL CHECK (financeable_minor BETWEEN 0 AND payable_minor),
         paid_minor bigint NOT NULL DEFAULT 0 CHECK (paid_minor >= 0),
         order_reference text NOT NULL, state text NOT NULL CHECK (state IN

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from shared.events.envelope import Event
 from shared.events.topics import shard_of
 from shared.runtime.tracing import traceparent_of
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, packed, unpacked
 from shared.values.ids import new_id
 
 # One statement: lock the heads sorted, then number the rows, then insert them in order with their pending marks. What
 # is said outside any trace (a timer's word) continues that of what was said of the aggregate last.
-APPEND = """
+APPEND = f"""
 WITH given AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-        $8::text[]) WITH ORDINALITY AS g(id, topic, subject, type, body, shard, traceparent, nth)),
+    SELECT * FROM unnest({unpacked(1)}, {unpacked(2)}, {unpacked(3)}, {unpacked(4)}, {unpacked(5)}, {unpacked(6)},
+        {unpacked(8)}) WITH ORDINALITY AS g(id, topic, subject, type, body, shard, traceparent, nth)),
 counted AS (SELECT topic, subject, count(*) AS many FROM given GROUP BY topic, subject),
 heads AS (
     INSERT INTO outbox_head AS h (topic, subject, sequence)
@@ -39,7 +39,7 @@ kept AS (
     FROM numbered n ORDER BY nth
     RETURNING id, position)
 INSERT INTO outbox_pending (shard, position) SELECT given.shard, kept.position FROM kept JOIN given USING (id)
-"""
+"""  # noqa: S608 - constants only
 
 _wakers: dict[str, set[asyncio.Event]] = {}
 
@@ -55,14 +55,14 @@ async def append(tx: Transaction, events: Sequence[Event], *, source: str) -> li
     subjects = [event.subject for event in events]
     await tx.pg.execute(
         APPEND,
-        ids,
-        [event.channel for event in events],
-        subjects,
-        [event.type for event in events],
-        [event.model_dump_json() for event in events],
-        [shard_of(topic=event.channel, subject=subject) for event, subject in zip(events, subjects, strict=True)],
+        packed(ids),
+        packed([event.channel for event in events]),
+        packed(subjects),
+        packed([event.type for event in events]),
+        packed([event.model_dump_json() for event in events]),
+        packed([shard_of(topic=event.channel, subject=each) for event, each in zip(events, subjects, strict=True)]),
         source,
-        [traceparent_of(subject) for subject in subjects],
+        packed([traceparent_of(subject) for subject in subjects]),
     )
     wake_after_commit(tx)
     return ids

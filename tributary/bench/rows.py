@@ -46,10 +46,10 @@ class NotTaken(RuntimeError):
 
 
 class Sent:
-    """The rows of one upload, made as they are sent; no two uploads share a claim."""
+    """The rows of one upload, made as they are sent; no two of any share a claim or look alike."""
 
-    def __init__(self, firms: list[str], *, rows: int, series: str) -> None:
-        """Name the rows' numbers after the series."""
+    def __init__(self, firms: list[str], *, rows: int, series: int) -> None:
+        """Name the rows' numbers and amounts after the series."""
         self._sellers, self._obligors = firms[:_SELLERS], firms[_SELLERS:]
         self._rows, self._series = rows, series
 
@@ -61,8 +61,8 @@ class Sent:
 
     def _row(self, nth: int) -> str:
         seller, obligor = self._sellers[nth % _SELLERS], self._obligors[nth * 7 % _OBLIGORS]
-        day, amount = 1 + nth % 28, 1000 + nth * 7919 % 900_000
-        return f"{seller},{obligor},{self._series}-{nth:07},380,2026-09-{day:02},2026-12-{day:02},{amount}.50,CNY,\n"
+        day, amount = 1 + nth % 28, self._series * FULL + nth + 1
+        return f"{seller},{obligor},B{self._series:03}-{nth:07},380,2026-09-{day:02},2026-12-{day:02},{amount}.50,CNY,\n"
 
 
 async def rows_a_second(home: Path, *, full: bool = False) -> dict[str, Any]:
@@ -76,7 +76,7 @@ async def rows_a_second(home: Path, *, full: bool = False) -> dict[str, Any]:
         try:
             firms = await _firms(database)
             async with _server(settings) as (port, server), _client(settings, port) as http:
-                await _upload(http, Sent(firms, rows=SMALL, series="warm"), rows=SMALL)
+                await _upload(http, Sent(firms, rows=SMALL, series=0), rows=SMALL)
                 if postgres is None:
                     raise RuntimeError
                 return await _measure(database, http, firms, server=server, postgres=postgres.pid, full=full)
@@ -93,15 +93,15 @@ async def _measure(
     cpu = {"server": 0.0, "PostgreSQL": 0.0}
     for nth in range(_ROUNDS):
         before = cpu_of(server), postgres_cpu(postgres)
-        seconds = await _upload(http, Sent(firms, rows=SMALL, series=f"r{nth}"), rows=SMALL)
+        seconds = await _upload(http, Sent(firms, rows=SMALL, series=1 + nth), rows=SMALL)
         cpu["server"] += cpu_of(server) - before[0]
         cpu["PostgreSQL"] += postgres_cpu(postgres) - before[1]
         ours.append(SMALL / seconds)
         one_table.append(await _bare(database, TABLES[:1]))
         every_table.append(await _bare(database, TABLES))
     memory = {}
-    for rows in (LARGE, FULL) if full else (SMALL, LARGE):
-        seconds = await _upload(http, Sent(firms, rows=rows, series=f"m{rows}"), rows=rows)
+    for nth, rows in enumerate((LARGE, FULL) if full else (SMALL, LARGE), start=1 + _ROUNDS):
+        seconds = await _upload(http, Sent(firms, rows=rows, series=nth), rows=rows)
         memory[rows] = {"peak_mib": peak_mib(server), "rows_a_second": round(rows / seconds)}
     return {
         "rows_a_second": round(median(ours)),

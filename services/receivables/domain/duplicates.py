@@ -54,9 +54,9 @@ def why_refer(
 ) -> list[str]:
     """Return why a person must look before anybody confirms: what may be sold twice, or assigned already (R8)."""
     reasons = []
-    if any(each.issue_year != issue_year for each in standing):
+    if standing and any(each.issue_year != issue_year for each in standing):
         reasons.append("same_number_in_another_year")
-    if any(each.obligor_id != obligor_id for each in standing):
+    if standing and any(each.obligor_id != obligor_id for each in standing):
         reasons.append("same_number_to_another_obligor")
     if other_payee:
         reasons.append("payee_is_not_the_seller")

@@ -16,7 +16,7 @@ from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.findings import Judgement
 from services.receivables.operations.take_documents import Taken
 from services.receivables.operations.take_notes import TakenNote
-from shared.storage.database import Transaction, by_column
+from shared.storage.database import Transaction, packed, unpacked
 
 HOLD_S = 120
 # What a document itself can be at fault for; a database that is away is not among it.
@@ -87,11 +87,16 @@ async def is_next(tx: Transaction, upload_id: str, *, done: int) -> bool:
 
 async def answer_items(tx: Transaction, upload_id: str, items: Sequence[Item]) -> None:
     """Keep the answers to the next documents of an upload, which ends with its last."""
-    rows = [
-        (each.nth, each.file, each.outcome, each.receivable_id, each.code, each.message, each.findings)
-        for each in items
+    columns: list[list[str | None]] = [
+        [str(each.nth) for each in items],
+        [each.file for each in items],
+        [each.outcome for each in items],
+        [each.receivable_id for each in items],
+        [each.code for each in items],
+        [each.message for each in items],
+        [each.findings for each in items],
     ]
-    await tx.pg.execute(_ITEMS, upload_id, *by_column(rows, width=7))
+    await tx.pg.execute(_ITEMS, upload_id, *map(packed, columns))
     counts = Counter(each.outcome for each in items)
     if await tx.pg.fetchval(_ADVANCE, upload_id, len(items), *(counts[outcome] for outcome in OUTCOMES)):
         await end_upload(tx, upload_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from shared.values.policies import policy_on
 XML = frozenset({"application/xml", "text/xml"})
 JSON = frozenset({"application/json"})
 CSV = frozenset({"text/csv"})
+NDJSON = frozenset({"application/x-ndjson", "application/jsonl"})
 PDF = frozenset({"application/pdf"})
 ZIP = frozenset({"application/zip", "application/x-zip-compressed"})
 LARGEST_UPLOAD = 32 * 1024 * 1024
@@ -30,10 +31,10 @@ class UnsupportedMediaType(ValueError):
 
     code: ClassVar[str] = "unsupported_media_type"
 
-    def __init__(self, *, media_type: str) -> None:
-        """Keep what was sent."""
+    def __init__(self, *, media_type: str, supported: Collection[str] = XML | JSON | CSV | PDF | ZIP) -> None:
+        """Keep what was sent, and what could be."""
         self.media_type = media_type[:80]
-        self.supported = sorted(XML | JSON | CSV | PDF | ZIP)
+        self.supported = sorted(supported)
         super().__init__(f"{self.media_type!r} is not one of {', '.join(self.supported)}.")
 
 
