@@ -17,6 +17,7 @@ from shared.messaging.outbox import append
 from shared.storage.approvals import Approval, propose
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction
+from shared.values.money import Money
 from shared.web.auth import ForeignParty
 
 KIND = "cancellation"
@@ -46,8 +47,7 @@ async def cancel_receivable(
             "receivable_id": receivable_id,
             "seller_id": row["seller_id"],
             "number": row["number"],
-            "open_minor": row["financeable_minor"],
-            "currency": row["currency"],
+            "open": Money(row["financeable_minor"], row["currency"]).wire(),
             "reason": reason,
         }
         # The obligor's person decides: the two sides are the four eyes.

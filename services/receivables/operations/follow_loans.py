@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.receivables.domain.assigning import claim_asset, slice_asset
 from services.receivables.domain.goods import secured_asset
 from services.receivables.domain.orders import order_asset
-from services.receivables.domain.receivables import Assignment, Executed, Happened, advance_assignment
+from services.receivables.domain.receivables import Assignment, Executed, Happened, State, advance_assignment
 from services.receivables.operations.locking import Row
 from services.receivables.operations.movables_registry import Filed, Filing, MovablesRegistry
 from services.receivables.operations.pledge_goods import end_pledges, wholly_released
@@ -34,6 +34,11 @@ _LOCK_ORDERS = "SELECT FROM trade_order WHERE drawdown_id = ANY($1) ORDER BY ord
 _LOCK_RECEIVABLES = "SELECT FROM receivable WHERE drawdown_id = ANY($1) ORDER BY receivable_id FOR NO KEY UPDATE"
 _LOCK_SLICES = "SELECT FROM slice WHERE drawdown_id = ANY($1) ORDER BY slice_id FOR NO KEY UPDATE"
 _LOCK_GOODS = "SELECT FROM goods WHERE drawdown_id = ANY($1) ORDER BY goods_id FOR NO KEY UPDATE"
+# What was paid or credited whole while it was assigned.
+_FREE_RECEIVABLES = """
+UPDATE receivable SET drawdown_id = NULL, state = CASE financeable_minor WHEN 0 THEN 'settled' ELSE 'confirmed' END
+WHERE drawdown_id = ANY($1) RETURNING receivable_id, state
+"""
 _RETAKE_ORDERS = """
 UPDATE trade_order o SET state = 'assigned', drawdown_id = a.drawdown_id
 FROM assignment a, jsonb_to_recordset(a.documents) AS d(kind text, document_id text)
@@ -78,19 +83,20 @@ RETURNING r.receivable_id
 
 
 async def free_documents(tx: Transaction, events: Sequence[Received], *, registry: MovablesRegistry) -> None:
-    """Free the documents of released drawdowns: they can be financed again."""
+    """Free the documents of released drawdowns: they can be financed again, those of which anything is open."""
     moved = await _move(tx, [event.subject for event in events], happened=Happened.RELEASED)
     ids = [row["drawdown_id"] for row, _ in moved]
     await _lock(tx, ids)
-    for table in ("trade_order", "receivable"):
-        await tx.pg.execute(
-            f"UPDATE {table} SET state = 'confirmed', drawdown_id = NULL WHERE drawdown_id = ANY($1)",  # noqa: S608 - names of ours
-            ids,
-        )
+    await tx.pg.execute(
+        "UPDATE trade_order SET state = 'confirmed', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids
+    )
+    receivables = await tx.pg.fetch(_FREE_RECEIVABLES, ids)
+    settled = sorted(row["receivable_id"] for row in receivables if row["state"] == State.SETTLED)
     await tx.pg.execute("UPDATE slice SET state = 'live', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids)
     await tx.pg.execute("UPDATE goods SET state = 'pledged', drawdown_id = NULL WHERE drawdown_id = ANY($1)", ids)
     await _discharge(tx, ids, reason="released", registry=registry)
-    await _tell(tx, [DocumentsFreed(drawdown_id=drawdown_id) for drawdown_id in ids])
+    said: list[Event] = [DocumentsFreed(drawdown_id=drawdown_id) for drawdown_id in ids]
+    await _tell(tx, [*said, *(ReceivableSettled(receivable_id=each) for each in settled)])
 
 
 async def finance_documents(tx: Transaction, events: Sequence[Received], *, registry: MovablesRegistry) -> None:
@@ -169,9 +175,7 @@ async def _retake(tx: Transaction, drawdown_ids: Sequence[str], *, registry: Mov
             filings.append(Filing(drawdown_id, parties["enterprise_id"], parties["obligor_id"], assets))
     answers = await registry.file(filings, at=await database_now(tx))
     filed = {
-        filing.drawdown_id: answer
-        for filing, answer in zip(filings, answers, strict=True)
-        if isinstance(answer, Filed)
+        filing.drawdown_id: answer for filing, answer in zip(filings, answers, strict=True) if isinstance(answer, Filed)
     }
     await register(tx, filed)
 

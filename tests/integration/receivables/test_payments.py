@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.events.credit import DrawdownReleased
 from shared.events.settlement import BusinessDayOpened, CollectionReceived
 from shared.values.ids import new_id
 from tests.integration.receivables.desk import (
@@ -109,7 +110,11 @@ async def test_r9_before_notice_is_proved_it_discharges_and_withdraws_what_is_as
     await opened.hear(held)
     async with opened.sme(SUPPLIER) as seller:
         assert await told(seller, receivable_id) == (201, "700.00")
+        assert await told(seller, receivable_id, reference="T-2", amount="700.00") == (201, "0.00")
     assert (await opened.read(f"/assignments/{held.drawdown_id}"))["state"] == "withdrawn"
+    # Freed with its drawdown, it is settled: nothing is open of it.
+    await opened.hear(DrawdownReleased(drawdown_id=held.drawdown_id, reason="documents withdrawn"))
+    assert await opened.state(receivable_id) == "settled"
 
 
 async def test_r9_after_notice_only_the_bank_tells_of_a_payment_made_before(opened: Desk) -> None:
