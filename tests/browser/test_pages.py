@@ -5,30 +5,29 @@ They need a Chromium on PATH, which no set-up of ours installs; without one they
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 import services.console.main
 import services.onboarding.main
 from services.onboarding.operations.identities import register_identity
 from shared.web.auth import COOKIE
-from shared.web.serving import Composite, listen, serve
-from tests.integration.console.story import apply, received, story
+from tests.browser.serving import CHROMIUM, another_database, served
+from tests.integration.console.story import DOUBTFUL, DRAW, INVOICE, apply, received, story
 from tests.support.service import Bench, bench
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-PAGES = ("", "feed", "exposure", "drawdowns", "queues", "what-if", "nowhere")
+PAGES = (
+    *("", "feed", "exposure", "drawdowns", "documents", "uploads", "queues", "what-if"),
+    *(f"loans/{DRAW}", f"documents/{DOUBTFUL}", f"documents/{INVOICE}", f"uploads/{DRAW}", "nowhere"),
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")
 
 
@@ -60,28 +59,13 @@ class Site:
 
 @pytest.fixture
 async def site(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[Site]:
-    second = f"{unique_name}_onboarding"
-    server = await asyncpg.connect(postgres_url)
-    await server.execute(f'CREATE DATABASE "{second}"')
-    other = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{second}"))
     async with (
+        another_database(postgres_url, f"{unique_name}_onboarding") as other,
         bench("console", services.console.main.build, url=fresh_database, home=tmp_path) as console,
         bench("onboarding", services.onboarding.main.build, url=other, home=tmp_path) as onboarding,
+        served({"console": console, "onboarding": onboarding}) as (origin, browser),
     ):
-        app = Composite({"console": console.app, "onboarding": onboarding.app}, fallback=console.app)
-        stop, ready, listener = asyncio.Event(), asyncio.Event(), listen(host="127.0.0.1", port=0)
-        serving = asyncio.create_task(serve(app, listener=listener, stop=stop, ready=ready))
-        await ready.wait()
-        async with async_playwright() as playwright:
-            # In a container the tests may run as root, where Chromium's own sandbox refuses to start.
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", console, onboarding, browser)
-            await browser.close()
-        stop.set()
-        await serving
-        listener.close()
-    await server.execute(f'DROP DATABASE "{second}" WITH (FORCE)')
-    await server.close()
+        yield Site(origin, console, onboarding, browser)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -101,7 +85,7 @@ async def test_pages_read_without_javascript(site: Site) -> None:
     await apply(site.console.database, received(story()))
     async with site.page(java_script_enabled=False) as page:
         await page.goto("/console/feed")
-        assert await page.locator("#events tr").count() == len(story())
+        assert await page.locator("#events tr").count() == min(len(story()), 100), "a page of the feed"
         assert await page.locator(".pause").is_hidden()
         await page.get_by_role("link", name="Exposure").click()
         assert await page.get_by_role("row", name="Huai River Castings").is_visible()

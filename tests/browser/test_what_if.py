@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 import services.console.main
 import services.credit.main
@@ -19,9 +16,9 @@ from shared.events.credit import LineChanged
 from shared.events.envelope import Event
 from shared.values.ids import new_id
 from shared.web.auth import COOKIE
-from shared.web.serving import Composite, listen, serve
-from tests.browser.test_pages import CHROMIUM
+from tests.browser.serving import CHROMIUM, another_database, served
 from tests.integration.console.story import apply, received
+from tests.integration.credit.pledging import registered
 from tests.integration.credit.world import World
 from tests.support.service import Bench, bench
 
@@ -76,29 +73,15 @@ async def _river(world: World, console: Bench) -> tuple[str, str]:
 
 @pytest.fixture
 async def river(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[River]:
-    second = f"{unique_name}_credit"
-    server = await asyncpg.connect(postgres_url)
-    await server.execute(f'CREATE DATABASE "{second}"')
-    other = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{second}"))
     async with (
+        another_database(postgres_url, f"{unique_name}_credit") as other,
         bench("console", services.console.main.build, url=fresh_database, home=tmp_path) as console,
         bench("credit", services.credit.main.build, url=other, home=tmp_path) as credit,
     ):
         world = World(credit)
         firms = await _river(world, console)
-        app = Composite({"console": console.app, "credit": credit.app}, fallback=console.app)
-        stop, ready, listener = asyncio.Event(), asyncio.Event(), listen(host="127.0.0.1", port=0)
-        serving = asyncio.create_task(serve(app, listener=listener, stop=stop, ready=ready))
-        await ready.wait()
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            yield River(f"http://127.0.0.1:{listener.getsockname()[1]}", console, world, browser, *firms)
-            await browser.close()
-        stop.set()
-        await serving
-        listener.close()
-    await server.execute(f'DROP DATABASE "{second}" WITH (FORCE)')
-    await server.close()
+        async with served({"console": console, "credit": credit}) as (origin, browser):
+            yield River(origin, console, world, browser, *firms)
 
 
 async def test_a_firm_that_fails_stands_first_with_what_it_loses_and_what_freezes(river: River) -> None:
@@ -121,6 +104,30 @@ async def test_a_firm_that_fails_stands_first_with_what_it_loses_and_what_freeze
     assert (await programmes.locator("th").inner_text(), await programmes.count()) == ("P", 1)
     assert "2 / 2" in await programmes.inner_text()
     assert await page.locator("[data-left-off]").is_hidden()
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+async def test_a_pair_s_limit_and_a_cover_are_supposed_on_the_page(river: River) -> None:
+    await registered(river.world, river.first)
+    page = await river.page("en")
+    change = page.locator("[name=change]")
+    await change.select_option("pair_limit")
+    await page.get_by_label("Supplier").select_option(river.first)
+    await page.get_by_label("Buyer").select_option(river.world.anchor)
+    await page.get_by_label("Limit (CNY)").fill("1000.00")
+    await page.get_by_role("button", name="Compare").click()
+    stuck = page.locator("[data-stuck] tr")
+    await stuck.first.wait_for()
+    assert "short (pair)" in await stuck.inner_text()
+    await change.select_option("cover")
+    assert await page.get_by_label("Limit (CNY)").is_hidden()
+    assert "Huai River Castings · building TITLE-7" in await page.locator("[name=cover_id]").inner_text()
+    await page.get_by_label("It is gone").check()
+    await page.get_by_role("button", name="Compare").click()
+    # No loan stands on it, so nothing freezes.
+    await expect(stuck).to_have_count(0)
+    assert await page.locator("[data-total=drawable_lines]").inner_text() == "2 → 2"
     results = await Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
 

@@ -3,7 +3,10 @@
 "use strict";
 
 const SEVERITIES = ["fatal", "warning", "information"];
-const KINDS = { fatal: "bad", refused: "bad", warning: "due", duplicate: "due", referred: "due", working: "due" };
+const KINDS = {
+  ...{ fatal: "bad", refused: "bad", unmatched: "bad" },
+  ...{ warning: "due", duplicate: "due", referred: "due", working: "due", partial: "due" },
+};
 const GOOD = ["accepted", "done", "matched"];
 const AGAIN_MS = 1500;
 
@@ -86,6 +89,18 @@ async function showFindings(section) {
     section.querySelector(".findings").replaceChildren(...list(found.findings, words));
   } catch {
     fail(section);
+  }
+}
+
+// Which standing claim it may be in another guise, where intake saw one; only the bank is told.
+async function showNear(section) {
+  try {
+    const near = (await ask(section.dataset.near)).near_duplicates ?? [];
+    const claims = near.flatMap((each) => [" ", link(`/console/documents/${each.receivable_id}`, each.number)]);
+    section.append(...claims);
+    section.hidden = !near.length;
+  } catch {
+    // The reason stands on the page already.
   }
 }
 
@@ -215,7 +230,7 @@ function upload(section) {
     const state = section.querySelector("[data-state]");
     state.className = pill(found.state, "").className;
     state.textContent = word(found.state);
-    section.querySelector("[data-file]").textContent = found.file;
+    document.querySelector("[data-file]").textContent = found.file;
     const count = section.dataset.progress.replace("{done}", found.done).replace("{total}", found.total ?? "…");
     section.querySelector("[data-count]").textContent = count;
     const drawn = section.querySelector("progress");
@@ -292,6 +307,7 @@ function decision(form) {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-findings]").forEach(showFindings);
+  document.querySelectorAll("[data-near]").forEach(showNear);
   document.querySelectorAll("[data-match]").forEach(showMatch);
   document.querySelectorAll("[data-uploads]").forEach(uploads);
   document.querySelectorAll("[data-upload]").forEach(upload);
