@@ -157,23 +157,60 @@ async def _not_beside(trade: _Trade, receivable_id: str) -> None:
     assert await until(known, awaited="the invoice in use by the order's loan")
 
 
+async def _noted(trade: _Trade, receivable_id: str, loan_id: str) -> None:
+    """Take a credit note in that cites the financed invoice: it lowers the base, and the loan lacks what it carried."""
+    note = {
+        "seller_id": trade.line["enterprise_id"],
+        "obligor_id": trade.anchor,
+        "number": "CN-1",
+        "document_type": "381",
+        "issue_date": trade.day(),
+        "payable": cny("5000.00"),
+        "preceding_invoices": [{"number": "inv 1", "issue_date": trade.day()}],
+    }
+    body = json.dumps(note).encode()
+    taken = await trade.sme.send_file("/receivables/v1/documents", name="", body=body, media_type="application/json")
+    assert (taken["state"], taken["receivable_id"]) == ("applied", receivable_id)
+
+    async def lacking() -> dict[str, Any] | None:
+        found = await trade.sme.get(f"/credit/v1/drawdowns/{loan_id}")
+        return found if found["deficiency"]["amount"] != "0.00" else None
+
+    found = await until(lacking, awaited="the deficiency that the note leaves")
+    assert found["outstanding"]["amount"] == "70000.00"
+
+
+async def _paid(trade: _Trade, entry_id: str, amount: str, reference: str) -> dict[str, Any]:
+    entry = {
+        "entry_id": entry_id,
+        "amount": cny(amount),
+        "direction": "credit",
+        "value_date": trade.day(),
+        "reference": reference,
+    }
+    paid = await trade.town.maker.command("/settlement/v1/statements", {"account": "COLLECT", "entries": [entry]})
+    outcome: dict[str, Any] = paid["entries"][0]
+    return outcome
+
+
 async def _story(http: httpx.AsyncClient, home: Path) -> None:
     trade = await _trade(http, home)
     order_id = await _ordered(trade)
     loan_id = await _lent(trade, order_id)
     receivable_id = await _invoiced(trade, order_id, loan_id)
     await _not_beside(trade, receivable_id)
-    entry = {
-        "entry_id": "E-1",
-        "amount": cny("100000.00"),
-        "direction": "credit",
-        "value_date": trade.day(),
-        "reference": receivable_id,
-    }
-    paid = await trade.town.maker.command("/settlement/v1/statements", {"account": "COLLECT", "entries": [entry]})
-    outcome = paid["entries"][0]
-    assert (outcome["loan_id"], outcome["principal"]["amount"]) == (loan_id, "70000.00")
-    assert outcome["surplus"]["amount"] == "30000.00"
+    await _noted(trade, receivable_id, loan_id)
+    first = await _paid(trade, "E-1", "40000.00", receivable_id)
+    assert (first["loan_id"], first["principal"]["amount"]) == (loan_id, "40000.00")
+
+    async def in_part() -> dict[str, Any] | None:
+        found = await trade.sme.get(f"/receivables/v1/receivables/{receivable_id}/payments")
+        return found if found["payments"] else None
+
+    told = await until(in_part, awaited="the payment that the receivable hears of")
+    assert (told["status"], told["paid"]["amount"], told["open"]["amount"]) == ("partial", "40000.00", "55000.00")
+    rest = await _paid(trade, "E-2", "55000.00", receivable_id)
+    assert (rest["principal"]["amount"], rest["surplus"]["amount"]) == ("30000.00", "25000.00")
     await reached(trade.sme, loan_id, "repaid")
     await trade.in_state(f"orders/{order_id}", "settled")
     await trade.in_state(f"receivables/{receivable_id}", "settled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -102,6 +103,14 @@ async def test_r7_a_receivable_of_which_nothing_is_open_is_settled(opened: Desk)
         assert await told(seller, receivable_id, reference="T-2") == (409, "not_possible_now")
     assert await opened.state(receivable_id) == "settled"
     assert (await opened.read(f"/receivables/{receivable_id}/payments"))["status"] == "matched"
+
+
+async def test_r7_concurrent_payments_take_off_no_more_than_is_open(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    async with opened.sme(SUPPLIER) as seller:
+        answers = await asyncio.gather(*(told(seller, receivable_id, reference=f"T-{nth}") for nth in range(8)))
+    assert sorted(status for status, _ in answers) == [201] * 3 + [422] * 5
+    assert (await opened.read(f"/receivables/{receivable_id}"))["open"]["amount"] == "100.00"
 
 
 async def test_r9_before_notice_is_proved_it_discharges_and_withdraws_what_is_assigned(opened: Desk) -> None:
