@@ -62,10 +62,12 @@ class Sent:
     def _row(self, nth: int) -> str:
         seller, obligor = self._sellers[nth % _SELLERS], self._obligors[nth * 7 % _OBLIGORS]
         day, amount = 1 + nth % 28, self._series * FULL + nth + 1
-        return f"{seller},{obligor},B{self._series:03}-{nth:07},380,2026-09-{day:02},2026-12-{day:02},{amount}.50,CNY,\n"
+        return (
+            f"{seller},{obligor},B{self._series:03}-{nth:07},380,2026-09-{day:02},2026-12-{day:02},{amount}.50,CNY,\n"
+        )
 
 
-async def rows_a_second(home: Path, *, full: bool = False) -> dict[str, Any]:
+async def rows_a_second(home: Path) -> dict[str, Any]:
     """Return rows a second end to end, processor time a row, the server's memory at two sizes, and the limits."""
     async with EmbeddedServers(home, with_kafka=False) as servers:
         settings = Settings().model_copy(update={"server_url": servers.database_url, "home": home})
@@ -75,17 +77,17 @@ async def rows_a_second(home: Path, *, full: bool = False) -> dict[str, Any]:
         postgres = servers.postgres.process
         try:
             firms = await _firms(database)
-            async with _server(settings) as (port, server), _client(settings, port) as http:
+            async with serving(settings) as (port, server), client_of(settings, port, role="bank_maker") as http:
                 await _upload(http, Sent(firms, rows=SMALL, series=0), rows=SMALL)
                 if postgres is None:
                     raise RuntimeError
-                return await _measure(database, http, firms, server=server, postgres=postgres.pid, full=full)
+                return await _measure(database, http, firms, server=server, postgres=postgres.pid)
         finally:
             await database.close()
 
 
 async def _measure(
-    database: Database, http: httpx.AsyncClient, firms: list[str], *, server: int, postgres: int, full: bool
+    database: Database, http: httpx.AsyncClient, firms: list[str], *, server: int, postgres: int
 ) -> dict[str, Any]:
     ours: list[float] = []
     one_table: list[float] = []
@@ -100,7 +102,7 @@ async def _measure(
         one_table.append(await _bare(database, TABLES[:1]))
         every_table.append(await _bare(database, TABLES))
     memory = {}
-    for nth, rows in enumerate((LARGE, FULL) if full else (SMALL, LARGE), start=1 + _ROUNDS):
+    for nth, rows in enumerate((LARGE, FULL), start=1 + _ROUNDS):
         seconds = await _upload(http, Sent(firms, rows=rows, series=nth), rows=rows)
         memory[rows] = {"peak_mib": peak_mib(server), "rows_a_second": round(rows / seconds)}
     return {
@@ -180,9 +182,12 @@ def peak_mib(pid: int) -> float:
 
 
 @asynccontextmanager
-async def _client(settings: Settings, port: int) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(
+    settings: Settings, port: int, *, role: str, party: str | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of the measured server with a token of this role."""
     issuer = Issuer(home=settings.home, issuer=settings.issuer, audience=settings.audience)
-    token = issuer.issue(subject="bench", roles=["bank_maker"], party=None, client_id="bench")
+    token = issuer.issue(subject="bench", roles=[role], party=party, client_id=f"bench-{party}")
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}/{NAME}/v1", headers=headers, timeout=120, trust_env=False
@@ -191,7 +196,7 @@ async def _client(settings: Settings, port: int) -> AsyncIterator[httpx.AsyncCli
 
 
 @asynccontextmanager
-async def _server(settings: Settings) -> AsyncIterator[tuple[int, int]]:
+async def serving(settings: Settings) -> AsyncIterator[tuple[int, int]]:
     """Run the measured server in a process of its own; yield its port and its process."""
     environment = {**os.environ, "DATABASE_URL": settings.server_url, "TRIBUTARY_HOME": str(settings.home)}
     process = await asyncio.create_subprocess_exec(
