@@ -20,7 +20,8 @@ _MOST_LINES = 400
 _ROOMS = {
     "values": {"money", "ids", "rates", "periods", "calendars", "policies"},
     "events": {
-        "envelope", "topics", "onboarding", "receivables", "goods", "risk", "credit", "settlement", "audit", "schemas",
+        "envelope", "topics", "onboarding", "receivables", "credit_notes", "goods", "risk", "credit", "settlement",
+        "audit", "schemas",
     },
     "messaging": {
         "outbox", "relay", "relay_rows", "inbox", "inbox_rows", "applying", "kafka", "pipeline", "ddl", "backlog",
