@@ -131,6 +131,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Print how often each was hit."""
     made = config.stash[_KEY]
     if not (made.situations or made.passed):
+        for note in made.notes:
+            terminalreporter.write_line(note)
         return
     terminalreporter.section("faults", sep="-")
     for line in made.lines():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,12 @@ from shared.values.ids import new_id
 from shared.values.money import Amount, Money
 from tests.support.desks import serve, work_at_once
 
-_BATCH = 5
-_TASKS = 4
-_KNOWN = 60
+_DAY = date(2026, 12, 6)
+_BATCH = 25
+_TASKS = 12
+_CONNECTIONS = 4
+_KNOWN = 80
+_OPEN = 50
 
 
 def _cny(minor: int) -> Amount:
@@ -41,7 +44,7 @@ class Claims:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         """Nothing is known yet."""
-        self.database = Database(spec["url"], pool_size=_TASKS)
+        self.database = Database(spec["url"], pool_size=_CONNECTIONS)
         self.transfers = Transfers(self.database)
         self.registry = MovablesRegistry(Path(spec["registry"]))
         self.firms: list[str] = spec["firms"]
@@ -49,6 +52,7 @@ class Claims:
         self.programme: str = spec["programme"]
         self.dice = random.Random(spec["seed"])  # noqa: S311 - what is tried next, nothing secret
         self.left: int = spec["attempts"]
+        self.old = _KNOWN
         self.came: Counter[str] = Counter()
         self.silent: list[str] = []
         self.rows: dict[str, list[dict[str, Any]]] = {}
@@ -72,15 +76,15 @@ class Claims:
         return {"came": self.came, "silent": self.silent}
 
     async def _try_on(self) -> None:
-        done = 0
         while self.left > 0:
-            if done % (_KNOWN // _TASKS) == 0:
+            if self.old <= 0:
+                self.old = _KNOWN
                 await self.look()
-            done += 1
-            what = self.dice.choices(["finance", "offer", "reply"], [2, 3, 3])[0]
+            what = self.dice.choices(["finance", "offer", "reply"], [1, 12, 12])[0]
             if what == "reply" and not self.rows["transfer"]:
                 what = "offer"
-            self.left -= _BATCH if what == "finance" else 1
+            tried = _BATCH if what == "finance" else 1
+            self.left, self.old = self.left - tried, self.old - tried
             if what == "finance":
                 await self._finance()
             else:
@@ -96,8 +100,13 @@ class Claims:
                 self.silent.append(came)
         self.came[f"{what}: {came}"] += 1
 
+    def _pick(self, kind: str) -> dict[str, Any]:
+        """Choose among what was open when this process looked, mostly; or among everything."""
+        rows = self.rows[kind]
+        return self.dice.choice(rows[:_OPEN] if self.dice.random() < 0.7 else rows)
+
     def _offer(self) -> Offer:
-        piece = self.dice.choice(self.rows["slice"])
+        piece = self._pick("slice")
         # Now and then somebody offers what is another's, or more than there is.
         party = piece["holder"] if self.dice.random() < 0.9 else self.dice.choice(self.firms)
         return Offer(
@@ -112,7 +121,7 @@ class Claims:
         )
 
     def _reply(self) -> Reply:
-        offered = self.dice.choice(self.rows["transfer"])
+        offered = self._pick("transfer")
         return Reply(
             key=_key(),
             party=offered["transferee_id"] if self.dice.random() < 0.9 else self.dice.choice(self.firms),
@@ -135,37 +144,29 @@ class Claims:
             self.came[f"finance: {row['code'] or 'done'}"] += 1
             if row["code"] and not row["reason"]:
                 self.silent.append(row["code"])
-            if row["state"] == "assigned":
-                await self._follow(row["drawdown_id"])
+        await self._follow([row["drawdown_id"] for row in rows if row["state"] == "assigned"])
 
-    async def _follow(self, drawdown_id: str) -> None:
-        """Let the drawdown go on: released, or paid out, some of those paid back; now and then heard twice (R19)."""
-        paid = LoanDisbursed(
-            loan_id=drawdown_id,
-            principal=_cny(1),
-            paid_out=_cny(1),
-            disbursed_date=date(2026, 11, 24),
-            maturity_date=date(2026, 12, 6),
-        )
-        back = LoanClosed(loan_id=drawdown_id, closed_date=date(2026, 12, 6))
-        luck = self.dice.random()
-        if luck < 0.8:
-            await self._hear(free_documents, DrawdownReleased(drawdown_id=drawdown_id, reason="cancelled"))
-        elif luck < 0.95:
-            await self._hear(finance_documents, paid)
-            await self._hear(settle_documents, *[back] * self.dice.choice([0, 1, 2]))
+    async def _follow(self, drawdown_ids: list[str]) -> None:
+        """Let drawdowns go on: released, or paid out, some of those paid back; now and then heard twice (R19)."""
+        luck = {drawdown_id: self.dice.random() for drawdown_id in drawdown_ids}
+        released = [each for each in drawdown_ids if luck[each] < 0.8]
+        paid = [each for each in drawdown_ids if 0.8 <= luck[each] < 0.95]
+        back = [each for each in paid for _ in range(self.dice.choice([0, 1, 2]))]
+        await self._hear(free_documents, [DrawdownReleased(drawdown_id=each, reason="cancelled") for each in released])
+        await self._hear(finance_documents, [_paid_out(each) for each in paid])
+        await self._hear(settle_documents, [LoanClosed(loan_id=each, closed_date=_DAY) for each in back])
 
-    async def _hear(self, handler: Callable[..., Awaitable[None]], *events: Event) -> None:
-        for received in _received(events):
+    async def _hear(self, handler: Callable[..., Awaitable[None]], events: Sequence[Event]) -> None:
+        if events:
             async with self.database.transaction() as tx:
-                await handler(tx, [received], registry=self.registry)
+                await handler(tx, list(_received(events)), registry=self.registry)
 
     def _held(self) -> DrawdownHeld:
         kind = self.dice.choice(["receivable", "slice", "slice"])
-        first = self.dice.choice(self.rows[kind])
+        first = self._pick(kind)
         chosen = [first]
         if self.dice.random() < 0.3:
-            chosen.append(self.dice.choice(self.rows[kind]))
+            chosen.append(self._pick(kind))
         documents = [
             Document(kind=kind, document_id=each["id"], amount=_cny(each["minor"] + (self.dice.random() < 0.03)))
             for each in chosen
@@ -182,6 +183,12 @@ class Claims:
             purpose="race",
             expires_at=datetime.now(UTC),
         )
+
+
+def _paid_out(drawdown_id: str) -> LoanDisbursed:
+    return LoanDisbursed(
+        loan_id=drawdown_id, principal=_cny(1), paid_out=_cny(1), disbursed_date=_DAY, maturity_date=_DAY
+    )
 
 
 def _key() -> Key:
