@@ -23,7 +23,7 @@ from services.onboarding.schemas import (
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.approvals import approvals_router
-from shared.web.auth import BANK, COOKIE, Caller, access, own_party, public
+from shared.web.auth import BANK, COOKIE, PARTIES, Caller, access, own_party, public
 from shared.web.serving import Db
 
 router = APIRouter()
@@ -107,7 +107,7 @@ async def list_enterprises(
 async def read_enterprise(
     enterprise_id: str,
     database: Db,
-    caller: Annotated[Caller, access(*BANK, "anchor_maker", "anchor_checker", "sme", "erp")],
+    caller: Annotated[Caller, access(*BANK, *PARTIES)],
 ) -> dict[str, Any]:
     """Read a firm; a party reads its own (R23)."""
     own_party(caller, enterprise_id)

@@ -20,6 +20,8 @@ ROLES = frozenset(
     {"administrator", "bank_maker", "bank_checker", "risk_officer", "anchor_maker", "anchor_checker", "sme", "erp"}
 )
 BANK = ("bank_maker", "bank_checker", "risk_officer", "administrator")
+# Who speaks for a firm.
+PARTIES = ("anchor_maker", "anchor_checker", "sme", "erp")
 COOKIE = "tributary_token"
 _REMEMBERED = 10_000
 

@@ -25,11 +25,11 @@ from services.credit.operations.give_quotes import give_quote
 from services.credit.operations.pair_limits import PAIR_LIMIT, set_pair_limit
 from services.credit.schemas import DecisionIn, QuoteIn, ReasonIn
 from shared.messaging.parked import DECISIONS
-from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.approvals import approvals_router
 from shared.web.auth import BANK, Caller, access, own_party
+from shared.web.callers import command_of
 from shared.web.problems import Problem
 from shared.web.serving import Db
 
@@ -153,7 +153,7 @@ async def post_cancel(  # noqa: PLR0917 - FastAPI passes each by name
     """Cancel a drawdown: released if not approved, else settlement is asked to stop the payment."""
     drawdown_id = parse_id(drawdown_id)
     route = f"POST /drawdowns/{drawdown_id}/cancel"
-    key = Key.of(client=caller.client_id, route=route, key=idempotency_key, body=await request.body())
+    key = await command_of(request, caller, idempotency_key, route=route)
     answer = await cancel_drawdown(database, key=key, drawdown_id=drawdown_id, reason=body.reason, caller=caller)
     return Response(answer, media_type="application/json")
 

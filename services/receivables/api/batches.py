@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from services.receivables.api.callers import PARTIES, own_of, party_of
 from services.receivables.domain.documents import FIRST_YEAR, LAST_YEAR
 from services.receivables.operations import batches as deciding
 from services.receivables.operations.choose import Filter, read_list
@@ -15,7 +14,8 @@ from services.receivables.queries import batches as reading
 from services.receivables.schemas import ChoiceIn, ConfirmationBatchIn, RejectionBatchIn
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import own_of, party_of
 from shared.web.serving import Db
 
 batches = APIRouter()

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from services.receivables.api.callers import PARTIES, answer_of, command_of, party_of
 from services.receivables.operations.decide_notes import decide_note
 from services.receivables.operations.once import once
 from services.receivables.queries import credit_notes as reading
 from services.receivables.schemas import NoteDecisionIn
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import answer_of, command_of, party_of
 from shared.web.serving import Db
 
 credit_notes = APIRouter(prefix="/credit-notes")

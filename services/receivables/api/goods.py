@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from services.receivables.api.callers import party_of
 from services.receivables.domain.goods import Receipt, read_quantity
 from services.receivables.domain.readings import Row, read_csv, read_json, read_lines, read_place
 from services.receivables.operations import pledge_goods, take_goods
@@ -20,6 +19,7 @@ from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.values.money import minor_digits
 from shared.web.auth import BANK, Caller, access
+from shared.web.callers import party_of
 from shared.web.serving import Db
 
 goods = APIRouter()

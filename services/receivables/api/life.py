@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from services.receivables.api.callers import PARTIES, answer_of, command_of, own_of, party_of
 from services.receivables.operations.cancel import cancel_receivable
 from services.receivables.operations.once import once
 from services.receivables.operations.pay import pay_seller
@@ -16,7 +15,8 @@ from services.receivables.queries import payments as reading
 from services.receivables.queries import receivable
 from services.receivables.schemas import PaymentIn, ReasonIn
 from shared.values.ids import parse_id
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import answer_of, command_of, own_of, party_of
 from shared.web.serving import Db
 
 life = APIRouter(prefix="/receivables/{receivable_id}")

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 
 from services.receivables import queries
-from services.receivables.api.callers import own_of
 from services.receivables.operations import agree
 from services.receivables.schemas import DisputeIn, ObligationIn
 from shared.values.ids import parse_id
 from shared.web.auth import Caller, access
+from shared.web.callers import own_of
 from shared.web.serving import Db
 
 obligations = APIRouter()

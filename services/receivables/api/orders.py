@@ -9,7 +9,6 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.receivables import queries
-from services.receivables.api.callers import own_of, party_of
 from services.receivables.domain.deliveries import Delivery
 from services.receivables.domain.documents import Party, read_number
 from services.receivables.domain.orders import Order
@@ -20,15 +19,14 @@ from services.receivables.operations.read_trade_documents import read_trade_docu
 from services.receivables.operations.take_deliveries import take_delivery
 from services.receivables.operations.take_orders import TakenOrder, take_orders
 from services.receivables.schemas import DeliveryIn, OrderConfirmationIn, OrderIn, ReasonIn, ReductionIn
-from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import answer_of, command_of, own_of, party_of
 from shared.web.serving import Db
 
 orders = APIRouter()
-_PARTIES = ("anchor_maker", "anchor_checker", "sme", "erp")
-_Reader = Annotated[Caller, access(*BANK, *_PARTIES)]
+_Reader = Annotated[Caller, access(*BANK, *PARTIES)]
 _Sender = Annotated[Caller, access("erp", "anchor_maker", "sme", "bank_maker")]
 
 
@@ -158,6 +156,6 @@ async def reduce_order(  # noqa: PLR0917 - FastAPI passes each by name
         actor=caller.subject,
     )
     route = f"POST /receivables/v1/orders/{reduced}/reductions"
-    key = Key.of(client=caller.client_id, route=route, key=idempotency_key, body=await request.body())
+    key = await command_of(request, caller, idempotency_key, route=route)
     answer = await once(database, key=key, status=201, work=work)
-    return Response(answer.body, status_code=answer.status, media_type="application/json")
+    return answer_of(answer)

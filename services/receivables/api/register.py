@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from services.receivables.api.callers import PARTIES, own_of, party_of
 from services.receivables.domain.notices import Delivery
 from services.receivables.domain.register_form import csv_lines, form, json_lines
 from services.receivables.operations.deliver_notices import acknowledge_notice, record_delivery
@@ -18,7 +17,8 @@ from services.receivables.schemas import AcknowledgementIn, NoticeDeliveryIn
 from shared.storage.database import Database
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import own_of, party_of
 from shared.web.serving import Db
 
 register = APIRouter()

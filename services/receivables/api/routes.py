@@ -10,7 +10,6 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from services.receivables import queries
-from services.receivables.api.callers import answer_of, command_of, own_of, party_of
 from services.receivables.api.uploads import File, kept
 from services.receivables.domain.documents import EInvoice
 from services.receivables.operations import (
@@ -44,15 +43,15 @@ from shared.messaging.parked import DECISIONS
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.approvals import approvals_router
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import answer_of, command_of, own_of, party_of
 from shared.web.problems import Problem
 from shared.web.serving import Db
 
 router = APIRouter()
-_PARTIES = ("anchor_maker", "anchor_checker", "sme", "erp")
 _Limit = Annotated[int, Query(ge=1, le=500)]
 _Key = Annotated[str | None, Header()]
-_Reader = Annotated[Caller, access(*BANK, *_PARTIES)]
+_Reader = Annotated[Caller, access(*BANK, *PARTIES)]
 
 
 @router.post("/documents")

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.receivables import queries
-from services.receivables.api.callers import answer_of, own_of
 from services.receivables.operations.transfer import Command, Offer, Reply, Transfers
 from services.receivables.schemas import OffersIn, RepliesIn, TransferIn
 from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import answer_of, command_of, own_of
 from shared.web.problems import problem_line, problem_of
 from shared.web.serving import Db
 
@@ -32,7 +32,7 @@ async def offer_transfer(
 ) -> Response:
     """Offer a part of a slice to another firm, by its holder."""
     root = parse_id(root_id)
-    key = Key.of(client=caller.client_id, route=_offering(root), key=idempotency_key, body=await request.body())
+    key = await command_of(request, caller, idempotency_key, route=_offering(root))
     return answer_of(await _transfers(request).submit(_offer(body, root_id=root, key=key, caller=caller)))
 
 
@@ -48,7 +48,7 @@ async def answer_transfer(  # noqa: PLR0917 - FastAPI passes each by name
     """Accept an offered part, by the transferee; or decline it, by either side."""
     root, offered = parse_id(root_id), parse_id(transfer_id)
     route = _replying(root, offered, answer)
-    key = Key.of(client=caller.client_id, route=route, key=idempotency_key, body=await request.body())
+    key = await command_of(request, caller, idempotency_key, route=route)
     return answer_of(
         await _transfers(request).submit(Reply(key, own_of(caller), caller.subject, root, offered, answer))
     )
@@ -83,7 +83,7 @@ async def answer_transfers(body: RepliesIn, request: Request, caller: _Holder) -
 @transfers.get("/transfers")
 async def list_transfers(
     database: Db,
-    caller: Annotated[Caller, access(*BANK, "anchor_maker", "anchor_checker", "sme", "erp")],
+    caller: Annotated[Caller, access(*BANK, *PARTIES)],
     cursor: str | None = None,
     limit: _Limit = 100,
 ) -> dict[str, Any]:

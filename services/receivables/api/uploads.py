@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from services.receivables import queries
-from services.receivables.api.callers import party_of
 from services.receivables.domain.rows import template
 from services.receivables.operations.read_upload import CSV, NDJSON, UnsupportedMediaType
 from services.receivables.operations.receive_uploads import receive_upload
@@ -16,7 +15,8 @@ from services.receivables.queries.upload_list import uploads as all_uploads
 from services.receivables.schemas import UploadPage
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
-from shared.web.auth import BANK, Caller, access
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import party_of
 from shared.web.serving import Db
 
 uploads = APIRouter()
@@ -25,7 +25,7 @@ LARGEST_BYTES = 1024**3
 STREAMED = {("POST", "/receivables/v1/uploads"): LARGEST_BYTES}
 File = Annotated[str, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Limit = Annotated[int, Query(ge=1, le=500)]
-_Reader = Annotated[Caller, access(*BANK, "anchor_maker", "anchor_checker", "sme", "erp")]
+_Reader = Annotated[Caller, access(*BANK, *PARTIES)]
 _Sender = Annotated[Caller, access("erp", "anchor_maker", "sme", "bank_maker")]
 
 

@@ -12,17 +12,16 @@ from services.settlement.domain.netting import Cash
 from services.settlement.operations import answer_nettings
 from services.settlement.operations.run_netting import run_netting
 from services.settlement.schemas import CashIn, NettingIn, ReasonIn
-from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.values.money import Amount, CurrencyMismatch, InvalidAmount
-from shared.web.auth import BANK, Caller, access
-from shared.web.problems import Problem
+from shared.web.auth import BANK, PARTIES, Caller, access
+from shared.web.callers import answer_of, command_of, own_of, party_of
 from shared.web.serving import Db
 
 netting = APIRouter()
 _Limit = Annotated[int, Query(ge=1, le=500)]
-_Reader = Annotated[Caller, access(*BANK, "anchor_maker", "anchor_checker", "sme", "erp")]
+_Reader = Annotated[Caller, access(*BANK, *PARTIES)]
 # Who signs for a firm; a machine does not.
 _Signer = Annotated[Caller, access("sme", "anchor_checker")]
 
@@ -32,7 +31,7 @@ async def list_obligations(
     database: Db, caller: _Reader, cursor: str | None = None, limit: _Limit = 100
 ) -> dict[str, Any]:
     """List debts and whether each could be netted; a party sees its own (R23)."""
-    return await queries.obligations(database, party=_party(caller), after=read_cursor(cursor), limit=limit)
+    return await queries.obligations(database, party=party_of(caller), after=read_cursor(cursor), limit=limit)
 
 
 @netting.post("/netting/runs", status_code=201)
@@ -44,12 +43,7 @@ async def post_run(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Net what is free and propose it to the parties; with cash, quote what that would clear besides."""
-    key = Key.of(
-        client=caller.client_id,
-        route="POST /settlement/v1/netting/runs",
-        key=idempotency_key,
-        body=await request.body(),
-    )
+    key = await command_of(request, caller, idempotency_key, route="POST /settlement/v1/netting/runs")
     answer = await run_netting(
         database,
         currency=body.currency,
@@ -59,7 +53,7 @@ async def post_run(
         key=key,
         actor=caller.subject,
     )
-    return Response(answer.body, status_code=answer.status, media_type="application/json")
+    return answer_of(answer)
 
 
 @netting.get("/netting/runs/{run_id}")
@@ -73,19 +67,19 @@ async def list_proposals(
     database: Db, caller: _Reader, cursor: str | None = None, limit: _Limit = 100
 ) -> dict[str, Any]:
     """List nettings and what became of them; a party sees those it is in."""
-    return await queries.nettings(database, party=_party(caller), after=read_cursor(cursor), limit=limit)
+    return await queries.nettings(database, party=party_of(caller), after=read_cursor(cursor), limit=limit)
 
 
 @netting.get("/netting/proposals/{netting_id}")
 async def read_proposal(netting_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
     """Read a netting: a party its own legs and the totals, the bank all of it (R23)."""
-    return await queries.netting(database, netting_id=parse_id(netting_id), party=_party(caller))
+    return await queries.netting(database, netting_id=parse_id(netting_id), party=party_of(caller))
 
 
 @netting.post("/netting/proposals/{netting_id}/acceptance")
 async def accept_proposal(netting_id: str, database: Db, caller: _Signer) -> dict[str, Any]:
     """Accept a netting for one's firm; it happens when the last party has."""
-    accepted, party = parse_id(netting_id), _own(caller)
+    accepted, party = parse_id(netting_id), own_of(caller)
     await answer_nettings.accept_netting(database, netting_id=accepted, party=party, actor=caller.subject)
     return await queries.netting(database, netting_id=accepted, party=party)
 
@@ -93,7 +87,7 @@ async def accept_proposal(netting_id: str, database: Db, caller: _Signer) -> dic
 @netting.post("/netting/proposals/{netting_id}/decline")
 async def decline_proposal(netting_id: str, body: ReasonIn, database: Db, caller: _Signer) -> dict[str, Any]:
     """Decline a netting for one's firm: it ends for all."""
-    declined, party = parse_id(netting_id), _own(caller)
+    declined, party = parse_id(netting_id), own_of(caller)
     await answer_nettings.decline_netting(
         database, netting_id=declined, reason=body.reason, party=party, actor=caller.subject
     )
@@ -111,14 +105,3 @@ def _minor(amount: Amount, *, currency: str) -> int:
     if amount.minor < 0:
         raise InvalidAmount(amount=amount.amount, reason="is below zero")
     return amount.minor
-
-
-def _party(caller: Caller) -> str | None:
-    """Return the firm to which a caller is bound, None for the bank's people; Problem for anybody else."""
-    return None if caller.is_bank else _own(caller)
-
-
-def _own(caller: Caller) -> str:
-    if caller.party is None:
-        raise Problem(status=403, code="forbidden", detail="This is done for an enterprise; the token names none.")
-    return caller.party

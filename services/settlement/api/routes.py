@@ -14,16 +14,15 @@ from services.settlement.operations.close_days import close_days
 from services.settlement.operations.record_statement import StatementEntry, record_statement
 from services.settlement.schemas import BehaviourIn, BookIn, EvidenceIn, StatementIn
 from shared.messaging.parked import DECISIONS
-from shared.storage.idempotency import Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.approvals import approvals_router
-from shared.web.auth import BANK, Caller, access, own_party
+from shared.web.auth import BANK, PARTIES, Caller, access, own_party
+from shared.web.callers import answer_of, command_of
 from shared.web.serving import Db
 
 router = APIRouter()
 _Limit = Annotated[int, Query(ge=1, le=500)]
-_PARTIES = ("anchor_maker", "anchor_checker", "sme", "erp")
 
 
 @router.post("/book", status_code=201)
@@ -34,7 +33,7 @@ async def open_book(body: BookIn, database: Db, caller: Annotated[Caller, access
 
 
 @router.get("/business-days/current")
-async def read_current_day(database: Db, _: Annotated[Caller, access(*BANK, *_PARTIES)]) -> dict[str, Any]:
+async def read_current_day(database: Db, _: Annotated[Caller, access(*BANK, *PARTIES)]) -> dict[str, Any]:
     """Read the open business day."""
     return {"open_date": await queries.current_day(database)}
 
@@ -93,12 +92,7 @@ async def post_statement(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Record the entries of a bank statement."""
-    key = Key.of(
-        client=caller.client_id,
-        route="POST /settlement/v1/statements",
-        key=idempotency_key,
-        body=await request.body(),
-    )
+    key = await command_of(request, caller, idempotency_key, route="POST /settlement/v1/statements")
     answer = await record_statement(
         database,
         account=body.account,
@@ -106,7 +100,7 @@ async def post_statement(
         key=key,
         actor=caller.subject,
     )
-    return Response(answer.body, status_code=answer.status, media_type="application/json")
+    return answer_of(answer)
 
 
 @router.get("/collections")

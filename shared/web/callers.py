@@ -9,8 +9,6 @@ from shared.storage.idempotency import Answer, Key
 from shared.web.auth import Caller
 from shared.web.problems import Problem
 
-PARTIES = ("anchor_maker", "anchor_checker", "sme", "erp")
-
 
 def party_of(caller: Caller) -> str | None:
     """Return the enterprise to which a caller is bound, None for the bank's people; Problem for anybody else."""
