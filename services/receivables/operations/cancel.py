@@ -5,9 +5,7 @@ The number stays guarded (R8): what was invoiced under it once is never another 
 
 from __future__ import annotations
 
-from typing import Any
-
-from services.receivables.domain.receivables import Executed, State, advance_cancelled
+from services.receivables.domain.receivables import AlreadyApplied, Executed, State, advance_cancelled
 from services.receivables.operations.invoice_orders import lock_cited, reopen_order
 from services.receivables.operations.locking import Row, lock_receivable
 from services.receivables.operations.lowering import SOURCE
@@ -77,7 +75,7 @@ async def _cancel(tx: Transaction, row: Row, *, reason: str, actor: str) -> None
     await record(tx, [Entry(actor, "receivable.cancelled", receivable_id, {"reason": reason})])
 
 
-def _step(row: Row) -> Any:
+def _step(row: Row) -> Executed[State] | AlreadyApplied:
     return advance_cancelled(
         document_id=row["receivable_id"], state=row["state"], vouchered=row["vouchered"], paid_minor=row["paid_minor"]
     )

@@ -6,6 +6,7 @@ what nothing is open of is settled, unless a loan stands on it: then the loan's 
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -45,6 +46,14 @@ _PAID = """
 INSERT INTO payment (receivable_id, reference, amount_minor, payee, paid_date, drawdown_id, actor)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::date[], $6::text[], $7::text[])
 """
+
+
+# A document is assigned between two statements once: its assignment is seen at the next look.
+_ATTEMPTS = 3
+
+
+class _AssignedMeanwhile(Exception):
+    """A receivable was assigned after the assignments were locked."""
 
 
 @dataclass(slots=True)
@@ -150,8 +159,16 @@ class Lowering:
 async def lock_to_lower(tx: Transaction, receivable_ids: Collection[str]) -> Lowering:
     """Lock receivables, and before them the assignments over them, each in the order of their ids."""
     wanted = sorted(set(receivable_ids))
-    assignments = {row["drawdown_id"]: row for row in await tx.pg.fetch(_ASSIGNMENTS, wanted)}
-    rows = await lock_receivables(tx, wanted)
+    for nth in range(_ATTEMPTS):
+        with contextlib.suppress(_AssignedMeanwhile):
+            async with tx.savepoint():
+                assignments = {row["drawdown_id"]: row for row in await tx.pg.fetch(_ASSIGNMENTS, wanted)}
+                rows = await lock_receivables(tx, wanted)
+                bound = {row["drawdown_id"] for row in rows.values() if row["drawdown_id"] is not None}
+                if not bound <= assignments.keys() and nth + 1 < _ATTEMPTS:
+                    # What the savepoint locked is let go: the new assignment is to be locked before its documents.
+                    raise _AssignedMeanwhile
+            break
     noted: dict[str, set[str]] = defaultdict(set)
     for row in await tx.pg.fetch(_NOTED, list(rows)):
         noted[row["receivable_id"]].add(row["reference"])

@@ -59,7 +59,7 @@ class Desk:
         for event in events:
             key = (event.topic, event.subject)
             self._sequences[key] = self._sequences.get(key, 0) + 1
-            arrivals.append(Arrival(_received(event, self._sequences[key]), (), b""))
+            arrivals.append(Arrival(as_received(event, self._sequences[key]), (), b""))
         return await self.apply(arrivals)
 
     async def apply(self, arrivals: Sequence[Arrival]) -> Outcome:
@@ -228,7 +228,8 @@ def programme(programme_id: str, anchor_id: str, *, issuance: str = "1500.00") -
     )
 
 
-def _received(event: Event, sequence: int) -> Received:
+def as_received(event: Event, sequence: int = 1) -> Received:
+    """Return an event as the inbox hands it to a handler."""
     return Received(
         id=new_id(),
         type=event.type,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextvars import Context
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 
 from services.receivables.operations.take_notes import place_waiting
+from shared.events.credit import DrawdownHeld
+from shared.storage.database import Transaction
 from shared.values.ids import new_id
 from tests.integration.receivables.desk import (
     ANCHOR,
@@ -20,6 +24,7 @@ from tests.integration.receivables.desk import (
     SECOND,
     SUPPLIER,
     Desk,
+    as_received,
     desk,
     disbursed,
     key,
@@ -90,6 +95,26 @@ async def test_r6_a_note_on_what_is_assigned_withdraws_it_and_on_what_is_finance
     await noted(opened, replace(NOTE, number="CN-2"))
     assert (await opened.events("receivable.diluted.v1"))[-1]["financeable"]["amount"] == "800.00"
     assert await opened.state(receivable_id) == "financed"
+
+
+async def test_r6_a_note_that_meets_an_assignment_under_way_withdraws_it(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    held = opened.held(receivable(receivable_id))
+    async with opened.bench.database.transaction() as tx:
+        await opened.handlers[DrawdownHeld](tx, [as_received(held)])
+        # Whoever sends it is in no transaction of ours.
+        coming = asyncio.create_task(noted(opened), context=Context())
+        # The note has looked for an assignment, and waits for the receivable.
+        await until_somebody_waits(tx)
+    assert (await coming)["state"] == "applied"
+    assert (await opened.read(f"/assignments/{held.drawdown_id}"))["state"] == "withdrawn"
+
+
+async def until_somebody_waits(tx: Transaction) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+    async with asyncio.timeout(20):
+        while not await tx.pg.fetchval(waiting):
+            await asyncio.sleep(0.02)
 
 
 async def test_what_nothing_is_left_of_is_settled(opened: Desk) -> None:
