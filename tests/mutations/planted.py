@@ -95,8 +95,8 @@ PLANTED: tuple[Planted, ...] = (
         (
             Change(
                 _OUTBOX,
-                "    SELECT * FROM unnest($1::text[],",
-                "    SELECT *, nextval(pg_get_serial_sequence('outbox', 'position')) AS drawn FROM unnest($1::text[],",
+                "    SELECT * FROM unnest(",
+                "    SELECT *, nextval(pg_get_serial_sequence('outbox', 'position')) AS drawn FROM unnest(",
             ),
             Change(_OUTBOX, "WITH given AS (\n", "WITH given AS MATERIALIZED (\n"),
             Change(

@@ -48,7 +48,7 @@ async def work_uploads(database: Database) -> None:
             upload = await tx.pg.fetchrow(_CLAIM)
             if upload is None:
                 return
-            original = await tx.pg.fetchrow(_ORIGINAL, upload["original_sha256"])
+            (original,) = await tx.pg.fetch(_ORIGINAL, upload["original_sha256"])
         claimed = {**upload, **original}
         kind = _ROWS.get(claimed["media_type"])
         try:

@@ -46,6 +46,7 @@ INSERT INTO transfer (transfer_id, root_id, slice_id, amount_minor, transferor_i
 SELECT d.*, 'offered' FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])
     AS d(transfer_id, root_id, slice_id, amount_minor, transferor_id, transferee_id, trade_reference)
 """
+_ASKED = {"accept": "be accepted", "decline": "be declined"}
 _REFUSALS = (UnknownVoucher, UnknownParty, ForeignParty, NotPossible, InvalidSlice, CurrencyMismatch)
 
 
@@ -182,9 +183,9 @@ class _Desk:
         transfer = self.transfers.get(asked.transfer_id)
         if transfer is None or transfer["root_id"] != asked.root_id:
             raise UnknownVoucher(document_id=asked.transfer_id)
-        state = self.replied.get(asked.transfer_id, transfer["state"])
+        state: str = self.replied.get(asked.transfer_id) or transfer["state"]
         if state != "offered":
-            raise NotPossible(document_id=asked.transfer_id, state=state, asked=f"be {asked.answer.rstrip('e')}ed")
+            raise NotPossible(document_id=asked.transfer_id, state=state, asked=_ASKED[asked.answer])
         _, piece = self._slice(transfer["slice_id"], root_id=asked.root_id)
         if asked.answer == "decline":
             return self._declined(asked, transfer, piece)

@@ -15,6 +15,7 @@ import pytest
 from services.receivables import queries
 from services.receivables.operations import take_uploads
 from services.receivables.operations.take_uploads import work_uploads
+from services.receivables.queries import upload_list
 from shared.values.ids import new_id
 from tests.integration.receivables.desk import ANCHOR, CSV, FACTOR, JSON, SECOND, SUPPLIER, Desk, desk
 from tests.integration.receivables.test_intake import HEADER, as_json
@@ -118,7 +119,7 @@ async def test_r25_a_zip_is_answered_at_once_and_every_file_in_it_by_and_by(open
     files = {
         "1.xml": ubl(INVOICE),
         "2/twin.xml": cii(INVOICE),
-        "3.pdf": hostile.pdf(cii(replace(INVOICE, number="P-1"))),
+        "3.pdf": hostile.pdf(cii(replace(INVOICE, number="P-1", gross="900.00", prepaid="0.00", payable="900.00"))),
         "4.xml": ubl(replace(INVOICE, number="W-1", payee=FACTOR)),
         "5.xml": b"<note/>",
         "6.xml": ubl(replace(INVOICE, number="S-1", seller=Firm("Nobody we know"))),
@@ -198,6 +199,26 @@ async def test_a_party_follows_its_own_upload_and_an_unknown_one_is_not_found(op
         assert (await sme.get(f"/uploads/{new_id()}")).json()["code"] == "unknown_upload"
 
 
+async def test_r23_the_bank_lists_all_uploads_newest_first_and_nobody_else_does(opened: Desk) -> None:
+    async with opened.sme(SUPPLIER) as sme, opened.bench.caller("risk_officer") as bank:
+        sent = (await sme.post("/documents", content=hostile.archive({"a.xml": ubl(INVOICE)}), headers=ZIP)).json()
+        await work_uploads(opened.bench.database)
+        later = (await opened.upload(hostile.archive({"b.xml": b"<note/>"}), ZIP, file="later.zip")).json()
+        whole = (await bank.get("/uploads")).json()
+        first = (await bank.get("/uploads", params={"limit": 1})).json()
+        second = (await bank.get("/uploads", params={"limit": 1, "cursor": first["next"]})).json()
+        refused = await sme.get("/uploads")
+        nonsense = [await bank.get("/uploads", params=each) for each in ({"limit": "101"}, {"cursor": "%%%"})]
+    assert [each["upload_id"] for each in whole["items"]] == [later["upload_id"], sent["upload_id"]]
+    assert [(each["state"], each["done"], each["accepted"]) for each in whole["items"]] == [
+        ("waiting", 0, 0),
+        ("done", 1, 1),
+    ]
+    assert first["items"] + second["items"] == whole["items"]
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert {each.status_code for each in nonsense} == {422}
+
+
 async def test_however_many_uploads_there_were_the_next_one_and_its_items_are_found_by_index(opened: Desk) -> None:
     filled = (
         "INSERT INTO original SELECT 'h' || n, 'application/zip', '' FROM generate_series(1, 5000) n",
@@ -215,6 +236,7 @@ async def test_however_many_uploads_there_were_the_next_one_and_its_items_are_fo
             for statement, values in (
                 (take_uploads._CLAIM, ()),
                 (queries._UPLOAD, ("u7",)),
+                (upload_list.ALL_UPLOADS, ("u7", 20)),
                 (queries._UPLOAD_ITEMS, ("u7", -1, 100)),
             )
         ]

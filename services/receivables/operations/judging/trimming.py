@@ -14,6 +14,7 @@ _XSL = "{http://www.w3.org/1999/XSL/Transform}"
 _SVRL = "{http://purl.oclc.org/dsdl/svrl}"
 # Beside its findings a report says which patterns and rules were looked at, a document's length of them.
 _UNREAD = tuple(f"{_SVRL}{name}" for name in ("active-pattern", "fired-rule", "ns-prefix-in-attribute-values"))
+_BASE = "{http://www.w3.org/XML/1998/namespace}base"
 _PREDICATE = re.compile(r"\[[^\[\]]*\]")
 _EVERYTHING = "@*|node()"
 _WALK, _WALK_OF_ELEMENTS = "@*|*", "*"
@@ -22,6 +23,8 @@ _WALK, _WALK_OF_ELEMENTS = "@*|*", "*"
 def trimmed(path: Path) -> str:
     """Return a sheet as text, trimmed where that changes nothing it finds."""
     root = etree.parse(path).getroot()
+    # Code lists that a sheet reads lie beside it.
+    root.set(_BASE, path.resolve().as_uri())
     templates = list(root.iter(f"{_XSL}template"))
     # Around a pattern's mark the document is walked once more, by templates without a mode; they must say nothing.
     if {each.get("match") for each in templates if each.get("mode") is None and each.get("name") is None} <= {
