@@ -59,9 +59,13 @@ class UploadOut(BaseModel):
 
     upload_id: str
     file: str
-    state: Literal["waiting", "working", "done", "refused"]
+    state: Literal["receiving", "waiting", "working", "done", "refused"]
     total: int | None
     done: int
+    accepted: int
+    referred: int
+    duplicate: int
+    refused: int
     code: str | None
     message: str | None
     received_at: datetime

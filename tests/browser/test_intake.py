@@ -101,12 +101,13 @@ async def test_an_upload_is_followed_from_the_list_to_each_of_its_documents(hall
     assert (await hall.desk.upload(hostile.archive(files), ZIP, file="many.zip")).status_code == 202
     async with hall.page("bank_maker") as page:
         await page.goto("/console/uploads")
-        await page.get_by_text("waiting").wait_for()
+        await page.get_by_text("waiting", exact=True).wait_for()
         await work_uploads(hall.desk.bench.database)
         # The page asks again by itself.
         await page.get_by_text("4 / 4").wait_for(timeout=10_000)
         await page.get_by_role("link", name="many.zip").click()
         await page.get_by_text("4 of 4 answered").wait_for()
+        await page.locator("tbody tr").nth(3).wait_for()
         told = [await row.inner_text() for row in await page.locator("tbody tr").all()]
         assert ["accepted" in told[0], "payee is not the seller" in told[1], "refused" in told[2]] == [True] * 3
         await page.get_by_text("Findings: 1").click()

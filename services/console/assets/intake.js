@@ -132,7 +132,8 @@ function bar(each, label) {
   return element;
 }
 
-const isOpen = (upload) => upload.state === "waiting" || upload.state === "working";
+const isOpen = (upload) => ["receiving", "waiting", "working"].includes(upload.state);
+const OUTCOMES = ["accepted", "referred", "duplicate", "refused"];
 const answered = (upload) => `${upload.done} / ${upload.total ?? "…"}`;
 
 function uploads(section) {
@@ -153,6 +154,7 @@ function uploads(section) {
       made("td", "", pill(each.state, word(each.state))),
       made("td", "use", bar(each, answered(each))),
       made("td", "number", answered(each)),
+      ...OUTCOMES.map((outcome) => made("td", "number", String(each[outcome]))),
       told,
     ];
     const row = made("tr", "", ...cells);

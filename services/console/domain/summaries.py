@@ -122,7 +122,7 @@ WORDS: tuple[str, ...] = (
     *("amounts only", "not ordered", "ambiguous line", "unit differs", "price above order", "amount above its price"),
     *("quantity above order", "delivered in part", "not delivered", "rules broken", "profile below en16931"),
     *("totals disagree", "confirmed", "rejected", "fatal", "warning", "information", "duplicate"),
-    *("waiting", "working", "done", "applied", "cancelled", "its invoice came", "unmatched with order"),
+    *("receiving", "waiting", "working", "done", "applied", "cancelled", "its invoice came", "unmatched with order"),
     *("no registered cover", "building", "instrument", "equipment", "goods", "guarantee"),
     *("not valued", "valuation stale", "quantity short", "out of place", "out of bounds", "condition damaged"),
     *(

@@ -1,4 +1,4 @@
-"""The uploads of the bank, newest first, and how far each is; what became of their documents comes with each."""
+"""All uploads, newest first, and how far each is; what became of each of their documents is read with the upload."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from shared.storage.paging import page
 
 _ABOVE_ALL_IDS = "g"  # ids are hexadecimal: above f in every collation
 ALL_UPLOADS = """
-SELECT upload_id, file, state, total, done, code, message, received_at, ended_at FROM upload
+SELECT upload_id, file, state, total, done, accepted, referred, duplicate, refused, code, message, received_at, ended_at
+FROM upload
 WHERE upload_id < $1 ORDER BY upload_id DESC LIMIT $2
 """
 

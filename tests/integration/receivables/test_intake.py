@@ -139,6 +139,8 @@ async def test_r8_the_same_number_to_another_obligor_waits_and_never_stands_besi
         assert rejected.json()["state"] == "rejected"
         now = await checker.post(f"/receivables/{second}/referral-decisions", json=accept)
     assert (now.status_code, now.json()["state"]) == (200, "validated")
+    (said,) = await opened.events("receivable.accepted.v1")
+    assert (said["receivable_id"], said["reason"]) == (second, "seller explained")
 
 
 @pytest.mark.parametrize(
