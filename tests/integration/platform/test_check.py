@@ -6,10 +6,12 @@ import csv
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from tests.support.einvoices import Firm, Sample, ubl
 from tributary.check import check, report
 
 _SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "einvoices"
@@ -32,6 +34,20 @@ def test_what_is_no_invoice_is_refused_with_a_named_reason_file_by_file(tmp_path
     ]
     assert {each.xsd for each in judged} == {"not_checked"}
     assert "root:" not in json.dumps(report(judged))
+
+
+def test_a_credit_note_is_told_by_what_it_cites(tmp_path: Path) -> None:
+    seller, buyer = Firm("Seller", vat="DE271828180"), Firm("Buyer")
+    cites: tuple[tuple[tuple[str, date | None], ...], ...] = ((("INV-1", None),), (), (("A-1", None), ("A-2", None)))
+    for nth, each in enumerate(cites):
+        note = Sample(seller, buyer, type_code="381", cites=each)
+        (tmp_path / f"{nth}.xml").write_bytes(ubl(note, root="CreditNote"))
+    judged = check([tmp_path])
+    assert [(each.document, each.outcome, each.reasons) for each in judged] == [
+        ("CreditNote", "accepted", []),
+        ("CreditNote", "referred", ["cites_no_invoice"]),
+        ("CreditNote", "referred", ["cites_several_invoices"]),
+    ]
 
 
 def test_one_json_document_on_stdout_and_status_one_when_any_is_refused(tmp_path: Path) -> None:
