@@ -28,7 +28,9 @@ _ROOMS = {
         "read_back", "parked", "retention",
     },
     "storage": {"database", "idempotency", "group_commit", "audit", "approvals", "paging"},
-    "web": {"problems", "auth", "callers", "describing", "issuer", "health", "serving", "approvals", "parked", "metrics"},
+    "web": {
+        "problems", "auth", "callers", "describing", "issuer", "health", "serving", "approvals", "parked", "metrics",
+    },
     "runtime": {
         "settings", "clock", "leases", "timers", "jobs", "offload", "telemetry", "tracing", "spans", "metrics",
         "failpoints",
