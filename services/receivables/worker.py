@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.receivables.consumers import TOPICS, handlers
-from services.receivables.timers import TIMERS
+from services.receivables.timers import timers
 from shared.messaging.pipeline import run_worker
 from shared.runtime.settings import Settings
 
@@ -14,4 +14,4 @@ NAME = "receivables"
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Consume and publish until stopped."""
-    await run_worker(NAME, settings=settings, stop=stop, handlers=handlers(settings), topics=TOPICS, timers=TIMERS)
+    await run_worker(NAME, settings=settings, stop=stop, handlers=handlers(settings), topics=TOPICS, timers=timers(settings))
