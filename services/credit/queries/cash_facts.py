@@ -68,12 +68,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Drawable:
-    """What an instrument stands on; `on_cover` is what the firm's cover carries of it above these documents."""
+    """What an instrument stands on.
+
+    `carried_minor` is what documents carry of all that is drawn on them: what is above it the firm's cover does. None
+    where nothing stands on cover.
+    """
 
     line_id: str
     product: str
     documents: tuple[str, ...]
-    on_cover: bool = False
+    carried_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,20 +243,19 @@ def _on_documents(
         terms = group[0].terms
         room = rooms.get(_room_of(terms.line_id), 0)
         if room and terms.form == "loan" and terms.product.cover != "pledge":
-            found.append(_above(instrument, drawable, terms, room))
+            found.append((_above(instrument, terms, room), drawable))
     return found
 
 
-def _above(instrument: Instrument, drawable: Drawable, terms: Terms, room: int) -> tuple[Instrument, Drawable]:
+def _above(instrument: Instrument, terms: Terms, room: int) -> Instrument:
     """Return what the firm's cover carries of a drawdown above its documents: any part of these will do for it."""
-    above = replace(
+    return replace(
         instrument,
         name=f"{instrument.name}/cover",
         most_minor=room,
         exposure_minor=room,
         limits={**instrument.limits, **_cover_limits(terms)},
     )
-    return above, replace(drawable, on_cover=True)
 
 
 def _candidate(line: LineTerms, document: Financeable, *, today: date) -> _Candidate | None:
@@ -307,7 +310,8 @@ def _together(group: Sequence[_Candidate], nth: int) -> tuple[Instrument, Drawab
         matures_on=max(each.offered.maturity_date for each in group),
     )
     documents = tuple(each.document.document_id for each in group)
-    return instrument, Drawable(first.terms.line_id, first.terms.product.name, documents)
+    carried = 0 if first.terms.product.cover == "pledge" else most
+    return instrument, Drawable(first.terms.line_id, first.terms.product.name, documents, carried)
 
 
 def _limits(terms: Terms) -> dict[str, int]:
@@ -350,5 +354,5 @@ def _on_nothing(
             limits=_limits(terms),
             revolving=product.revolving,
         )
-        found.append((instrument, Drawable(terms.line_id, product.name, ())))
+        found.append((instrument, Drawable(terms.line_id, product.name, (), 0 if product.cover == "pledge" else None)))
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from services.credit.domain.cash_needs import Draw, Flow, Mix, cheapest_mix, forecast
-from services.credit.queries.cash_facts import CashFacts, Known, read_cash_facts
+from services.credit.queries.cash_facts import CashFacts, Drawable, Known, read_cash_facts
 from shared.runtime.offload import offload
 from shared.storage.database import Database
 from shared.values.money import Money
@@ -98,32 +98,38 @@ async def cash_needs(
 
 
 def _mix(mix: Mix, facts: CashFacts, currency: str) -> dict[str, Any]:
-    rates = {each.name: each.rate for each in facts.instruments}
-    # What cover carries above documents is of the same drawdown as they are.
-    drawn: dict[tuple[Any, ...], list[Draw]] = defaultdict(list)
+    # What cover carries above documents is of the same drawdown as what they carry.
+    together: dict[tuple[Drawable, date, date], list[Draw]] = defaultdict(list)
     for each in mix.draws:
-        on = facts.stand_on[each.instrument]
-        drawn[on.line_id, on.product, on.documents, each.on, each.repaid_on].append(each)
+        together[facts.stand_on[each.instrument], each.on, each.repaid_on].append(each)
+    rates = {each.name: each.rate for each in facts.instruments}
+    left = {on: on.carried_minor for on, _, _ in together}
+    drawdowns = []
+    for (on, _, _), parts in together.items():
+        principal, carried = sum(each.principal for each in parts), left[on]
+        above = 0 if carried is None else max(0, principal - carried)
+        if carried is not None:
+            left[on] = carried - (principal - above)
+        told = _draw(parts, on, rates[parts[0].instrument], currency)
+        drawdowns.append({**told, "on_cover": Money(above, currency).wire()})
     return {
-        "drawdowns": [_draw(parts, facts, rates[parts[0].instrument], currency) for parts in drawn.values()],
+        "drawdowns": drawdowns,
         "cost": Money(mix.cost_minor, currency).wire(),
         "uncovered": Money(mix.uncovered_minor, currency).wire(),
     }
 
 
-def _draw(parts: Sequence[Draw], facts: CashFacts, rate: int, currency: str) -> dict[str, Any]:
-    first, on = parts[0], facts.stand_on[parts[0].instrument]
+def _draw(parts: Sequence[Draw], on: Drawable, rate: int, currency: str) -> dict[str, Any]:
+    def total(name: str) -> dict[str, str]:
+        return Money(sum(getattr(each, name) for each in parts), currency).wire()
 
-    def total(name: str, of: Iterable[Draw] = parts) -> dict[str, str]:
-        return Money(sum(getattr(each, name) for each in of), currency).wire()
-
+    first = parts[0]
     return {
         "line_id": on.line_id,
         "product": on.product,
         "documents": list(on.documents),
         "date": first.on.isoformat(),
         "principal": total("principal"),
-        "on_cover": total("principal", [each for each in parts if facts.stand_on[each.instrument].on_cover]),
         "rate": rate_text(rate),
         "interest": total("interest"),
         "fee": total("fee"),

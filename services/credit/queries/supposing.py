@@ -276,11 +276,12 @@ def _deepen(draft: _Draft, change: Deepened) -> None:
 
 def _limit_pair(draft: _Draft, change: PairLimited) -> None:
     limit = draft.minor(change.limit)
-    between = {"upstream": (change.seller_id, change.obligor_id), "downstream": (change.obligor_id, change.seller_id)}
-    if not any(
-        draft.programme["anchor_id"] == other and any(row["direction"] == way for row in draft.lines_of(firm))
-        for way, (firm, other) in between.items()
-    ):
+    # Upstream the firm sells to the anchor, downstream it owes it.
+    firm, way = change.seller_id, "upstream"
+    if change.seller_id == draft.programme["anchor_id"]:
+        firm, way = change.obligor_id, "downstream"
+    is_between = draft.programme["anchor_id"] in {change.seller_id, change.obligor_id}
+    if not is_between or not any(row["direction"] == way for row in draft.lines_of(firm)):
         raise draft.refuse("no line is between the two")
     node_id = pair_node(seller_id=change.seller_id, obligor_id=change.obligor_id, currency=change.limit.currency)
     draft.pairs[node_id] = limit

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 from services.credit.queries import cash_facts
@@ -113,6 +115,23 @@ async def test_s26_what_cover_carries_above_the_documents_closes_more_of_the_gap
             quote = await sme.post("/quotes", json=body)
         assert quote.status_code == 201, quote.text
         assert quote.json().get("on_cover", _money("0.00")) == each["on_cover"]
+
+
+async def test_s26_a_product_that_needs_a_pledge_closes_what_registered_cover_still_carries(
+    world: World, folder: Path
+) -> None:
+    document = json.loads((folder / "products/revolving_micro/2000-01-01.json").read_text(encoding="utf-8"))
+    document["values"] |= {"cover": "pledge"}
+    (folder / "products/property_loan").mkdir()
+    (folder / "products/property_loan/2020-01-01.json").write_text(json.dumps(document), encoding="utf-8")
+    await world.begin(products=["property_loan"])
+    firm = await world.supplier()
+    asked = _flow(_day(3), "out", "50000.00")
+    assert (await _needs(world, firm, asked, weeks=8))["drawdowns"] == []
+    await registered(world, firm)
+    drawn = (await _needs(world, firm, asked, weeks=8))["drawdowns"]
+    assert max(float(each["principal"]["amount"]) for each in drawn) <= 10_000.00
+    assert {each["on_cover"]["amount"] for each in drawn} == {each["principal"]["amount"] for each in drawn} != set()
 
 
 async def test_s26_open_drawdowns_and_what_the_firm_owes_are_counted(world: World) -> None:
