@@ -14,4 +14,6 @@ NAME = "receivables"
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Consume and publish until stopped."""
-    await run_worker(NAME, settings=settings, stop=stop, handlers=handlers(settings), topics=TOPICS, timers=timers(settings))
+    await run_worker(
+        NAME, settings=settings, stop=stop, handlers=handlers(settings), topics=TOPICS, timers=timers(settings)
+    )
