@@ -34,7 +34,7 @@ _SELLERS, _OBLIGORS = 400, 50
 _HEADER = "seller_id,obligor_id,number,document_type,issue_date,due_date,amount,currency,order_reference\n"
 _ROWS_A_PIECE = 2000
 _LOOK_S = 0.1
-_CHUNK = 1000
+_CHUNK = 500
 # What a row becomes; the audit log has an entry a chunk.
 TABLES = ("receivable", "upload_item", "outbox_head", "outbox", "outbox_pending")
 
