@@ -290,6 +290,7 @@ class AcknowledgementIn(Body):
 
     digest: _Digest
 
+
 _Quantity = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$", max_length=16, examples=["1500.5"])]
 _Degrees = Annotated[str, Field(pattern=r"^-?[0-9]{1,3}(\.[0-9]{1,12})?$", max_length=17, examples=["31.2304"])]
 _Word = Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]

@@ -94,20 +94,24 @@ async def _under_way(town: Town) -> bool:
         heard = await _sequences(town, service, "inbox_head")
         if any(heard.get(topic, 0) < told.get(topic, 0) for topic in topics):
             return True
-    return bool(
-        await town.databases["credit"].fetchval(
-            """SELECT EXISTS (SELECT FROM drawdown WHERE state IN ('held', 'approved'))
+    return (
+        bool(
+            await town.databases["credit"].fetchval(
+                """SELECT EXISTS (SELECT FROM drawdown WHERE state IN ('held', 'approved'))
                 OR EXISTS (SELECT FROM due_propagation) OR EXISTS (SELECT FROM due_input)
                 OR EXISTS (SELECT FROM generation)"""
+            )
         )
-    ) or bool(
-        await town.databases["receivables"].fetchval(
-            """SELECT EXISTS (SELECT FROM goods WHERE state IN ('agreed', 'releasing')
+        or bool(
+            await town.databases["receivables"].fetchval(
+                """SELECT EXISTS (SELECT FROM goods WHERE state IN ('agreed', 'releasing')
                 OR state IN ('pledged', 'assigned', 'financed') AND appraised_date < (SELECT open_date FROM book))"""
+            )
         )
-    ) or bool(
-        await town.databases["settlement"].fetchval(
-            "SELECT EXISTS (SELECT FROM payment WHERE state IN ('due', 'sent', 'unknown'))"
+        or bool(
+            await town.databases["settlement"].fetchval(
+                "SELECT EXISTS (SELECT FROM payment WHERE state IN ('due', 'sent', 'unknown'))"
+            )
         )
     )
 
