@@ -197,8 +197,7 @@ REGISTER_1: tuple[str, ...] = (
     """CREATE TABLE register_entry (
         entry_id bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY, number bigint UNIQUE CHECK (number > 0),
         kind text NOT NULL CHECK (kind IN ('registration', 'discharge')),
-        drawdown_id text NOT NULL REFERENCES assignment, reference text NOT NULL, at timestamptz NOT NULL,
-        statement jsonb NOT NULL)""",
+        drawdown_id text NOT NULL, reference text NOT NULL, at timestamptz NOT NULL, statement jsonb NOT NULL)""",
     "CREATE INDEX register_entry_open ON register_entry (entry_id) WHERE number IS NULL",
     "CREATE INDEX register_entry_of ON register_entry (drawdown_id, entry_id)",
     # A blind check with another bank: asked by us, or proposed by a request of theirs and released by a second person.

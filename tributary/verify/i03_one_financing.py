@@ -1,6 +1,6 @@
 """I3: one active financing per claim; no more lent than was eligible; a root's slices are its face (R6, R8, R13).
 
-What is open of a receivable is its face less every note and payment (R7).
+What is open of a receivable is its face less every note and payment (R7). The register says who has which (R9).
 """
 
 from __future__ import annotations
@@ -46,6 +46,15 @@ LEFT JOIN (SELECT receivable_id, sum(amount_minor)::bigint AS minor FROM payment
 WHERE r.financeable_minor <> r.payable_minor - coalesce(n.minor, 0) - coalesce(p.minor, 0)
     OR r.paid_minor <> coalesce(p.minor, 0)
 """
+# Who has documents stands in the register, and who gave them up does not.
+_REGISTER = """
+SELECT a.drawdown_id, a.state, r.stands FROM assignment a CROSS JOIN LATERAL (
+    SELECT coalesce((SELECT e.kind = 'registration' FROM register_entry e WHERE e.drawdown_id = a.drawdown_id
+        ORDER BY e.entry_id DESC LIMIT 1), false) AS stands) AS r
+WHERE CASE WHEN r.stands THEN a.state NOT IN ('assigned', 'withdrawn', 'financed')
+    ELSE EXISTS (SELECT FROM receivable d WHERE d.drawdown_id = a.drawdown_id AND d.state IN ('assigned', 'financed'))
+        OR EXISTS (SELECT FROM slice d WHERE d.drawdown_id = a.drawdown_id AND d.state IN ('assigned', 'financed')) END
+"""
 # What a drawdown stands on now: its documents, and the invoices that took an order's place.
 _DRAWDOWNS = """
 SELECT w.drawdown_id, w.state, w.currency, w.principal_minor, w.exposure_minor, w.outstanding_minor, w.documents,
@@ -68,6 +77,9 @@ async def check(world: World) -> Result:
         result.violate(f"the claim {claim} is financed {row['active']} times")
     async for row in tx.pg.cursor(_DOCUMENTS):
         result.violate(f"document {row['document_id']} stands under {row['financings']} financings")
+    async for row in tx.pg.cursor(_REGISTER):
+        wrong = "and is registered still" if row["stands"] else "and its documents stand in no register"
+        result.violate(f"drawdown {row['drawdown_id']} is {row['state']}, {wrong}")
     async for row in tx.pg.cursor(_SLICES):
         if not row["whole"]:
             result.violate(f"voucher {row['root_id']}: its slices cover {row['covered']} of {row['face_minor']}")

@@ -275,6 +275,9 @@ async def _documents(tx: Transaction) -> None:
             documents=[document_of(each).model_dump()],
             registry_reference=f"reg-{each.name}",
         )
+        for kind in ("registration", "discharge")[: 2 if known in {"settled", "freed"} else 1]:
+            entry = {"kind": kind, "drawdown_id": each.name, "reference": f"reg-{each.name}", "statement": {}}
+            await insert(tx, "register_entry", **entry, at=datetime.now(UTC))
     await _receivable(tx, "vouchered", 100, "confirmed", None, vouchered=True)
     await insert(
         tx,

@@ -144,6 +144,14 @@ _NO_OVERLAP = "ALTER TABLE slice DROP CONSTRAINT slice_overlap"
             ],
             "document doc-d-held stands under 2 financings",
         ),
+        (
+            ["DELETE FROM register_entry WHERE drawdown_id = 'd-held'"],
+            "drawdown d-held is assigned, and its documents stand in no register",
+        ),
+        (
+            ["DELETE FROM register_entry WHERE drawdown_id = 'd-repaid' AND kind = 'discharge'"],
+            "drawdown d-repaid is settled, and is registered still",
+        ),
         (["UPDATE slice SET end_minor = 59 WHERE slice_id = 's1'"], "cover 99 of 100"),
         (["DELETE FROM slice WHERE slice_id = 's2'"], "cover 60 of 100"),
         (["UPDATE slice SET state = 'replaced' WHERE slice_id = 's1'"], "cover 40 of 100"),
