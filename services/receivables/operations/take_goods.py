@@ -139,7 +139,7 @@ async def value_goods(
         key, said = (goods_id, valued_date, source), (unit_value.amount_minor, condition)
         if not await tx.pg.fetchval(_VALUE, *key, *said, actor):
             known = await tx.pg.fetchrow(_VALUED, *key)
-            if (known["unit_value_minor"], known["condition"]) != said:
+            if known is None or (known["unit_value_minor"], known["condition"]) != said:
                 raise DuplicateValuation(goods_id=goods_id, source=source)
             return
         facts = {"on": valued_date.isoformat(), "source": source, "unit_value": unit_value.wire()}
