@@ -78,8 +78,8 @@ async def check(world: World) -> Result:
     async for row in tx.pg.cursor(_DOCUMENTS):
         result.violate(f"document {row['document_id']} stands under {row['financings']} financings")
     async for row in tx.pg.cursor(_REGISTER):
-        wrong = "and is registered still" if row["stands"] else "and its documents stand in no register"
-        result.violate(f"drawdown {row['drawdown_id']} is {row['state']}, {wrong}")
+        how = "and is registered still" if row["stands"] else "and its documents stand in no register"
+        result.violate(f"drawdown {row['drawdown_id']} is {row['state']}, {how}")
     async for row in tx.pg.cursor(_SLICES):
         if not row["whole"]:
             result.violate(f"voucher {row['root_id']}: its slices cover {row['covered']} of {row['face_minor']}")

@@ -143,7 +143,7 @@ async def propose_answer(
     claims = await _claims(database, issued_from, issued_to, everything=False, most=values["most_points"])
     own = list(dict.fromkeys(text for claimed in claims for _, text in texts_of(claimed)))
     secret = secret_of(own_secret=keys.own, exchange=f"answer {header.digest}")
-    twice, once = await _multiplied(asked, own, keys.shared, secret)
+    twice, once = await _blinded_points(asked, secret), await offload(_blinded, own, keys.shared, secret)
     filled = fill_up(once, to_multiple_of=values["filled_up_to"])
     answer = _header(
         "answer", header.crosscheck_id, keys, issued_from, issued_to, asked=len(asked), request=header.digest
@@ -215,12 +215,6 @@ async def compare(database: Database, *, crosscheck_id: str, data: bytes, keys: 
         found = sorted({each["receivable_id"] for each in seen})
         await record(tx, [Entry(actor, "crosscheck.compared", crosscheck_id, {"seen": len(found)})])
     return found
-
-
-async def _multiplied(
-    asked: Sequence[bytes], own: Sequence[str], shared: bytes, secret: bytes
-) -> tuple[list[bytes], list[bytes]]:
-    return await _blinded_points(asked, secret), await offload(_blinded, own, shared, secret)
 
 
 async def _blinded_points(points: Sequence[bytes], secret: bytes) -> list[bytes]:

@@ -77,9 +77,7 @@ def _check(notice: Row, delivery: Delivery, *, now: datetime, first: bool = True
 def _delivery_of(notice: Row) -> Delivery | None:
     if notice["delivered_at"] is None:
         return None
-    return Delivery(
-        notice["means"], notice["delivered_at"], notice["digest"], notice["proof"], notice["proof_sha256"]
-    )
+    return Delivery(notice["means"], notice["delivered_at"], notice["digest"], notice["proof"], notice["proof_sha256"])
 
 
 async def _lock(tx: Transaction, notice_id: str) -> Row:
