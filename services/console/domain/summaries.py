@@ -124,7 +124,15 @@ WORDS: tuple[str, ...] = (
     *("totals disagree", "confirmed", "rejected", "fatal", "warning", "information", "duplicate"),
     *("receiving", "waiting", "working", "done", "applied", "cancelled", "its invoice came", "unmatched with order"),
     *("no registered cover", "building", "instrument", "equipment", "goods", "guarantee"),
-    *("not valued", "valuation stale", "quantity short", "out of place", "out of bounds", "condition damaged"),
+    *(
+        "not valued",
+        "not in policy",
+        "valuation stale",
+        "quantity short",
+        "out of place",
+        "out of bounds",
+        "condition damaged",
+    ),
     *(
         "a party declined",
         "not every party accepted in time",

@@ -137,9 +137,12 @@ def appraise(
     valuation = counting(valuations, on=on)
     if valuation is None:
         return Appraisal(0, 0, ("not_valued",), None, rules.version)
-    kind, age = rules.of(lot.goods_class), (on - valuation.valued_date).days
+    kind, age = rules.classes.get(lot.goods_class), (on - valuation.valued_date).days
     condition = valuation.condition or lot.condition
-    haircut = rules.conditions[condition]
+    haircut = rules.conditions.get(condition)
+    if kind is None or haircut is None:
+        # A later version may drop what was pledged under an earlier one: nothing is lent on it, and the rest goes on.
+        return Appraisal(0, 0, ("not_in_policy",), valuation.valued_date, rules.version)
     unit = Fraction(valuation.unit_value_minor, THOUSAND) * kind.depreciation.left(age)
     least = lot.pledged_milli - lot.pledged_milli * rules.quantity_tolerance // MILLION
     short = observed.measured_milli is not None and observed.measured_milli < least

@@ -153,7 +153,8 @@ def watch_of(row: Row, rules: GoodsRules) -> Watch:
     """Return what readings are judged by: what the pledge agreed on, else the policy of the class."""
     agreed: dict[str, Any] = dict(row["bounds"])
     radius = agreed.pop("radius_m", None) or rules.radius_m
-    usual: Bounds = rules.of(row["goods_class"]).bounds
+    known = rules.classes.get(row["goods_class"])
+    usual = known.bounds if known else Bounds()
     return Watch(usual.within(bounds_of(agreed)), row["latitude"], row["longitude"], radius)
 
 

@@ -113,6 +113,12 @@ def test_goods_that_were_outside_of_their_bounds_count_less_until_they_are_value
     assert _worth(_valued(), _valued(8_000, days=1), seen=spoilt, days=1).reasons == ()
 
 
+def test_what_a_later_version_of_the_policy_drops_carries_nothing_and_stops_nobody() -> None:
+    dropped = replace(RULES, classes={}, version="goods/2027-01")
+    found = appraise(Lot("metal", "good", 1000), [_valued()], Observed(), dropped, on=DAY)
+    assert found == Appraisal(0, 0, ("not_in_policy",), DAY, "goods/2027-01")
+
+
 def test_a_class_that_the_policy_does_not_have_is_refused_with_those_that_it_has() -> None:
     with pytest.raises(UnknownGoodsClass, match="chilled"):
         RULES.of("furniture")
