@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from services.receivables.domain.goods import GoodsNotValued, State, Step, advance, quantity_text, receipt_asset
 from services.receivables.domain.readings import bounds_of
+from services.receivables.domain.valuing_goods import Appraisal
 from services.receivables.operations.appraise_goods import appraise_goods, lock_lots, need_lot, today_of
 from services.receivables.operations.locking import Row
 from services.receivables.operations.movables_registry import Filed, FiledBefore, Filing, MovablesRegistry
@@ -147,18 +148,16 @@ async def _file(tx: Transaction, rows: Sequence[Row], *, registry: MovablesRegis
     answers = await registry.file([_filing(row) for row in rows], at=await database_now(tx))
     filed, refused, said = [], [], list[Event]()
     for row, answer in zip(rows, answers, strict=True):
-        goods_id, currency = row["goods_id"], row["currency"]
+        goods_id, firm = row["goods_id"], row["owner_id"]
         if isinstance(answer, FiledBefore):
             reason = f"{answer.asset} is registered already."
             refused.append((goods_id, reason))
-            firm = row["owner_id"]
             said.append(
                 GoodsPledgeRefused(goods_id=goods_id, enterprise_id=firm, code="registered_before", reason=reason)
             )
             continue
-        worth = appraised[goods_id]
         filed.append((goods_id, answer.reference, answer.filed_at))
-        said.append(_pledged(row, answer, worth.value_minor, worth.eligible_minor, currency, list(worth.reasons)))
+        said.append(_pledged(row, answer, appraised[goods_id]))
     await tx.pg.execute(_PLEDGED, *by_column(filed, width=3))
     await tx.pg.execute(_REFUSED, *by_column(refused, width=2))
     await tx.pg.execute(_UNBIND, [goods_id for goods_id, _ in refused])
@@ -206,18 +205,17 @@ def _filing(row: Row) -> Filing:
     return Filing(row["goods_id"], row["owner_id"], row["owner_id"], (asset,))
 
 
-def _pledged(  # noqa: PLR0917 - private, and called once
-    row: Row, filed: Filed, value_minor: int, eligible_minor: int, currency: str, reasons: list[str]
-) -> GoodsPledged:
+def _pledged(row: Row, filed: Filed, worth: Appraisal) -> GoodsPledged:
+    currency = row["currency"]
     return GoodsPledged(
         goods_id=row["goods_id"],
         enterprise_id=row["owner_id"],
         item=row["item"],
         warehouse=row["warehouse"],
         receipt_number=row["number"],
-        value=Amount.of(amount_minor=value_minor, currency=currency),
-        eligible=Amount.of(amount_minor=eligible_minor, currency=currency),
-        reasons=reasons,
+        value=Amount.of(amount_minor=worth.value_minor, currency=currency),
+        eligible=Amount.of(amount_minor=worth.eligible_minor, currency=currency),
+        reasons=list(worth.reasons),
         due_date=row["due_date"],
         registry_reference=filed.reference,
         registered_at=filed.filed_at,
