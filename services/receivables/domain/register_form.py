@@ -7,13 +7,14 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 COLUMNS: tuple[str, ...] = (
     "position", "kind", "registration_number", "archive_number", "at", "transaction", "term_months", "assignor_name",
     "assignor_identifiers", "assignee_name", "obligor_name", "obligor_identifiers", "item", "item_kind", "document_id",
     "asset", "number", "issue_date", "due_date", "amount", "currency", "total", "description", "discharge_reason",
 )  # fmt: skip
+Transaction = Literal["assignment_of_receivables", "pledge_of_goods"]
 # What a spreadsheet would run as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,6 +40,7 @@ def term_months(*, registered: date, last_due: date, months_beyond: int) -> int:
 
 def statement(
     *,
+    transaction: Transaction,
     assignor: Mapping[str, Any],
     obligor: Mapping[str, Any],
     collateral: Sequence[Mapping[str, Any]],
@@ -47,7 +49,7 @@ def statement(
 ) -> dict[str, Any]:
     """Return what a registration states, once and for good: later names and amounts change nothing of it."""
     return {
-        "transaction": "assignment_of_receivables",
+        "transaction": transaction,
         "term_months": months,
         "assignor": dict(assignor),
         "obligor": dict(obligor),

@@ -12,6 +12,7 @@ from services.receivables.domain.valuing_goods import Appraisal
 from services.receivables.operations.appraise_goods import appraise_goods, lock_lots, need_lot, today_of
 from services.receivables.operations.locking import Row
 from services.receivables.operations.movables_registry import Filed, FiledBefore, Filing, MovablesRegistry
+from services.receivables.operations.register import discharge, register_pledges
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.envelope import Event
 from shared.events.goods import GoodsPledged, GoodsPledgeRefused, GoodsReleased
@@ -146,7 +147,7 @@ async def _file(tx: Transaction, rows: Sequence[Row], *, registry: MovablesRegis
         return
     appraised = await appraise_goods(tx, {row["goods_id"]: row for row in rows}, on=await today_of(tx))
     answers = await registry.file([_filing(row) for row in rows], at=await database_now(tx))
-    filed, refused, said = [], [], list[Event]()
+    filed, refused, said = list[tuple[Row, Filed, Amount]](), [], list[Event]()
     for row, answer in zip(rows, answers, strict=True):
         goods_id, firm = row["goods_id"], row["owner_id"]
         if isinstance(answer, FiledBefore):
@@ -156,9 +157,12 @@ async def _file(tx: Transaction, rows: Sequence[Row], *, registry: MovablesRegis
                 GoodsPledgeRefused(goods_id=goods_id, enterprise_id=firm, code="registered_before", reason=reason)
             )
             continue
-        filed.append((goods_id, answer.reference, answer.filed_at))
+        worth = Amount.of(amount_minor=appraised[goods_id].value_minor, currency=row["currency"])
+        filed.append((row, answer, worth))
         said.append(_pledged(row, answer, appraised[goods_id]))
-    await tx.pg.execute(_PLEDGED, *by_column(filed, width=3))
+    pledged = [(row["goods_id"], each.reference, each.filed_at) for row, each, _ in filed]
+    await tx.pg.execute(_PLEDGED, *by_column(pledged, width=3))
+    await register_pledges(tx, filed)
     await tx.pg.execute(_REFUSED, *by_column(refused, width=2))
     await tx.pg.execute(_UNBIND, [goods_id for goods_id, _ in refused])
     await append(tx, said, source=SOURCE)
@@ -169,7 +173,9 @@ async def _discharge(tx: Transaction, rows: Sequence[Row], *, registry: Movables
     ids = [row["goods_id"] for row in rows]
     if not ids:
         return
-    await registry.discharge(ids, at=await database_now(tx))
+    now = await database_now(tx)
+    await registry.discharge(ids, at=now)
+    await discharge(tx, ids, reason="released", at=now)
     await tx.pg.execute(
         "UPDATE goods SET state = 'released', released_milli = quantity_milli WHERE goods_id = ANY($1)", ids
     )

@@ -1,4 +1,4 @@
-"""The bank's own register of assignments: what was filed and discharged, with what it stated, in one order.
+"""The bank's own register of assignments and pledges: what was filed and discharged, what it stated, in one order.
 
 Entries commit without a number; whoever holds the lock numbers what has committed since. So the register has no gaps,
 and who reads on from a position misses nothing, whatever was still open when it read.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zlib import crc32
 
 from services.receivables.domain.assigning import claim_asset, slice_asset
-from services.receivables.domain.goods import secured_asset
+from services.receivables.domain.goods import receipt_asset, secured_asset
 from services.receivables.domain.orders import order_asset
 from services.receivables.domain.register_form import statement, term_months
 from services.receivables.operations.locking import Row
@@ -88,8 +88,18 @@ async def register(tx: Transaction, filed: Mapping[str, Filed]) -> None:
     await tx.pg.execute(_REGISTER, *by_column(entries, width=4))
 
 
+async def register_pledges(tx: Transaction, filed: Sequence[tuple[Row, Filed, Amount]]) -> None:
+    """Enter the pledges of goods that were filed, each under the goods' id, with what the goods are worth."""
+    firms = await _firms(tx, {row["owner_id"] for row, _, _ in filed})
+    entries = [
+        (row["goods_id"], each.reference, each.filed_at, json.dumps(_pledge(row, firms, each, worth)))
+        for row, each, worth in filed
+    ]
+    await tx.pg.execute(_REGISTER, *by_column(entries, width=4))
+
+
 async def discharge(tx: Transaction, drawdown_ids: Sequence[str], *, reason: str, at: datetime) -> None:
-    """Enter that the registrations of these drawdowns end; those without one, or ended, are left."""
+    """Enter that the registrations of these drawdowns or pledges end; those without one, or ended, are left."""
     if drawdown_ids:
         await tx.pg.execute(_DISCHARGE, list(drawdown_ids), at, reason)
 
@@ -108,20 +118,41 @@ async def _firms(tx: Transaction, firms: Collection[str]) -> dict[str, dict[str,
 
 
 def _statement(rows: Sequence[Row], firms: Mapping[str, Mapping[str, Any]], *, at: datetime) -> dict[str, Any]:
-    policy = policy_on("registration", on=at.date())
     currency = rows[0]["amount"]["currency"]
     total = sum(Amount(**row["amount"]).minor for row in rows)
     return statement(
+        transaction="assignment_of_receivables",
         assignor=firms[rows[0]["enterprise_id"]],
         obligor=firms[rows[0]["obligor_id"]],
         collateral=[_item(row) for row in rows],
         total=Amount.of(amount_minor=total, currency=currency).model_dump(),
-        months=term_months(
-            registered=at.date(),
-            last_due=max(row["due_date"] for row in rows),
-            months_beyond=policy.values["months_beyond_due"],
-        ),
+        months=_months(at, last_due=max(row["due_date"] for row in rows)),
     )
+
+
+def _pledge(row: Row, firms: Mapping[str, Mapping[str, Any]], filed: Filed, worth: Amount) -> dict[str, Any]:
+    item = {
+        "kind": "goods",
+        "document_id": row["goods_id"],
+        "asset": receipt_asset(warehouse_key=row["warehouse_key"], number_key=row["number_key"]),
+        "number": row["number"],
+        "issue_date": row["issue_date"].isoformat(),
+        "due_date": row["due_date"].isoformat(),
+        "amount": worth.model_dump(),
+    }
+    return statement(
+        transaction="pledge_of_goods",
+        assignor=firms[row["owner_id"]],
+        obligor=firms[row["owner_id"]],
+        collateral=[item],
+        total=worth.model_dump(),
+        months=_months(filed.filed_at, last_due=row["due_date"]),
+    )
+
+
+def _months(at: datetime, *, last_due: date) -> int:
+    policy = policy_on("registration", on=at.date())
+    return term_months(registered=at.date(), last_due=last_due, months_beyond=policy.values["months_beyond_due"])
 
 
 def _item(row: Row) -> dict[str, Any]:

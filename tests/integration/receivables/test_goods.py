@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from services.receivables.operations.appraise_goods import revalue_due
 from services.receivables.operations.movables_registry import Filing, MovablesRegistry
+from services.receivables.operations.register import number_register
 from shared.events.credit import DrawdownReleased
 from shared.events.settlement import BusinessDayClosed
 from shared.runtime.clock import database_now
@@ -58,6 +60,25 @@ async def test_goods_are_pledged_lent_on_and_released_as_they_are_repaid(here: D
     assert (over["state"], over["pledged"], over["devices"]) == ("released", "0", [])
     assert [each["wholly"] for each in await here.events("goods.released.v1")] == [False, True, True]
     assert [line["kind"] for line in here.filings()] == ["filing", "filing", "discharge", "discharge"]
+    entries = await registered(here)
+    assert [(each["kind"], each["archive_number"]) for each in entries] == [
+        ("registration", goods_id),
+        ("registration", drawdown),
+        ("discharge", goods_id),
+        ("discharge", drawdown),
+    ]
+    pledge, assignment = entries[:2]
+    assert (pledge["transaction"], pledge["total"]["amount"]) == ("pledge_of_goods", "1000.00")
+    assert (pledge["collateral"][0]["asset"], assignment["transaction"]) == (
+        "goods/yangshan 3/wr001",
+        "assignment_of_receivables",
+    )
+
+
+async def registered(here: Desk) -> list[dict[str, Any]]:
+    await number_register(here.bench.database)
+    async with here.bench.caller("risk_officer") as auditor:
+        return [json.loads(line) for line in (await auditor.get("/register")).text.splitlines()]
 
 
 async def test_a_reversed_repayment_takes_no_goods_back_and_of_fallen_goods_less_is_released(here: Desk) -> None:
