@@ -110,8 +110,8 @@ async def _adopt_page(tx: Transaction, page: Sequence[tuple[Any, OnTopic]]) -> l
 @asynccontextmanager
 async def _consumer(kafka: Kafka) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(**kafka.options(), auto_offset_reset="none", enable_auto_commit=False)
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
         await consumer.stop()

@@ -80,8 +80,8 @@ async def read_back(database: Database, *, kafka: Kafka, cluster: str, shards: S
         if ack["cluster_id"] != cluster:
             raise TopicLost(shard=shard)
     consumer = AIOKafkaConsumer(**kafka.options(), auto_offset_reset="none", enable_auto_commit=False)
-    await consumer.start()
     try:
+        await consumer.start()
         readings = await _readings(consumer, shards, acks)
         found.whole |= {shard: -1 for shard in shards if shard not in {each.shard for each in readings.values()}}
         await _read(consumer, database, readings, found)

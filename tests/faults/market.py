@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 
-from services.receivables.domain.entries import COLUMNS
 from shared.web.issuer import Issuer
 from tributary.demo.client import Person, until
 
@@ -20,6 +19,10 @@ OPENING = date(2026, 3, 2)
 CURRENCY = "CNY"
 ACCOUNT = "COLLECT-FAULTS"
 SUPPLIERS = ("Amber", "Birch", "Cedar", "Dune")
+_COLUMNS = (
+    "seller_id", "obligor_id", "number", "document_type", "issue_date", "due_date", "amount", "currency",
+    "order_reference",
+)  # fmt: skip
 _ISSUED, _DUE = OPENING - timedelta(days=10), OPENING + timedelta(days=120)
 
 
@@ -82,7 +85,7 @@ async def invoice(market: Market, invoices: Iterable[Invoice]) -> None:
     """Upload invoices and let the anchor confirm them; return when credit knows each as free."""
     table = io.StringIO()
     rows = csv.writer(table)
-    rows.writerow(COLUMNS)
+    rows.writerow(_COLUMNS)
     wanted = {each.number: each for each in invoices}
     for each in wanted.values():
         parties = (market.ids[each.supplier], market.ids["Anchor"])

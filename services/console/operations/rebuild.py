@@ -50,8 +50,8 @@ async def rebuild(
     consumer = AIOKafkaConsumer(
         **kafka.options(), enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=50
     )
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         if until is not None:
