@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from services.receivables.domain.documents import UnreadableDocument
-from services.receivables.domain.receivables import AlreadyApplied, Executed, NotPossible
+from services.receivables.domain.receivables import AlreadyApplied, Executed, move
 
 THOUSAND = 1000
 _QUANTITY = re.compile(r"\d{1,12}(?:\.\d{1,3})?", re.ASCII)
@@ -96,13 +96,7 @@ SECURING = (State.PLEDGED, State.ASSIGNED, State.FINANCED)
 
 def advance(*, goods_id: str, state: str, asked: Step) -> Executed[State] | AlreadyApplied:
     """Return what a step makes of goods; NotPossible when their state does not allow it."""
-    here = State(state)
-    following = _NEXT.get((here, asked))
-    if following is not None:
-        return Executed(following)
-    if _DONE.get(asked) is here:
-        return AlreadyApplied()
-    raise NotPossible(document_id=goods_id, state=state, asked=str(asked))
+    return move(_NEXT, _DONE, document_id=goods_id, here=State(state), asked=asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from services.receivables.domain.documents import Party
 from services.receivables.domain.goods import Repaid
-from services.receivables.domain.receivables import AlreadyApplied, Executed, NotPossible
+from services.receivables.domain.receivables import AlreadyApplied, Executed, move
 from services.receivables.domain.trade_lines import TradeLine
 from shared.values.money import InvalidAmount, Money
 
@@ -92,13 +92,7 @@ _DONE: dict[Step, State] = {Step.CONFIRM: State.CONFIRMED, Step.REJECT: State.RE
 
 def advance(*, order_id: str, state: str, asked: Step) -> Executed[State] | AlreadyApplied:
     """Return what a step makes of an order; NotPossible when its state does not allow it."""
-    here = State(state)
-    following = _NEXT.get((here, asked))
-    if following is not None:
-        return Executed(following)
-    if _DONE.get(asked) is here:
-        return AlreadyApplied()
-    raise NotPossible(document_id=order_id, state=state, asked=str(asked))
+    return move(_NEXT, _DONE, document_id=order_id, here=State(state), asked=asked)
 
 
 def confirmer_of(*, side: str, seller_id: str, buyer_id: str) -> str:

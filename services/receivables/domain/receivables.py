@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
 
 S = TypeVar("S", bound=StrEnum)
+A = TypeVar("A", bound=StrEnum)
 
 
 class State(StrEnum):
@@ -65,6 +67,17 @@ class AlreadyApplied:
     """Nothing to do: it was done before, or comes too late."""
 
 
+def move(
+    following: Mapping[tuple[S, A], S], done: Mapping[A, S], *, document_id: str, here: S, asked: A
+) -> Executed[S] | AlreadyApplied:
+    """Return what is asked of a document makes of it, by tables of what follows and what is done then; NotPossible."""
+    if (here, asked) in following:
+        return Executed(following[here, asked])
+    if done.get(asked) is here:
+        return AlreadyApplied()
+    raise NotPossible(document_id=document_id, state=str(here), asked=str(asked))
+
+
 _NEXT: dict[tuple[State, Step], State] = {
     (State.REFERRED, Step.ACCEPT): State.VALIDATED,
     (State.REFERRED, Step.REJECT): State.REJECTED,
@@ -106,13 +119,7 @@ _DONE: dict[Step, State] = {
 
 def advance(*, document_id: str, state: str, asked: Step) -> Executed[State] | AlreadyApplied:
     """Return what a step makes of a receivable; NotPossible when its state does not allow it."""
-    here = State(state)
-    following = _NEXT.get((here, asked))
-    if following is not None:
-        return Executed(following)
-    if _DONE.get(asked) is here:
-        return AlreadyApplied()
-    raise NotPossible(document_id=document_id, state=state, asked=str(asked))
+    return move(_NEXT, _DONE, document_id=document_id, here=State(state), asked=asked)
 
 
 def advance_cancelled(
