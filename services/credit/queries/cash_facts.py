@@ -27,6 +27,7 @@ from shared.values.rates import MILLION, share_of
 _NOT_NOW = (NotDrawable, NotEligible, BaseExceeded, ProductNotOffered, TenorNotOffered)
 # Documents due near each other are taken together, in so few groups that the mix is found at once.
 _MOST_GROUPS = 14
+_GOODS = "goods"
 _OWED = """
 SELECT d.kind, d.document_id, d.owner_id, d.obligor_id, d.eligible_minor, d.currency, d.due_date,
     document_state(d) AS state
@@ -38,7 +39,7 @@ ORDER BY d.due_date, d.document_id LIMIT 2000
 # Whoever finances it, the obligor pays it, unless a drawdown of its own has.
 _OWES = """
 SELECT d.document_id, d.eligible_minor, d.due_date FROM document d
-WHERE d.obligor_id = $1 AND d.currency = $2 AND document_state(d) = 'free' AND d.due_date >= $3
+WHERE d.obligor_id = $1 AND d.currency = $2 AND document_state(d) = 'free' AND d.due_date >= $3 AND d.kind <> 'goods'
     AND NOT EXISTS (SELECT FROM document_use u JOIN drawdown w USING (drawdown_id)
         WHERE u.document_id = d.document_id AND w.enterprise_id = $1)
 ORDER BY d.due_date, d.document_id LIMIT 2000
@@ -96,7 +97,9 @@ async def read_cash_facts(tx: Transaction, *, enterprise_id: str, currency: str)
     today: date = await tx.pg.fetchval("SELECT coalesce((SELECT open_date FROM book), current_date)")
     owed = await tx.pg.fetch(_OWED, enterprise_id, currency, today)
     owes = await tx.pg.fetch(_OWES, enterprise_id, currency, today)
-    known = [Known(Flow(row["due_date"], row["eligible_minor"]), "receivable", row["document_id"]) for row in owed]
+    # Goods can be drawn on, but nobody pays them.
+    paid = [row for row in owed if row["kind"] != _GOODS]
+    known = [Known(Flow(row["due_date"], row["eligible_minor"]), "receivable", row["document_id"]) for row in paid]
     known += [Known(Flow(row["due_date"], -row["eligible_minor"]), "payable", row["document_id"]) for row in owes]
     for row in await tx.pg.fetch(_OPEN, enterprise_id, currency):
         known += _of_drawdown(row, today=today)
@@ -157,20 +160,21 @@ def _cover_limits(terms: Terms) -> dict[str, int]:
 def _of_drawdown(row: Mapping[str, Any], *, today: date) -> list[Known]:
     """Return what a drawdown brings when it is paid out, and what its maturity leaves the firm or takes from it.
 
-    Upstream the obligor pays the documents: what is above the debt is the firm's.
+    Upstream the obligor pays the documents: what is above the debt is the firm's. Goods nobody pays but the firm.
     """
     paid_out = row["state"] == "utilised"
     debt = row["outstanding_minor"] if paid_out else row["principal_minor"]
     cost = _interest(row, debt)
     purchase = row["form"] == "purchase"
     flows = []
-    upstream = row["direction"] == "upstream"
-    if not paid_out and (upstream or not row["documents"]):
+    kinds = {each["kind"] for each in row["documents"]}
+    is_paid_for = row["direction"] == "upstream" and bool(kinds - {_GOODS})
+    if not paid_out and (row["direction"] == "upstream" or kinds <= {_GOODS}):
         ahead = row["fee_minor"] + (cost if purchase else 0)
         flows.append(Known(Flow(today, debt - ahead), "drawdown_paid_out", row["drawdown_id"]))
     if row["plan"]:
         return [*flows, *_of_plan(row, debt, today=today)]
-    face = row["face_minor"] if upstream and row["documents"] else 0
+    face = row["face_minor"] if is_paid_for else 0
     if paid_out and row["disbursed_minor"]:
         face = face * debt // row["disbursed_minor"]
     left = face - debt - (0 if purchase else cost)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.events.goods import GoodsPledged, GoodsReleased, GoodsRevalued
 from shared.events.receivables import OrderConfirmed, OrderRegistered
@@ -136,3 +136,26 @@ async def _dealer(world: World) -> str:
         world.agreement(dealer),
     )
     return dealer
+
+
+async def test_s26_goods_close_a_gap_and_their_owner_repays_nobody_pays_them(world: World) -> None:
+    await world.begin(products=PRODUCTS)
+    owner = await world.supplier()
+    goods_id = await _pledged(world, owner)
+    due = (OPEN + timedelta(days=21)).isoformat()
+    wages = {"due_date": due, "direction": "out", "amount": cny("50000.00").model_dump(), "name": "wages"}
+    nothing = cny("0.00").model_dump()
+    asked = {"opening_balance": nothing, "minimum_balance": nothing, "flows": [wages], "weeks": 6}
+    path = f"/enterprises/{owner}/cash-needs"
+    async with world.bench.caller("sme", party=owner) as sme:
+        found = (await sme.post(path, json=asked)).json()
+        assert (found["known_flows"], found["uncovered"]["amount"]) == ([], "0.00")
+        (draw,) = found["drawdowns"]
+        assert (draw["documents"], draw["product"]) == ([goods_id], "inventory_finance")
+        drawn = await world.draw(owner, [goods_id], "60000.00", kind="goods")
+        drawdown_id = drawn.json()["drawdown_id"]
+        await world.hear(world.assigned(drawdown_id), world.disbursed(drawdown_id, "60000.00"))
+        after = (await sme.post(path, json={**asked, "weeks": 26})).json()
+    (maturity,) = [each for each in after["known_flows"] if each["reference"] == drawdown_id]
+    assert (maturity["source"], maturity["direction"]) == ("loan_maturity", "out")
+    assert float(maturity["amount"]["amount"]) > 60_000
