@@ -148,7 +148,7 @@ async def settle_documents(tx: Transaction, events: Sequence[Received], *, regis
     said: list[Event] = [ReceivableSettled(receivable_id=receivable_id) for receivable_id in settled]
     said += [OrderSettled(order_id=row["order_id"]) for row in orders]
     said += [VoucherSettled(root_id=row["root_id"], slice_id=row["slice_id"]) for row in slices]
-    said += [wholly_released(row) for row in goods]
+    said += [wholly_released(row) for row in goods if row["is_news"]]
     said += [AssignmentSettled(drawdown_id=drawdown_id) for drawdown_id in ids]
     await _tell(tx, said)
 

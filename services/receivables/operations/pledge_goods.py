@@ -40,9 +40,13 @@ _BIND = """
 INSERT INTO goods_device (device, goods_id) SELECT d, $2 FROM unnest($1::text[]) AS d ORDER BY d
 ON CONFLICT (device) DO NOTHING RETURNING device
 """
+# What repayment released wholly was told so then.
 _ENDED = """
-UPDATE goods SET state = 'released', released_milli = quantity_milli
-WHERE drawdown_id = ANY($1) AND state = 'financed' RETURNING goods_id, owner_id, quantity_milli, unit
+WITH ended AS (
+    SELECT goods_id, released_milli < quantity_milli AS is_news FROM goods
+    WHERE drawdown_id = ANY($1) AND state = 'financed' FOR UPDATE)
+UPDATE goods g SET state = 'released', released_milli = quantity_milli FROM ended e WHERE g.goods_id = e.goods_id
+RETURNING g.goods_id, owner_id, quantity_milli, unit, is_news
 """
 _UNBIND = "DELETE FROM goods_device WHERE goods_id = ANY($1)"
 
