@@ -32,6 +32,13 @@ from shared.storage.database import Transaction, by_column
 
 _LOCK_ORDERS = "SELECT FROM trade_order WHERE drawdown_id = ANY($1) ORDER BY order_id FOR NO KEY UPDATE"
 _LOCK_RECEIVABLES = "SELECT FROM receivable WHERE drawdown_id = ANY($1) ORDER BY receivable_id FOR NO KEY UPDATE"
+# With those beneath slices, which their last slice settles: receivables before slices, as everywhere.
+_LOCK_BENEATH = """
+SELECT FROM receivable WHERE receivable_id = ANY(ARRAY(
+    SELECT receivable_id FROM receivable WHERE drawdown_id = ANY($1)
+    UNION SELECT v.receivable_id FROM slice s JOIN voucher v USING (root_id) WHERE s.drawdown_id = ANY($1)))
+ORDER BY receivable_id FOR NO KEY UPDATE
+"""
 _LOCK_SLICES = "SELECT FROM slice WHERE drawdown_id = ANY($1) ORDER BY slice_id FOR NO KEY UPDATE"
 _LOCK_GOODS = "SELECT FROM goods WHERE drawdown_id = ANY($1) ORDER BY goods_id FOR NO KEY UPDATE"
 # What was paid or credited whole while it was assigned.
@@ -125,7 +132,7 @@ async def settle_documents(tx: Transaction, events: Sequence[Received], *, regis
     await _need(tx, subjects)
     moved = await _move(tx, subjects, happened=Happened.CLOSED)
     ids = [row["drawdown_id"] for row, _ in moved]
-    await _lock(tx, ids)
+    await _lock(tx, ids, receivables=_LOCK_BENEATH)
     orders = await tx.pg.fetch(
         "UPDATE trade_order SET state = 'settled' WHERE drawdown_id = ANY($1) AND state = 'financed' "
         "RETURNING order_id",
@@ -212,9 +219,9 @@ async def _need(tx: Transaction, drawdown_ids: Sequence[str]) -> None:
             raise NotYet(topic=DrawdownEvent.topic, subject=drawdown_id)
 
 
-async def _lock(tx: Transaction, drawdown_ids: Sequence[str]) -> None:
+async def _lock(tx: Transaction, drawdown_ids: Sequence[str], *, receivables: str = _LOCK_RECEIVABLES) -> None:
     await tx.pg.execute(_LOCK_ORDERS, list(drawdown_ids))
-    await tx.pg.execute(_LOCK_RECEIVABLES, list(drawdown_ids))
+    await tx.pg.execute(receivables, list(drawdown_ids))
     await tx.pg.execute(_LOCK_SLICES, list(drawdown_ids))
     await tx.pg.execute(_LOCK_GOODS, list(drawdown_ids))
 

@@ -105,6 +105,7 @@ HOT: list[tuple[str, str, tuple[Any, ...]]] = [
     ("invoices that cite orders", match_orders.CITING, (["o000000007"],)),
     ("which cited orders to lock", invoice_orders._CITING, (["r000000007"],)),
     ("the orders of a drawdown", follow_loans._LOCK_ORDERS, (["d2", "d4"],)),
+    ("the receivables of a drawdown and beneath it", follow_loans._LOCK_BENEATH, (["d2", "d4"],)),
     ("a page of a firm's credit notes", credit_notes.OWN, ("", "", 101, "e7")),
     ("a page of the bank's credit notes", credit_notes.ALL, ("", "referred", 101)),
     ("which receivables a note may mean", take_notes._TARGETS, (["e7"], ["n7"])),
