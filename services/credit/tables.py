@@ -66,7 +66,7 @@ CREDIT_1: tuple[str, ...] = (
         rate int NOT NULL, penalty_rate int NOT NULL, fee_minor bigint NOT NULL, policy_version text NOT NULL,
         body text NOT NULL, valid_until timestamptz NOT NULL, plan text)""",
     # exposure is what the path carries when held or used in full (a purchase: its face); used what it carries now.
-    # That a command draws once is the idempotency key's own constraint: a second index here cost a tenth of a hold.
+    # That a command draws once is the idempotency key's own constraint: a second index would say the same again.
     """CREATE TABLE drawdown (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
         obligor_id text NOT NULL, state text NOT NULL, form text NOT NULL, currency text NOT NULL,

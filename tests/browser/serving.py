@@ -6,25 +6,13 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 from playwright.async_api import Browser, async_playwright
 
 from shared.web.serving import Composite, listen, serve
 from tests.support.service import Bench
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-
-
-@asynccontextmanager
-async def another_database(postgres_url: str, name: str) -> AsyncIterator[str]:
-    """Make a database for one more service; it goes again."""
-    server = await asyncpg.connect(postgres_url)
-    await server.execute(f'CREATE DATABASE "{name}"')
-    yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-    await server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await server.close()
 
 
 @asynccontextmanager

@@ -18,12 +18,13 @@ from services.onboarding.operations.identities import register_identity
 from services.receivables.operations.take_uploads import work_uploads
 from shared.events.envelope import EVENT_TYPES, Event
 from shared.web.auth import COOKIE
-from tests.browser.serving import CHROMIUM, another_database, served
+from tests.browser.serving import CHROMIUM, served
 from tests.integration.console.story import apply, received
 from tests.integration.receivables import order_desk as at
 from tests.integration.receivables.desk import ANCHOR, FACTOR, SUPPLIER, Desk, desk
 from tests.support import hostile
 from tests.support.einvoices import Sample, ubl
+from tests.support.servers import a_database
 from tests.support.service import Bench, bench
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")
@@ -72,8 +73,8 @@ class Hall:
 @pytest.fixture
 async def hall(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[Hall]:
     async with (
-        another_database(postgres_url, f"{unique_name}_onboarding") as second,
-        another_database(postgres_url, f"{unique_name}_receivables") as third,
+        a_database(postgres_url, f"{unique_name}_onboarding") as second,
+        a_database(postgres_url, f"{unique_name}_receivables") as third,
         bench("console", services.console.main.build, url=fresh_database, home=tmp_path) as console,
         bench("onboarding", services.onboarding.main.build, url=second, home=tmp_path) as onboarding,
         desk(third, tmp_path) as opened,

@@ -20,8 +20,9 @@ import services.console.main
 import services.onboarding.main
 from services.onboarding.operations.identities import register_identity
 from shared.web.auth import COOKIE
-from tests.browser.serving import CHROMIUM, another_database, served
+from tests.browser.serving import CHROMIUM, served
 from tests.integration.console.story import DOUBTFUL, DRAW, INVOICE, apply, received, story
+from tests.support.servers import a_database
 from tests.support.service import Bench, bench
 
 PAGES = (
@@ -60,7 +61,7 @@ class Site:
 @pytest.fixture
 async def site(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[Site]:
     async with (
-        another_database(postgres_url, f"{unique_name}_onboarding") as other,
+        a_database(postgres_url, f"{unique_name}_onboarding") as other,
         bench("console", services.console.main.build, url=fresh_database, home=tmp_path) as console,
         bench("onboarding", services.onboarding.main.build, url=other, home=tmp_path) as onboarding,
         served({"console": console, "onboarding": onboarding}) as (origin, browser),

@@ -16,10 +16,11 @@ from shared.events.credit import LineChanged
 from shared.events.envelope import Event
 from shared.values.ids import new_id
 from shared.web.auth import COOKIE
-from tests.browser.serving import CHROMIUM, another_database, served
+from tests.browser.serving import CHROMIUM, served
 from tests.integration.console.story import apply, received
 from tests.integration.credit.pledging import registered
 from tests.integration.credit.world import World
+from tests.support.servers import a_database
 from tests.support.service import Bench, bench
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")
@@ -74,7 +75,7 @@ async def _river(world: World, console: Bench) -> tuple[str, str]:
 @pytest.fixture
 async def river(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[River]:
     async with (
-        another_database(postgres_url, f"{unique_name}_credit") as other,
+        a_database(postgres_url, f"{unique_name}_credit") as other,
         bench("console", services.console.main.build, url=fresh_database, home=tmp_path) as console,
         bench("credit", services.credit.main.build, url=other, home=tmp_path) as credit,
     ):
