@@ -41,6 +41,9 @@ _POLICY = (
     b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _MIB = 1024 * 1024
+# Longer than clients keep a connection that rests (httpx 5 s, nginx and cloud balancers 60 s): who ends it first must
+# be the client, or a request may meet the server's goodbye on its way.
+KEEP_ALIVE_S = 75
 _SECURITY = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -279,6 +282,7 @@ async def serve(app: ASGIApp, *, listener: socket.socket, stop: asyncio.Event, r
         lifespan="off",
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
         server_header=False,
     )
