@@ -10,11 +10,12 @@ import structlog
 from fastapi import FastAPI
 
 from shared.messaging.kafka import Kafka
+from shared.runtime.garbage import tune_gc
 from shared.runtime.settings import Settings
 from shared.runtime.spans import exporting_spans
 from shared.storage.database import Database
 from shared.web.health import Check, database_ready, health_router, worker_ready
-from shared.web.serving import Edge, ServiceApp, listen, tune_gc
+from shared.web.serving import Edge, ServiceApp, listen
 from tributary.front import front
 from tributary.platform import prepare
 from tributary.running import serving, working

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import uvloop
 
+from shared.runtime.garbage import tune_gc
 from shared.runtime.settings import Settings
 from shared.runtime.telemetry import configure_logging
-from shared.web.serving import tune_gc
 from tributary.platform import Platform, running_platform
 
 Story = Callable[[Platform], Awaitable[None]]

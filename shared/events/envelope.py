@@ -144,7 +144,7 @@ def _received(topic: str, headers: Mapping[str, bytes], event: Event | None) -> 
         event=event,
     )
     texts = (received.id, received.type, received.subject)
-    if not all(texts) or "\x00" in "".join(texts) or not 1 <= received.sequence <= _LAST_SEQUENCE:
+    if not all(texts) or not "".join(texts).isprintable() or not 1 <= received.sequence <= _LAST_SEQUENCE:
         message = "what no outbox could have written"
         raise ValueError(message)
     return received

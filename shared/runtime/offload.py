@@ -19,6 +19,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 
+from shared.runtime.garbage import tune_gc
+
 P = ParamSpec("P")
 R = TypeVar("R")
 _pool: ProcessPoolExecutor | None = None
@@ -152,6 +154,7 @@ def _spawned(*, memory_bytes: int | None) -> ProcessPoolExecutor:
 def _begin(owner: int, memory_bytes: int | None) -> None:
     """Leave Ctrl-C to the owner, and end when it does, even by kill -9: nobody would ever send this process work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tune_gc()
     if memory_bytes is not None:
         # Data, not address space: Saxon reserves 32 GiB of addresses and writes to a hundredth of them.
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -231,13 +230,6 @@ class Composite:
             return
         segment = scope["path"].split("/", 2)[1] if "/" in scope["path"] else ""
         await self._apps.get(segment, self._fallback)(scope, receive, send)
-
-
-def tune_gc() -> None:
-    """Freeze what start-up made and collect seldom: the default costs a quarter of the throughput."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
 
 
 class Server(uvicorn.Server):

@@ -19,11 +19,11 @@ import asyncpg
 from services.credit.main import NAME
 from services.credit.operations.hold_drawdowns import Draw, HoldDrawdowns
 from services.credit.operations.hold_rows import ROUTE
+from shared.runtime.garbage import tune_gc
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, ensure_database, migrate
 from shared.storage.idempotency import Key
 from shared.values.money import Money
-from shared.web.serving import tune_gc
 from tributary.bench.machine import machine
 from tributary.bench.market import SUPPLIERS, Supplier, open_market
 from tributary.embedded.servers import EmbeddedServers

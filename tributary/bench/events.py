@@ -19,9 +19,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from shared.events.envelope import Received, Sent
 from shared.events.topics import partition_of
 from shared.messaging.kafka import Kafka, ensure_topics
+from shared.runtime.garbage import tune_gc
 from shared.storage.database import Database, Transaction, ensure_database
 from shared.values.ids import new_id
-from shared.web.serving import tune_gc
 from tributary.bench.backlog import drain_backlog
 from tributary.bench.machine import machine
 from tributary.bench.pipe import (

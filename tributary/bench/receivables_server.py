@@ -9,12 +9,13 @@ import uvloop
 
 from services.receivables.main import NAME, build
 from services.receivables.operations.take_uploads import work_uploads
+from shared.runtime.garbage import tune_gc
 from shared.runtime.jobs import Jobs
 from shared.runtime.settings import Settings
 from shared.runtime.telemetry import configure_logging
 from shared.runtime.timers import run_every
 from shared.storage.database import Database
-from shared.web.serving import listen, serve, tune_gc
+from shared.web.serving import listen, serve
 
 _LOOK_EVERY_S = 0.05
 

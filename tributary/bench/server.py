@@ -10,11 +10,12 @@ import uvloop
 from services.credit.main import NAME, build
 from shared.messaging.kafka import Kafka
 from shared.messaging.relay import Relay
+from shared.runtime.garbage import tune_gc
 from shared.runtime.jobs import Jobs
 from shared.runtime.settings import Settings
 from shared.runtime.telemetry import configure_logging
 from shared.storage.database import Database
-from shared.web.serving import listen, serve, tune_gc
+from shared.web.serving import listen, serve
 
 
 async def main() -> None:

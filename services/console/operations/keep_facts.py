@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json
 
 from services.console.operations.keep_feed import keep_feed
 from services.console.tables import Model
@@ -23,27 +23,31 @@ def keep(model: Model, *fields: str, **said: Any) -> Handler:
     An amount goes to the column `<field>_minor` and its currency to `currency`; `terms.limit` is an inner field, and
     `status as match_status` goes to a column of another name.
     """
+    places = [_place(each) for each in fields]
 
     async def handler(tx: Transaction, events: Sequence[Received]) -> None:
         await keep_feed(tx, events)
-        rows = [{model.key: each.subject, **_row(each.event, fields), **said} for each in events if each.event]
-        await tx.pg.execute(_merge(model.table, model.key, tuple(model.columns)), json.dumps(rows))
+        rows = [{model.key: each.subject, **_row(each.event, places), **said} for each in events if each.event]
+        await tx.pg.execute(_merge(model.table, model.key, tuple(model.columns)), to_json(rows).decode())
 
     return handler
 
 
-def _row(event: Event, fields: Sequence[str]) -> dict[str, Any]:
+def _place(said: str) -> tuple[Callable[[Event], Any], str, str]:
+    """Return where a field is found in an event and which columns it goes to, as a value and as an amount."""
+    field, _, renamed = said.partition(" as ")
+    column = renamed or field.rpartition(".")[2]
+    return attrgetter(field), column, f"{column}_minor"
+
+
+def _row(event: Event, places: Sequence[tuple[Callable[[Event], Any], str, str]]) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    for said in fields:
-        field, _, renamed = said.partition(" as ")
-        value: Any = event
-        for name in field.split("."):
-            value = getattr(value, name)
-        column = renamed or field.rpartition(".")[2]
+    for value_of, column, minor_column in places:
+        value = value_of(event)
         if isinstance(value, Amount):
-            row |= {f"{column}_minor": value.minor, "currency": value.currency}
+            row[minor_column], row["currency"] = value.minor, value.currency
         else:
-            row[column] = to_jsonable_python(value)
+            row[column] = value
     return row
 
 
