@@ -33,7 +33,7 @@ _ROOMS = {
     },
     "runtime": {
         "settings", "clock", "leases", "timers", "jobs", "offload", "telemetry", "tracing", "spans", "metrics",
-        "failpoints",
+        "failpoints", "garbage",
     },
 }  # fmt: skip
 _SERVICE_ROOMS = {
