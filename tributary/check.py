@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from services.receivables.domain.credit_notes import Waits, cited_once
+from services.receivables.domain.credit_notes import CITES_NONE
 from services.receivables.domain.duplicates import stated_reasons
 from services.receivables.operations.read_upload import LARGEST_UPLOAD, OVER_LIMIT, Read, read_files
 from shared.runtime.offload import close_offload
@@ -88,9 +88,8 @@ def _judged(read: Read) -> Judged:
     judgement, error = read.judgement, read.error
     reasons = list(read.reasons)
     if read.invoice is not None and read.invoice.is_credit_note:
-        # Which receivable it lowers depends on what stands; what it does not say no platform knows.
-        cited = cited_once(read.invoice.cites)
-        reasons += cited.reasons if isinstance(cited, Waits) else ()
+        # Which receivables it lowers depends on what stands; what it does not say no platform knows.
+        reasons += [] if read.invoice.cites else [CITES_NONE]
     elif read.invoice is not None:
         reasons += stated_reasons(read.invoice, whole=not judgement.below_en16931)
     outcome: Outcome = "refused" if error else "referred" if reasons else "accepted"

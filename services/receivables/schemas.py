@@ -132,11 +132,28 @@ class PaymentIn(Body):
     reference: Reference
 
 
-class NoteDecisionIn(Body):
-    """The receivable that a waiting credit note lowers, none to reject the note, and why."""
+class NotePartIn(Body):
+    """How much of a credit note a receivable is lowered by."""
 
-    receivable_id: Id | None
+    receivable_id: Id
+    by: Amount
+
+
+class NoteDecisionIn(Body):
+    """The receivables that a waiting credit note lowers, none to reject the note, and why.
+
+    What they are not lowered by, seller and obligor settle between themselves: a refund of what was paid already.
+    """
+
+    parts: list[NotePartIn] = Field(max_length=100)
     reason: Reason
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({each.receivable_id for each in self.parts}) < len(self.parts):
+            message = "a receivable is named twice"
+            raise ValueError(message)
+        return self
 
 
 class ObligationIn(Body):

@@ -86,10 +86,6 @@ RECEIVABLES_1: tuple[str, ...] = (
     """CREATE TABLE set_off (
         netting_id text PRIMARY KEY, refused boolean NOT NULL, receivable_id text, code text,
         answered_at timestamptz NOT NULL DEFAULT clock_timestamp(), CHECK (refused = (code IS NOT NULL)))""",
-    """CREATE TABLE dilution (
-        receivable_id text NOT NULL REFERENCES receivable, reference text NOT NULL,
-        amount_minor bigint NOT NULL CHECK (amount_minor > 0), reason text NOT NULL, actor text NOT NULL,
-        diluted_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (receivable_id, reference))""",
     """CREATE TABLE voucher (
         root_id text PRIMARY KEY, programme_id text NOT NULL REFERENCES programme,
         obligor_id text NOT NULL REFERENCES enterprise, receivable_id text NOT NULL UNIQUE REFERENCES receivable,
@@ -226,25 +222,30 @@ REGISTER_1: tuple[str, ...] = (
     "CREATE INDEX sighting_open ON sighting (receivable_id) WHERE state <> 'cleared'",
 )
 
-# Credit notes: each lowers the one receivable that it cites, or waits for a person who says which.
+# Credit notes: each lowers the receivables that it cites, or waits for a person who says which.
 LIFE_1: tuple[str, ...] = (
     """CREATE TABLE credit_note (
         credit_note_id text PRIMARY KEY, seller_id text NOT NULL REFERENCES enterprise,
         obligor_id text NOT NULL REFERENCES enterprise, number text NOT NULL, number_key text NOT NULL,
         issue_year int NOT NULL, document_type text NOT NULL, syntax text NOT NULL, profile text NOT NULL,
         file text NOT NULL, issue_date date NOT NULL, currency text NOT NULL,
-        amount_minor bigint NOT NULL CHECK (amount_minor > 0), cites jsonb NOT NULL, cited_key text NOT NULL,
-        state text NOT NULL CHECK (state IN ('applied', 'referred', 'rejected')), reasons text[] NOT NULL,
-        receivable_id text REFERENCES receivable,
+        amount_minor bigint NOT NULL CHECK (amount_minor > 0), cites jsonb NOT NULL,
+        cited_keys text[] NOT NULL, reasons text[] NOT NULL,
+        state text NOT NULL CHECK (state IN ('applied', 'referred', 'rejected')),
         original_sha256 text REFERENCES original DEFERRABLE INITIALLY DEFERRED,
         rules text[] NOT NULL DEFAULT '{}', findings jsonb NOT NULL DEFAULT '[]', actor text NOT NULL,
-        registered_at timestamptz NOT NULL DEFAULT clock_timestamp(), CHECK (seller_id <> obligor_id),
-        CHECK ((receivable_id IS NOT NULL) = (state = 'applied')))""",
+        registered_at timestamptz NOT NULL DEFAULT clock_timestamp(), CHECK (seller_id <> obligor_id))""",
     """CREATE UNIQUE INDEX credit_note_number ON credit_note (seller_id, number_key, issue_year)
         WHERE state <> 'rejected'""",
     "CREATE INDEX credit_note_of_seller ON credit_note (seller_id, credit_note_id)",
     "CREATE INDEX credit_note_of_obligor ON credit_note (obligor_id, credit_note_id)",
-    "CREATE INDEX credit_note_on ON credit_note (receivable_id) WHERE receivable_id IS NOT NULL",
+    # What made receivables less than their face: parts of credit notes, notes told by hand, set-offs.
+    """CREATE TABLE dilution (
+        receivable_id text NOT NULL REFERENCES receivable, reference text NOT NULL,
+        amount_minor bigint NOT NULL CHECK (amount_minor > 0), reason text NOT NULL, actor text NOT NULL,
+        credit_note_id text REFERENCES credit_note,
+        diluted_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (receivable_id, reference))""",
+    "CREATE INDEX dilution_of ON dilution (credit_note_id, receivable_id) WHERE credit_note_id IS NOT NULL",
     # What the obligor paid, told by hand or come to the collection account (R7); with a drawdown it repaid that loan.
     """CREATE TABLE payment (
         receivable_id text NOT NULL REFERENCES receivable, reference text NOT NULL,

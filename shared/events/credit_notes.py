@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import ClassVar, Literal
 
+from pydantic import BaseModel
+
 from shared.events.envelope import Event
 from shared.values.money import Amount
 
@@ -20,10 +22,17 @@ class CreditNoteEvent(Event):
         return self.credit_note_id
 
 
-class CreditNoteTaken(CreditNoteEvent):
-    """Trigger: a credit note is taken in. Consumers: console. Contents: the receivable that it lowers, if any.
+class NotePart(BaseModel):
+    """How much of a credit note a receivable is lowered by."""
 
-    `state` is applied, or referred when a person must say which receivable it means, with the reasons.
+    receivable_id: str
+    by: Amount
+
+
+class CreditNoteTaken(CreditNoteEvent):
+    """Trigger: a credit note is taken in. Consumers: console. Contents: the receivables that it lowers, if any.
+
+    `state` is applied, or referred when a person must say which receivables it means, with the reasons.
     """
 
     type: ClassVar[str] = "credit_note.taken.v1"
@@ -34,13 +43,17 @@ class CreditNoteTaken(CreditNoteEvent):
     issue_date: date
     state: Literal["applied", "referred"]
     reasons: list[str]
-    receivable_id: str | None = None
+    parts: list[NotePart]
 
 
 class CreditNoteDecided(CreditNoteEvent):
-    """Trigger: a person, or the invoice that it waited for, decides on a note that waited. Consumers: console."""
+    """Trigger: a person, or the invoices that it waited for, decide on a note that waited. Consumers: console.
+
+    `left` is what of the note lowers nothing here: seller and obligor settle that between themselves.
+    """
 
     type: ClassVar[str] = "credit_note.decided.v1"
     state: Literal["applied", "rejected"]
     reason: str
-    receivable_id: str | None = None
+    parts: list[NotePart]
+    left: Amount

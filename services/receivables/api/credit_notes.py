@@ -38,7 +38,7 @@ async def list_credit_notes(
 
 @credit_notes.get("/{credit_note_id}")
 async def read_credit_note(credit_note_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
-    """Read a credit note: what it cites, the receivable that it lowers, or why a person must say."""
+    """Read a credit note: what it cites, the receivables that it lowers, or why a person must say."""
     return await reading.credit_note(database, credit_note_id=parse_id(credit_note_id), party=party_of(caller))
 
 
@@ -51,12 +51,12 @@ async def decide_credit_note(  # noqa: PLR0917 - FastAPI passes each by name
     caller: Annotated[Caller, access("bank_checker")],
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Say which receivable a waiting note lowers, or reject it."""
+    """Say which receivables a waiting note lowers and by how much, or reject it."""
     decided = parse_id(credit_note_id)
     work = partial(
         decide_note,
         credit_note_id=decided,
-        receivable_id=body.receivable_id,
+        lowers=[(each.receivable_id, each.by) for each in body.parts],
         reason=body.reason,
         actor=caller.subject,
     )

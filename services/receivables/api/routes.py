@@ -266,7 +266,7 @@ def _note(taken: TakenNote) -> dict[str, Any]:
         "credit_note_id": taken.credit_note_id,
         "state": taken.state,
         "reasons": list(taken.reasons),
-        "receivable_id": taken.receivable_id,
+        "parts": [{"receivable_id": each.receivable_id, "by": each.by.wire()} for each in taken.parts],
         "seller_id": note.seller_id,
         "obligor_id": note.obligor_id,
         "number": note.number,

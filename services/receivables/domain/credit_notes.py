@@ -1,4 +1,4 @@
-"""Credit notes: which receivable one lowers, or why a person must say (R6, R7, R8)."""
+"""Credit notes: which receivables one lowers, and by how much, or why a person must say (R6, R7, R8)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from services.receivables.domain.duplicates import number_key
 from services.receivables.domain.receivables import NotPossible, Step, advance
 from shared.values.money import Money
 
-CITES_NONE, CITES_SEVERAL = "cites_no_invoice", "cites_several_invoices"
+CITES_NONE, FINANCED_APART = "cites_no_invoice", "invoices_financed_apart"
+MORE_THAN_OPEN, MORE_THAN_NOTE = "more_than_is_open", "more_than_the_note"
 NOT_KNOWN, DATE_DIFFERS, SAME_NUMBER_TWICE = "invoice_not_known", "invoice_date_differs", "number_of_several_invoices"
 # What another document, or a person's decision on another document, can still answer: looked at again by itself.
 WAITS_FOR_INVOICE = (NOT_KNOWN, "invoice_referred")
@@ -71,19 +72,29 @@ class Target:
     receivable_id: str
     seller_id: str
     obligor_id: str
+    number: str
     issue_date: date
     open: Money
     state: str
     undertaking: str
     vouchered: bool
+    drawdown_id: str | None = None
     noted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """The receivable that the note lowers."""
+class Part:
+    """How much of a note one receivable is lowered by."""
 
     receivable_id: str
+    by: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The receivables that the note lowers, all of it together."""
+
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,39 +104,81 @@ class Waits:
     reasons: tuple[str, ...]
 
 
-def cited_once(cites: Sequence[Cited]) -> Cited | Waits:
-    """Return the one invoice that a note cites; it waits when that is none, or several."""
-    if not cites:
-        return Waits((CITES_NONE,))
-    if len({number_key(each.number) for each in cites}) > 1:
-        return Waits((CITES_SEVERAL,))
-    # The same number twice, once with its date: the date says more.
-    return max(cites, key=lambda each: each.issue_date is not None)
+def cited_apart(cites: Sequence[Cited]) -> list[Cited]:
+    """Return the invoices that a note cites, each once, in the order of citing (BG-3 may repeat).
+
+    The same number twice, once with its date: the date says more.
+    """
+    dated = {number_key(each.number) for each in cites if each.issue_date is not None}
+    apart = {
+        (number_key(each.number), each.issue_date): each
+        for each in cites
+        if each.issue_date is not None or number_key(each.number) not in dated
+    }
+    return list(apart.values())
 
 
 def place(note: Note, targets: Sequence[Target]) -> Placed | Waits:
-    """Return which of the seller's receivables under the cited number a note lowers, or why a person must say.
+    """Return which of the seller's receivables under the cited numbers a note lowers, or why a person must say.
 
-    Nothing is guessed: the number alone is enough where one receivable has it, and a stated date must be its.
+    Nothing is guessed: a number alone is enough where one receivable has it, and a stated date must be its.
     """
-    cited = cited_once(note.cites)
-    if isinstance(cited, Waits):
-        return cited
-    found = list(targets)
-    if cited.issue_date is not None and found:
+    cited = cited_apart(note.cites)
+    if not cited:
+        return Waits((CITES_NONE,))
+    meant = [_meant(each, targets) for each in cited]
+    found = [each for each in meant if isinstance(each, Target)]
+    in_the_way = [each for each in meant if isinstance(each, str)]
+    if not in_the_way:
+        in_the_way = [reason for each in found for reason in _why_not(note, each)]
+    return Waits(tuple(dict.fromkeys(in_the_way))) if in_the_way else _share_out(note, found)
+
+
+def why_not_lowered(note: Note, target: Target, *, by: Money) -> list[str]:
+    """Return all that is in the way of taking so much of a note off a receivable; nothing when it can be (R6)."""
+    reasons = _why_not(note, target)
+    if by.amount_minor <= 0:
+        reasons.append("nothing_taken_off")
+    if by.currency != note.amount.currency:
+        reasons.append("other_currency")
+    elif by.amount_minor > target.open.amount_minor:
+        reasons.append(MORE_THAN_OPEN)
+    return list(dict.fromkeys(reasons))
+
+
+def _meant(cited: Cited, targets: Sequence[Target]) -> Target | str:
+    """Return the receivable that a citation means, or why that is not clear."""
+    found = [each for each in targets if number_key(each.number) == number_key(cited.number)]
+    if not found:
+        return NOT_KNOWN
+    if cited.issue_date is not None:
         found = [each for each in found if each.issue_date == cited.issue_date]
         if not found:
-            return Waits((DATE_DIFFERS,))
-    if not found:
-        return Waits((NOT_KNOWN,))
-    if len(found) > 1:
-        return Waits((SAME_NUMBER_TWICE,))
-    reasons = why_not_lowered(note, found[0])
-    return Waits(tuple(reasons)) if reasons else Placed(found[0].receivable_id)
+            return DATE_DIFFERS
+    return found[0] if len(found) == 1 else SAME_NUMBER_TWICE
 
 
-def why_not_lowered(note: Note, target: Target) -> list[str]:
-    """Return everything that is in the way of taking a note off a receivable; nothing when it can be (R6)."""
+def _share_out(note: Note, targets: Sequence[Target]) -> Placed | Waits:
+    """Lower in the order of citing, each by what is open of it, until the note is used up (R7).
+
+    A document says how much it takes back in all, and not of which invoice. Where a loan stands on some of them and
+    not on others, that would decide whose base falls (R6), so a person says; unless the note takes back all of them.
+    """
+    left, parts = note.amount.amount_minor, []
+    every = sum(each.open.amount_minor for each in targets)
+    if left > every:
+        return Waits((MORE_THAN_OPEN,))
+    if left < every and len({each.drawdown_id for each in targets}) > 1:
+        return Waits((FINANCED_APART,))
+    for each in targets:
+        by_minor = min(left, each.open.amount_minor)
+        if by_minor:
+            parts.append(Part(each.receivable_id, Money(by_minor, note.amount.currency)))
+            left -= by_minor
+    return Placed(tuple(parts))
+
+
+def _why_not(note: Note, target: Target) -> list[str]:
     reasons = []
     if target.seller_id != note.seller_id:
         reasons.append("other_seller")
@@ -133,8 +186,6 @@ def why_not_lowered(note: Note, target: Target) -> list[str]:
         reasons.append("other_obligor")
     if note.amount.currency != target.open.currency:
         reasons.append("other_currency")
-    elif note.amount.amount_minor > target.open.amount_minor:
-        reasons.append("more_than_is_open")
     if target.undertaking == "irrevocable" or target.vouchered:
         reasons.append("undertaking_irrevocable")
     if number_key(note.number) in {number_key(each) for each in target.noted}:

@@ -1,17 +1,24 @@
-"""Decide a credit note that waits for a person: say which receivable it lowers, or reject it (R6, R25)."""
+"""Decide a credit note that waits for a person: say which receivables it lowers, or reject it (R6, R25)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from services.receivables.domain.credit_notes import NoteNotApplicable, NoteState, why_not_lowered
+from services.receivables.domain.credit_notes import (
+    MORE_THAN_NOTE,
+    NoteNotApplicable,
+    NoteState,
+    Part,
+    why_not_lowered,
+)
 from services.receivables.domain.receivables import NotPossible
 from services.receivables.operations.lowering import SOURCE, lock_to_lower
-from services.receivables.operations.take_notes import note_of, take_off, target_of
-from shared.events.credit_notes import CreditNoteDecided
+from services.receivables.operations.take_notes import decided, note_of, take_off, target_of
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
 from shared.storage.database import Transaction
+from shared.values.money import Amount
 
 
 class UnknownCreditNote(LookupError):
@@ -26,9 +33,9 @@ class UnknownCreditNote(LookupError):
 
 
 async def decide_note(
-    tx: Transaction, *, credit_note_id: str, receivable_id: str | None, reason: str, actor: str
+    tx: Transaction, *, credit_note_id: str, lowers: Sequence[tuple[str, Amount]], reason: str, actor: str
 ) -> dict[str, Any]:
-    """Take a waiting note off the named receivable, or reject it where none is named.
+    """Take a waiting note off the named receivables, each by so much, or reject it where none is named.
 
     UnknownCreditNote; NotPossible when it waits no more; UnknownReceivable, or NoteNotApplicable with every reason.
     """
@@ -37,25 +44,21 @@ async def decide_note(
         raise UnknownCreditNote(credit_note_id=credit_note_id)
     if row["state"] != NoteState.REFERRED:
         raise NotPossible(document_id=credit_note_id, state=row["state"], asked="be decided")
-    if receivable_id is not None:
-        note, lowering = note_of(row), await lock_to_lower(tx, [receivable_id])
-        reasons = why_not_lowered(note, target_of(lowering.of(receivable_id)))
+    note, parts = note_of(row), [Part(receivable_id, amount.money()) for receivable_id, amount in lowers]
+    lowering, left = await lock_to_lower(tx, [each.receivable_id for each in parts]), note.amount.amount_minor
+    for part in parts:
+        reasons = why_not_lowered(note, target_of(lowering.of(part.receivable_id)), by=part.by)
+        left -= part.by.amount_minor
+        if left < 0:
+            reasons.append(MORE_THAN_NOTE)
         if reasons:
-            raise NoteNotApplicable(receivable_id=receivable_id, reasons=reasons)
-        take_off(lowering, note, receivable_id=receivable_id, actor=actor)
-        await lowering.write(tx)
-    state = NoteState.REJECTED if receivable_id is None else NoteState.APPLIED
-    await tx.pg.execute(
-        "UPDATE credit_note SET state = $2, receivable_id = $3 WHERE credit_note_id = $1",
-        *(credit_note_id, state.value, receivable_id),
-    )
-    event = CreditNoteDecided(
-        credit_note_id=credit_note_id,
-        state="rejected" if receivable_id is None else "applied",
-        reason=reason,
-        receivable_id=receivable_id,
-    )
+            raise NoteNotApplicable(receivable_id=part.receivable_id, reasons=reasons)
+        take_off(lowering, note, part, credit_note_id=credit_note_id, actor=actor)
+    await lowering.write(tx)
+    state = NoteState.APPLIED if parts else NoteState.REJECTED
+    await tx.pg.execute("UPDATE credit_note SET state = $2 WHERE credit_note_id = $1", credit_note_id, state.value)
+    event = decided(credit_note_id, note, parts, state="applied" if parts else "rejected", reason=reason)
     await append(tx, [event], source=SOURCE)
-    facts = {"state": state.value, "receivable_id": receivable_id, "reason": reason}
-    await record(tx, [Entry(actor, "credit_note.decided", credit_note_id, facts)])
-    return {"credit_note_id": credit_note_id, "state": state.value, "receivable_id": receivable_id}
+    answer = {"state": state.value, **event.model_dump(include={"parts", "left"})}
+    await record(tx, [Entry(actor, "credit_note.decided", credit_note_id, {**answer, "reason": reason})])
+    return {"credit_note_id": credit_note_id, **answer}

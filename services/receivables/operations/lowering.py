@@ -39,8 +39,8 @@ UPDATE assignment a SET state = 'withdrawn', reason = d.reason FROM unnest($1::t
     AS d(drawdown_id, reason) WHERE a.drawdown_id = d.drawdown_id
 """
 _NOTE = """
-INSERT INTO dilution (receivable_id, reference, amount_minor, reason, actor)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+INSERT INTO dilution (receivable_id, reference, amount_minor, reason, actor, credit_note_id)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
 """
 _PAID = """
 INSERT INTO payment (receivable_id, reference, amount_minor, payee, paid_date, drawdown_id, actor)
@@ -82,7 +82,7 @@ class Lowering:
 
     locked: dict[str, Locked]
     said: list[Event] = field(default_factory=list)
-    _notes: list[tuple[str, str, int, str, str]] = field(default_factory=list)
+    _notes: list[tuple[str, str, int, str, str, str | None]] = field(default_factory=list)
     _payments: list[tuple[str, str, int, str, date, str | None, str]] = field(default_factory=list)
     _withdrawn: dict[str, str] = field(default_factory=dict)
 
@@ -92,13 +92,22 @@ class Lowering:
             raise UnknownReceivable(receivable_id=receivable_id)
         return self.locked[receivable_id]
 
-    def note(self, receivable_id: str, *, by: Money, reference: str, reason: str, actor: str) -> None:
+    def note(
+        self,
+        receivable_id: str,
+        *,
+        by: Money,
+        reference: str,
+        reason: str,
+        actor: str,
+        credit_note_id: str | None = None,
+    ) -> None:
         """Take a note off a receivable, under its reference; NotPossible when its state does not allow it."""
         found = self.of(receivable_id)
         advance(document_id=receivable_id, state=found.state, asked=Step.DILUTE)
         found.take(by_minor=by.amount_minor)
         found.noted.add(reference)
-        self._notes.append((receivable_id, reference, by.amount_minor, reason, actor))
+        self._notes.append((receivable_id, reference, by.amount_minor, reason, actor, credit_note_id))
         left = Amount.of(amount_minor=found.open_minor, currency=by.currency)
         taken = Amount(**by.wire())
         self.said.append(ReceivableDiluted(receivable_id=receivable_id, by=taken, financeable=left, reason=reason))
@@ -150,7 +159,7 @@ class Lowering:
         ]
         await tx.pg.execute(_LOWER, *by_column(changed, width=4))
         await tx.pg.execute(_WITHDRAW, *by_column(self._withdrawn.items(), width=2))
-        await tx.pg.execute(_NOTE, *by_column(self._notes, width=5))
+        await tx.pg.execute(_NOTE, *by_column(self._notes, width=6))
         await tx.pg.execute(_PAID, *by_column(self._payments, width=7))
         ended = [ReceivableSettled(receivable_id=key) for key, each in self.locked.items() if _is_settled(each)]
         await append(tx, [*self.said, *ended], source=SOURCE)

@@ -1,4 +1,4 @@
-"""Take credit notes in: each lowers the receivable that it cites, or waits for a person who says which (R6)."""
+"""Take credit notes in: each lowers the receivables that it cites, or waits for a person who says which (R6)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from services.receivables.domain.credit_notes import (
     DuplicateNote,
     Note,
     NoteState,
+    Part,
     Placed,
     Target,
     Waits,
-    cited_once,
+    cited_apart,
     place,
 )
 from services.receivables.domain.documents import Cited, EInvoice, SellerIsObligor
@@ -27,7 +28,7 @@ from services.receivables.operations.locking import Row
 from services.receivables.operations.lowering import SOURCE, Locked, Lowering, lock_to_lower
 from services.receivables.operations.originals import Evidence, keep_originals
 from services.receivables.operations.parties import directory_of
-from shared.events.credit_notes import CreditNoteDecided, CreditNoteTaken
+from shared.events.credit_notes import CreditNoteDecided, CreditNoteTaken, NotePart
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction, by_column
@@ -42,16 +43,16 @@ WHERE r.state NOT IN ('rejected', 'cancelled')
 """
 _INSERT = """
 INSERT INTO credit_note (credit_note_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax,
-    profile, file, issue_date, currency, amount_minor, cites, cited_key, state, reasons, original_sha256, rules,
+    profile, file, issue_date, currency, amount_minor, cites, cited_keys, state, reasons, original_sha256, rules,
     findings, actor)
 SELECT credit_note_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax, profile, file,
-    issue_date, currency, amount, cites::jsonb, cited_key, 'referred', '{}', original, string_to_array(rules, '|'),
-    findings::jsonb, actor
+    issue_date, currency, amount, cites::jsonb, string_to_array(cited, E'\\x1f'), 'referred', '{}', original,
+    string_to_array(rules, '|'), findings::jsonb, actor
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::date[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
     $18::text[], $19::text[]) WITH ORDINALITY
     AS d(credit_note_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax, profile, file,
-        issue_date, currency, amount, cites, cited_key, original, rules, findings, actor, nth)
+        issue_date, currency, amount, cites, cited, original, rules, findings, actor, nth)
 ORDER BY seller_id, number_key, issue_year, nth ON CONFLICT DO NOTHING RETURNING credit_note_id
 """
 _COLUMNS = 19
@@ -62,22 +63,23 @@ JOIN unnest($1::text[], $2::text[], $3::int[]) AS d(seller_id, number_key, issue
 WHERE n.state <> 'rejected'
 """
 _PLACED = """
-UPDATE credit_note n SET state = d.state, receivable_id = d.receivable_id, reasons = string_to_array(d.reasons, ',')
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS d(credit_note_id, state, receivable_id, reasons)
+UPDATE credit_note n SET state = d.state, reasons = string_to_array(d.reasons, ',')
+FROM unnest($1::text[], $2::text[], $3::text[]) AS d(credit_note_id, state, reasons)
 WHERE n.credit_note_id = d.credit_note_id
 """
-# Notes that came before their invoice, once it is there.
+# Notes that came before their invoices, once all of those are there.
 WAITING = """
-SELECT n.* FROM credit_note n WHERE n.state = 'referred' AND n.reasons && $1 AND EXISTS (
-    SELECT FROM receivable r WHERE (r.seller_id, r.number_key) = (n.seller_id, n.cited_key)
-        AND r.state NOT IN ('referred', 'rejected', 'cancelled'))
+SELECT n.* FROM credit_note n WHERE n.state = 'referred' AND n.reasons && $1 AND NOT EXISTS (
+    SELECT FROM unnest(n.cited_keys) AS k(number_key) WHERE NOT EXISTS (
+        SELECT FROM receivable r WHERE (r.seller_id, r.number_key) = (n.seller_id, k.number_key)
+            AND r.state NOT IN ('referred', 'rejected', 'cancelled')))
 ORDER BY n.credit_note_id LIMIT 100 FOR UPDATE OF n SKIP LOCKED
 """
 
 
 @dataclass(frozen=True, slots=True)
 class TakenNote:
-    """A credit note that was stored: with the receivable that it lowered, or why a person must say."""
+    """A credit note that was stored: with the receivables that it lowered, or why a person must say."""
 
     credit_note_id: str
     file: str
@@ -85,13 +87,18 @@ class TakenNote:
     note: Note
     evidence: Evidence
     state: Literal["applied", "referred"] = "referred"
-    receivable_id: str | None = None
+    parts: tuple[Part, ...] = ()
     reasons: tuple[str, ...] = ()
 
     @property
     def claim(self) -> tuple[str, str, int]:
         """Return by what a note is known: seller, number and year, as an invoice is (R8)."""
         return self.note.seller_id, number_key(self.invoice.number), self.invoice.issue_date.year
+
+    @property
+    def receivable_id(self) -> str | None:
+        """Return the first receivable that it lowered."""
+        return self.parts[0].receivable_id if self.parts else None
 
 
 async def take_notes(
@@ -136,12 +143,9 @@ async def place_waiting(database: Database) -> None:
         rows = await tx.pg.fetch(WAITING, list(WAITS_FOR_INVOICE))
         notes = {row["credit_note_id"]: note_of(row) for row in rows}
         placed = await _place(tx, [(key, note, ()) for key, note in notes.items()], actor="timer")
-        done = {key: each.receivable_id for key, each in placed.items() if isinstance(each, Placed)}
+        done = {key: each.parts for key, each in placed.items() if isinstance(each, Placed)}
         reason = "its invoice came"
-        events = [
-            CreditNoteDecided(credit_note_id=key, state="applied", reason=reason, receivable_id=receivable_id)
-            for key, receivable_id in done.items()
-        ]
+        events = [decided(key, notes[key], parts, state="applied", reason=reason) for key, parts in done.items()]
         await append(tx, events, source=SOURCE)
         await record(tx, [Entry("timer", "credit_note.decided", key, {"reason": reason}) for key in done])
 
@@ -160,52 +164,73 @@ def target_of(found: Locked) -> Target:
         receivable_id=row["receivable_id"],
         seller_id=row["seller_id"],
         obligor_id=row["obligor_id"],
+        number=row["number"],
         issue_date=row["issue_date"],
         open=Money(found.open_minor, row["currency"]),
         state=found.state,
         undertaking=row["undertaking"],
         vouchered=row["vouchered"],
+        drawdown_id=row["drawdown_id"],
         noted=frozenset(found.noted),
     )
 
 
-def take_off(lowering: Lowering, note: Note, *, receivable_id: str, actor: str) -> None:
-    """Take a note off its receivable."""
-    reason = f"credit note {note.number}"
-    lowering.note(receivable_id, by=note.amount, reference=note.number, reason=reason, actor=actor)
+def take_off(lowering: Lowering, note: Note, part: Part, *, credit_note_id: str, actor: str) -> None:
+    """Take a part of a note off its receivable."""
+    lowering.note(
+        part.receivable_id,
+        by=part.by,
+        reference=note.number,
+        reason=f"credit note {note.number}",
+        actor=actor,
+        credit_note_id=credit_note_id,
+    )
+
+
+def decided(
+    credit_note_id: str, note: Note, parts: Sequence[Part], *, state: Literal["applied", "rejected"], reason: str
+) -> CreditNoteDecided:
+    """Return what is said of a note that waited."""
+    left = note.amount.amount_minor - sum(each.by.amount_minor for each in parts)
+    return CreditNoteDecided(
+        credit_note_id=credit_note_id,
+        state=state,
+        reason=reason,
+        parts=_told(parts),
+        left=Amount.of(amount_minor=left, currency=note.amount.currency),
+    )
 
 
 async def _place(
     tx: Transaction, notes: Sequence[tuple[str, Note, Sequence[str]]], *, actor: str
 ) -> dict[str, Placed | Waits]:
     """Let notes lower what they cite, one after the other; a note whose own findings need a person waits."""
-    claims = {key: (note.seller_id, cited_key(note)) for key, note, _ in notes}
+    claims = {key: [(note.seller_id, each) for each in cited_keys(note)] for key, note, _ in notes}
     candidates: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in await tx.pg.fetch(_TARGETS, *by_column(sorted(set(claims.values())), width=2)):
+    for row in await tx.pg.fetch(
+        _TARGETS, *by_column(sorted({claim for found in claims.values() for claim in found}), width=2)
+    ):
         candidates[row["seller_id"], row["number_key"]].append(row["receivable_id"])
     lowering = await lock_to_lower(tx, [each for found in candidates.values() for each in found])
     placed: dict[str, Placed | Waits] = {}
     for key, note, reasons in notes:
-        targets = [target_of(lowering.of(each)) for each in candidates[claims[key]]]
+        targets = [target_of(lowering.of(each)) for claim in claims[key] for each in candidates[claim]]
         made = Waits(tuple(reasons)) if reasons else place(note, targets)
-        if isinstance(made, Placed):
-            take_off(lowering, note, receivable_id=made.receivable_id, actor=actor)
+        for part in made.parts if isinstance(made, Placed) else ():
+            take_off(lowering, note, part, credit_note_id=key, actor=actor)
         placed[key] = made
     await lowering.write(tx)
     rows = [
-        (key, NoteState.APPLIED, made.receivable_id, "")
-        if isinstance(made, Placed)
-        else (key, NoteState.REFERRED, None, ",".join(made.reasons))
+        (key, NoteState.APPLIED, "") if isinstance(made, Placed) else (key, NoteState.REFERRED, ",".join(made.reasons))
         for key, made in placed.items()
     ]
-    await tx.pg.execute(_PLACED, *by_column(rows, width=4))
+    await tx.pg.execute(_PLACED, *by_column(rows, width=3))
     return placed
 
 
-def cited_key(note: Note) -> str:
-    """Return the key of the one number that a note cites, empty where it cites none or several."""
-    cited = cited_once(note.cites)
-    return "" if isinstance(cited, Waits) else number_key(cited.number)
+def cited_keys(note: Note) -> list[str]:
+    """Return the keys of the numbers that a note cites, each once."""
+    return list(dict.fromkeys(number_key(each.number) for each in cited_apart(note.cites)))
 
 
 def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | None, evidence: Evidence) -> TakenNote:
@@ -240,7 +265,7 @@ def _row(each: TakenNote, actor: str) -> tuple[Any, ...]:
         note.amount.currency,
         note.amount.amount_minor,
         json.dumps(cites, ensure_ascii=False),
-        cited_key(note),
+        "\x1f".join(cited_keys(note)),
         each.evidence.sha256,
         "|".join(judgement.packs),
         json.dumps(judgement.wire(), ensure_ascii=False),
@@ -263,7 +288,7 @@ async def _standing(
 
 def _with(each: TakenNote, made: Placed | Waits) -> TakenNote:
     if isinstance(made, Placed):
-        return replace(each, state="applied", receivable_id=made.receivable_id)
+        return replace(each, state="applied", parts=made.parts)
     return replace(each, reasons=made.reasons)
 
 
@@ -278,8 +303,12 @@ def _taken(each: TakenNote) -> CreditNoteTaken:
         issue_date=each.invoice.issue_date,
         state=each.state,
         reasons=list(each.reasons),
-        receivable_id=each.receivable_id,
+        parts=_told(each.parts),
     )
+
+
+def _told(parts: Sequence[Part]) -> list[NotePart]:
+    return [NotePart(receivable_id=each.receivable_id, by=Amount(**each.by.wire())) for each in parts]
 
 
 def _day(text: str | None) -> date | None:

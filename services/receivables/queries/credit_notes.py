@@ -12,8 +12,11 @@ from shared.values.money import Money
 from shared.web.auth import ForeignParty
 
 _NOTE = """
-SELECT credit_note_id, seller_id, obligor_id, number, document_type, syntax, issue_date, currency, amount_minor, cites,
-    state, reasons, receivable_id FROM credit_note
+SELECT n.credit_note_id, n.seller_id, n.obligor_id, n.number, n.document_type, n.syntax, n.issue_date, n.currency,
+    n.amount_minor, n.cites, n.state, n.reasons, n.profile, n.file, n.original_sha256, n.rules, n.findings,
+    n.registered_at, ARRAY(SELECT jsonb_build_object('receivable_id', d.receivable_id, 'by_minor', d.amount_minor)
+        FROM dilution d WHERE d.credit_note_id = n.credit_note_id ORDER BY d.receivable_id) AS parts
+FROM credit_note n
 """
 _PAGE = "credit_note_id > $1 AND ($2 = '' OR state = $2) ORDER BY credit_note_id LIMIT $3"
 ALL = f"{_NOTE} WHERE {_PAGE}"
@@ -21,7 +24,7 @@ OWN = (
     f"SELECT * FROM (({_NOTE} WHERE seller_id = $4 AND {_PAGE}) UNION ALL "  # noqa: S608 - constants only
     f"({_NOTE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY credit_note_id LIMIT $3"
 )
-_ONE = "SELECT * FROM credit_note WHERE credit_note_id = $1"
+_ONE = f"{_NOTE} WHERE credit_note_id = $1"
 
 
 async def credit_notes(database: Database, *, after: str, limit: int, state: str, party: str | None) -> dict[str, Any]:
@@ -52,5 +55,8 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "cites": row["cites"],
         "state": row["state"],
         "reasons": row["reasons"],
-        "receivable_id": row["receivable_id"],
+        "parts": [
+            {"receivable_id": each["receivable_id"], "by": Money(each["by_minor"], row["currency"]).wire()}
+            for each in row["parts"]
+        ],
     }

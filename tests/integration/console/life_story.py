@@ -39,7 +39,7 @@ def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> l
             issue_date=day,
             state="referred" if reasons else "applied",
             reasons=list(reasons),
-            receivable_id=receivable_id,
+            parts=[_part(receivable_id)] if receivable_id else [],
         )
 
     return [
@@ -58,7 +58,11 @@ def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> l
         ),
         note(waiting, "CN-2", "invoice_not_known"),
         credit_notes.CreditNoteDecided(
-            credit_note_id=waiting, state="applied", reason="its invoice came", receivable_id=paid
+            credit_note_id=waiting,
+            state="applied",
+            reason="its invoice came",
+            parts=[_part(paid)],
+            left=_cny("0.00"),
         ),
         receivables.ReceivableDiluted(
             receivable_id=paid, by=_cny("5.00"), financeable=_cny("50.00"), reason="credit note CN-2"
@@ -67,6 +71,10 @@ def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> l
         receivables.ReceivableCancelled(receivable_id=cancelled, reason="sent twice by mistake"),
         receivables.OrderReopened(order_id=order, receivable_id=cancelled, by=_cny("80.00"), open=_cny("80.00")),
     ]
+
+
+def _part(receivable_id: str) -> credit_notes.NotePart:
+    return credit_notes.NotePart(receivable_id=receivable_id, by=_cny("5.00"))
 
 
 def _cny(amount: str) -> Amount:

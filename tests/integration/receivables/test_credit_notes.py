@@ -61,11 +61,11 @@ async def noted(opened: Desk, note: Sample = NOTE) -> dict[str, Any]:
 async def test_r6_a_note_lowers_what_it_cites_whatever_syntax_it_comes_in_and_once(opened: Desk) -> None:
     receivable_id = await opened.confirmed()
     first = await noted(opened)
-    assert (first["state"], first["receivable_id"], first["reasons"]) == ("applied", receivable_id, [])
+    assert (first["state"], first["parts"], first["reasons"]) == ("applied", [part(receivable_id)], [])
     other = await opened.upload(cii(replace(NOTE, number="CN-2", cites=(("inv 001", None),), type_code="381")))
     assert (other.status_code, other.json()["state"]) == (201, "referred")
     as_json = await opened.upload(json.dumps(_json(opened, "CN-3", "INV-1")).encode(), JSON)
-    assert (as_json.status_code, as_json.json()["receivable_id"]) == (201, receivable_id)
+    assert (as_json.status_code, as_json.json()["parts"]) == (201, [part(receivable_id)])
     rows = f"{opened.id(SUPPLIER)},{opened.id(ANCHOR)},CN-4,381,2026-10-02,100.00,CNY,INV-1\n"
     header = "seller_id,obligor_id,number,document_type,issue_date,amount,currency,preceding_invoice\n"
     answer = await opened.upload((header + rows).encode(), CSV)
@@ -110,6 +110,10 @@ async def test_r6_a_note_that_meets_an_assignment_under_way_withdraws_it(opened:
     assert (await opened.read(f"/assignments/{held.drawdown_id}"))["state"] == "withdrawn"
 
 
+def part(receivable_id: str, by: str = "100.00") -> dict[str, Any]:
+    return {"receivable_id": receivable_id, "by": {"amount": by, "currency": "CNY"}}
+
+
 async def until_somebody_waits(tx: Transaction) -> None:
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
     async with asyncio.timeout(20):
@@ -128,7 +132,7 @@ async def test_what_nothing_is_left_of_is_settled(opened: Desk) -> None:
     ("change", "reasons"),
     [
         ({"cites": ()}, ["cites_no_invoice"]),
-        ({"cites": (("INV-1", None), ("INV-2", None))}, ["cites_several_invoices"]),
+        ({"cites": (("INV-1", None), ("INV-2", None))}, ["invoice_not_known"]),
         ({"cites": (("INV-9", None),)}, ["invoice_not_known"]),
         ({"cites": (("INV-1", date(2026, 9, 2)),)}, ["invoice_date_differs"]),
         ({"gross": "1000.01", "payable": "1000.01"}, ["more_than_is_open"]),
@@ -141,15 +145,15 @@ async def test_r25_a_note_that_matches_nothing_waits_for_a_person_who_says_which
 ) -> None:
     receivable_id = await opened.confirmed()
     found = await noted(opened, replace(NOTE, **change))
-    assert (found["state"], found["receivable_id"], found["reasons"]) == ("referred", None, reasons)
+    assert (found["state"], found["parts"], found["reasons"]) == ("referred", [], reasons)
     assert (await opened.read(f"/receivables/{receivable_id}"))["financeable"]["amount"] == "1000.00"
     waiting = (await opened.read("/credit-notes?state=referred"))["items"]
     assert [each["credit_note_id"] for each in waiting] == [found["credit_note_id"]]
     path = f"/credit-notes/{found['credit_note_id']}/decisions"
-    which = {"receivable_id": receivable_id, "reason": "the seller says so"}
+    which = {"parts": [{"receivable_id": receivable_id, "by": found["amount"]}], "reason": "the seller says so"}
     async with opened.bench.caller("bank_checker") as checker, opened.sme(SUPPLIER) as seller:
         assert (await seller.post(path, json=which, headers=key())).status_code == 403
-        unknown = await checker.post(path, json={**which, "receivable_id": new_id()}, headers=key())
+        unknown = await checker.post(path, json={**which, "parts": [part(new_id())]}, headers=key())
         assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_receivable")
         assert (await checker.post(path, json=which)).json()["code"] == "missing_idempotency_key"
         once = key()
@@ -157,7 +161,7 @@ async def test_r25_a_note_that_matches_nothing_waits_for_a_person_who_says_which
         if reasons[0] in {"more_than_is_open", "other_currency", "other_obligor"}:
             assert (decided.status_code, decided.json()["code"]) == (409, "credit_note_not_applicable")
             assert decided.json()["reasons"] == reasons
-            decided = await checker.post(path, json={"receivable_id": None, "reason": "not ours"}, headers=key())
+            decided = await checker.post(path, json={"parts": [], "reason": "not ours"}, headers=key())
             assert decided.json()["state"] == "rejected"
             # What was rejected keeps no number: the seller sends it again, right.
             assert (await noted(opened))["state"] == "applied"
@@ -168,7 +172,85 @@ async def test_r25_a_note_that_matches_nothing_waits_for_a_person_who_says_which
         assert (late.status_code, late.json()["code"]) == (409, "not_possible_now")
     assert (await opened.read(f"/receivables/{receivable_id}"))["financeable"]["amount"] == "900.00"
     (said,) = await opened.events("credit_note.decided.v1")
-    assert (said["state"], said["receivable_id"]) == ("applied", receivable_id)
+    assert (said["state"], said["parts"], said["left"]["amount"]) == ("applied", [part(receivable_id)], "0.00")
+
+
+BOTH = replace(NOTE, gross="1100.00", payable="1100.00", cites=(("INV-1", date(2026, 9, 1)), ("INV-2", None)))
+
+
+async def two_confirmed(opened: Desk) -> tuple[str, str]:
+    other = replace(INVOICE, number="INV-2", gross="600.00", prepaid="0.00", payable="600.00")
+    return await opened.confirmed(), await opened.confirmed(other)
+
+
+async def open_of(opened: Desk, *receivable_ids: str) -> list[str]:
+    return [(await opened.read(f"/receivables/{each}"))["financeable"]["amount"] for each in receivable_ids]
+
+
+async def test_r6_a_note_on_several_invoices_lowers_them_in_the_order_of_citing_before_financing(opened: Desk) -> None:
+    first, second = await two_confirmed(opened)
+    found = await noted(opened, BOTH)
+    assert (found["state"], found["parts"]) == ("applied", [part(first, "1000.00"), part(second)])
+    assert await open_of(opened, first, second) == ["0.00", "500.00"]
+    assert [await opened.state(each) for each in (first, second)] == ["settled", "confirmed"]
+    read = await opened.read(f"/credit-notes/{found['credit_note_id']}")
+    assert (read["parts"], read["state"]) == (found["parts"], "applied")
+    again = await opened.upload(ubl(BOTH, root="CreditNote"))
+    assert again.json()["code"] == "duplicate_credit_note"
+
+
+async def test_r6_a_note_on_several_invoices_of_one_loan_lowers_them_after_financing(opened: Desk) -> None:
+    first, second = await two_confirmed(opened)
+    held = opened.held(receivable(first), receivable(second, "600.00"))
+    await opened.hear(held)
+    await opened.hear(disbursed(held.drawdown_id))
+    found = await noted(opened, BOTH)
+    assert found["parts"] == [part(first, "1000.00"), part(second)]
+    assert [await opened.state(each) for each in (first, second)] == ["financed", "financed"]
+    said = await opened.events("receivable.diluted.v1")
+    assert [(each["subject"], each["financeable"]["amount"]) for each in said] == [(first, "0.00"), (second, "500.00")]
+
+
+async def test_r6_a_person_says_whose_base_falls_where_a_loan_stands_on_one_of_them_only(opened: Desk) -> None:
+    first, second = await two_confirmed(opened)
+    held = opened.held(receivable(first))
+    await opened.hear(held)
+    await opened.hear(disbursed(held.drawdown_id))
+    found = await noted(opened, BOTH)
+    assert (found["state"], found["reasons"]) == ("referred", ["invoices_financed_apart"])
+    path = f"/credit-notes/{found['credit_note_id']}/decisions"
+    async with opened.bench.caller("bank_checker") as checker:
+
+        async def decide(*parts: dict[str, Any]) -> Any:
+            return await checker.post(path, json={"parts": list(parts), "reason": "as invoiced"}, headers=key())
+
+        for parts, reasons in (
+            ([part(first, "600.00"), part(second, "600.01")], ["more_than_is_open", "more_than_the_note"]),
+            ([part(first, "600.00"), part(second, "500.01")], ["more_than_the_note"]),
+            ([part(first, "0.00")], ["nothing_taken_off"]),
+        ):
+            refused = await decide(*parts)
+            assert (refused.status_code, refused.json()["code"]) == (409, "credit_note_not_applicable")
+            assert refused.json()["reasons"] == reasons
+        twice = await decide(part(first), part(first))
+        assert twice.status_code == 422
+        assert await open_of(opened, first, second) == ["1000.00", "600.00"]
+        decided = await decide(part(second, "600.00"), part(first, "400.00"))
+    assert (decided.status_code, decided.json()["left"]["amount"]) == (201, "100.00")
+    assert await open_of(opened, first, second) == ["600.00", "0.00"]
+    (said,) = await opened.events("credit_note.decided.v1")
+    assert (said["parts"], said["left"]["amount"]) == ([part(second, "600.00"), part(first, "400.00")], "100.00")
+
+
+async def test_a_note_that_cites_several_waits_until_the_last_of_them_is_there(opened: Desk) -> None:
+    found = await noted(opened, BOTH)
+    first = await opened.taken(INVOICE)
+    await place_waiting(opened.bench.database)
+    assert await open_of(opened, first) == ["1000.00"]
+    second = await opened.taken(replace(INVOICE, number="INV-2", gross="600.00", prepaid="0.00", payable="600.00"))
+    await place_waiting(opened.bench.database)
+    assert await open_of(opened, first, second) == ["0.00", "500.00"]
+    assert (await opened.read(f"/credit-notes/{found['credit_note_id']}"))["state"] == "applied"
 
 
 async def test_a_note_that_came_before_its_invoice_is_placed_when_that_is_there(opened: Desk) -> None:
@@ -178,7 +260,7 @@ async def test_a_note_that_came_before_its_invoice_is_placed_when_that_is_there(
     receivable_id = await opened.taken(INVOICE)
     await place_waiting(opened.bench.database)
     placed = await opened.read(f"/credit-notes/{found['credit_note_id']}")
-    assert (placed["state"], placed["receivable_id"], placed["reasons"]) == ("applied", receivable_id, [])
+    assert (placed["state"], placed["parts"], placed["reasons"]) == ("applied", [part(receivable_id)], [])
     assert (await opened.read(f"/receivables/{receivable_id}"))["financeable"]["amount"] == "900.00"
     await place_waiting(opened.bench.database)
     assert len(await opened.events("receivable.diluted.v1")) == 1

@@ -55,10 +55,13 @@ FILL = (
     """INSERT INTO payment (receivable_id, reference, amount_minor, payee, paid_date, actor)
     SELECT receivable_id, 'T', 1, 'seller', '2026-10-01', 'x' FROM receivable""",
     f"""INSERT INTO credit_note (credit_note_id, seller_id, obligor_id, number, number_key, issue_year, document_type,
-        syntax, profile, file, issue_date, currency, amount_minor, cites, cited_key, state, reasons, actor)
+        syntax, profile, file, issue_date, currency, amount_minor, cites, cited_keys, state, reasons, actor)
     SELECT 'c' || lpad(n::text, 9, '0'), 'e' || n % 400, 'e' || 400 + n % 100, 'C' || n, 'c' || n, 2026, '381', 'ubl',
-        '', '', '2026-10-01', 'CNY', 1, '[]', 'x' || n, CASE WHEN n % 200 = 0 THEN 'referred' ELSE 'rejected' END,
+        '', '', '2026-10-01', 'CNY', 1, '[]', ARRAY['x' || n],
+        CASE WHEN n % 200 = 0 THEN 'referred' ELSE 'rejected' END,
         '{{invoice_not_known}}', 'x' FROM generate_series(1, {MANY}) n""",  # noqa: S608 - a number
+    """INSERT INTO dilution (receivable_id, reference, amount_minor, reason, actor, credit_note_id)
+    SELECT 'r' || substr(credit_note_id, 2), number, 1, 'x', 'x', credit_note_id FROM credit_note""",
     """INSERT INTO decision_batch (batch_id, kind, party, state, many, totals, digest, actor)
     VALUES ('b1', 'confirmation', 'e407', 'done', 1, '[]', 'x', 'x')""",
     f"""INSERT INTO decision_item (batch_id, nth, asked, receivable_id, outcome)
@@ -130,7 +133,16 @@ async def test_a_hot_statement_scans_no_table(filled: Desk, what: str, statement
     assert "Seq Scan on voucher" not in plan, f"{what}\n{plan}"
     assert "Seq Scan on transfer" not in plan, f"{what}\n{plan}"
     assert "Seq Scan on enterprise" not in plan, f"{what}\n{plan}"
-    for table in ("credit_note", "payment", "decision_item", "trade_order", "citation", "delivery", "order_invoice"):
+    for table in (
+        "credit_note",
+        "dilution",
+        "payment",
+        "decision_item",
+        "trade_order",
+        "citation",
+        "delivery",
+        "order_invoice",
+    ):
         assert f"Seq Scan on {table}" not in plan, f"{what}\n{plan}"
 
 
