@@ -7,15 +7,15 @@ from datetime import datetime
 
 from services.credit.domain.limits import Node
 from services.credit.domain.paths import Level, programme_node
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, packed, unpacked
 from shared.values.ids import new_id
 
-_CREATE = """
+_CREATE = f"""
 INSERT INTO limit_node (node_id, level, currency)
-SELECT n.node_id, n.level, $3 FROM unnest($1::text[], $2::smallint[]) AS n(node_id, level)
+SELECT n.node_id, n.level, $3 FROM unnest({unpacked(1)}, {unpacked(2, "smallint")}) AS n(node_id, level)
 WHERE NOT EXISTS (SELECT FROM limit_node k WHERE k.node_id = n.node_id)
 ORDER BY n.level, n.node_id ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608 - constants only
 _LOCK = """
 SELECT n.node_id, n.sanctioned_minor, n.held_minor, n.utilised_minor FROM limit_node n
 WHERE n.node_id = ANY($1) ORDER BY n.level, n.node_id FOR NO KEY UPDATE
@@ -24,15 +24,15 @@ _MOVE = """
 UPDATE limit_node n SET held_minor = n.held_minor + m.held, utilised_minor = n.utilised_minor + m.utilised
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS m(node_id, held, utilised) WHERE n.node_id = m.node_id
 """
-_SANCTION = """
+_SANCTION = f"""
 WITH changed AS (
     UPDATE limit_node n SET sanctioned_minor = s.amount
-    FROM unnest($1::text[], $2::bigint[]) AS s(node_id, amount)
+    FROM unnest({unpacked(1)}, {unpacked(2, "bigint")}) AS s(node_id, amount)
     WHERE n.node_id = s.node_id AND n.sanctioned_minor <> s.amount RETURNING n.node_id, n.sanctioned_minor)
 INSERT INTO node_history (node_id, since, sanctioned_minor)
 SELECT node_id, coalesce($3, statement_timestamp()), sanctioned_minor FROM changed
 ON CONFLICT (node_id, since) DO UPDATE SET sanctioned_minor = excluded.sanctioned_minor
-"""
+"""  # noqa: S608 - constants only
 _IN_FORCE = """
 SELECT n.node_id, n.sanctioned_minor FROM limit_node_now n
 WHERE n.node_id = ANY($1) AND EXISTS (SELECT FROM generation WHERE flipped_at IS NOT NULL)
@@ -55,7 +55,9 @@ WHERE o.node_id = n.node_id AND n.node_id = ANY($1) AND o.until IS NULL
 
 async def create_nodes(tx: Transaction, *, nodes: Collection[tuple[Level, str]], currency: str) -> None:
     """Create the nodes that are missing, sanctioned nothing yet."""
-    await tx.pg.execute(_CREATE, [node_id for _, node_id in nodes], [int(level) for level, _ in nodes], currency)
+    await tx.pg.execute(
+        _CREATE, packed([node_id for _, node_id in nodes]), packed([str(int(level)) for level, _ in nodes]), currency
+    )
 
 
 async def lock_nodes(tx: Transaction, *, node_ids: Collection[str]) -> dict[str, Node]:
@@ -73,7 +75,7 @@ async def apply_generations(tx: Transaction, nodes: Mapping[str, Node]) -> None:
 
 async def sanction(tx: Transaction, amounts: Mapping[str, int], *, since: datetime | None = None) -> None:
     """Set what locked nodes are sanctioned, and keep since when; only propagation, a pair's limit and cover do this."""
-    await tx.pg.execute(_SANCTION, list(amounts), list(amounts.values()), since)
+    await tx.pg.execute(_SANCTION, packed(amounts), packed(map(str, amounts.values())), since)
 
 
 async def renew_version(tx: Transaction, *, programme_id: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from pydantic_core import to_json
 
 from services.credit.domain.limits import Node
 from services.credit.operations.bring_in import bring_in
@@ -30,17 +31,18 @@ from services.credit.operations.trade_links import read_trade
 from shared.events.credit import LimitPropagated, LineChanged
 from shared.events.envelope import Event
 from shared.messaging.outbox import append
-from shared.storage.database import Transaction
+from shared.storage.database import Transaction, packed, unpacked
 from shared.values.money import Amount
 
 # Only lines of which anything is new are written, each with its history.
-_WRITE_LINES = """
+_WRITE_LINES = f"""
 WITH written AS (
     UPDATE line l SET tier = n.tier, volume_minor = n.volume, weight = n.weight, floor_minor = n.floor,
         ceiling_minor = n.ceiling, reserved_minor = n.reserved, cap_minor = n.cap, drawable = n.drawable,
         reasons = string_to_array(n.reasons, ','), bounds = n.bounds::jsonb, policy_version = $12
-    FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::bool[], $10::text[], $11::text[])
+    FROM unnest({unpacked(1)}, {unpacked(2, "int")}, {unpacked(3, "bigint")}, {unpacked(4, "bigint")},
+        {unpacked(5, "bigint")}, {unpacked(6, "bigint")}, {unpacked(7, "bigint")}, {unpacked(8, "bigint")},
+        {unpacked(9, "bool")}, {unpacked(10)}, {unpacked(11)})
         AS n(line_id, tier, volume, weight, floor, ceiling, reserved, cap, drawable, reasons, bounds)
     WHERE l.line_id = n.line_id
         AND (l.tier, l.volume_minor, l.weight, l.floor_minor, l.ceiling_minor, l.reserved_minor, l.cap_minor,
@@ -53,7 +55,7 @@ INSERT INTO line_history (line_id, since, direction, anchor_support, tier, volum
 SELECT line_id, statement_timestamp(), direction, anchor_support, tier, volume_minor, weight, floor_minor,
     ceiling_minor, reserved_minor, cap_minor, bounds, drawable, reasons, policy_version FROM written
 ON CONFLICT (line_id, since) DO NOTHING
-"""
+"""  # noqa: S608 - constants only
 
 
 async def propagate_limits(
@@ -112,17 +114,17 @@ async def _write(tx: Transaction, facts: Facts, computed: Computed, *, cause: st
     lines = [line for line in computed.lines if line.is_new(policy_version=policy.version)]
     await tx.pg.execute(
         _WRITE_LINES,
-        [line.row["line_id"] for line in lines],
-        [line.reach.tier if line.reach else None for line in lines],
-        [line.reach.volume_minor if line.reach else 0 for line in lines],
-        [line.given.weight for line in lines],
-        [line.given.floor for line in lines],
-        [line.given.ceiling for line in lines],
-        [line.share.reserved for line in lines],
-        [line.share.cap for line in lines],
-        [not line.reasons for line in lines],
-        [",".join(line.reasons) for line in lines],
-        [json.dumps(line.bounds) for line in lines],
+        packed([line.row["line_id"] for line in lines]),
+        packed([str(line.reach.tier) if line.reach else None for line in lines]),
+        packed([str(line.reach.volume_minor) if line.reach else "0" for line in lines]),
+        packed([str(line.given.weight) for line in lines]),
+        packed([str(line.given.floor) for line in lines]),
+        packed([str(line.given.ceiling) for line in lines]),
+        packed([str(line.share.reserved) for line in lines]),
+        packed([str(line.share.cap) for line in lines]),
+        packed(["f" if line.reasons else "t" for line in lines]),
+        packed([",".join(line.reasons) for line in lines]),
+        packed([to_json(line.bounds).decode() for line in lines]),
         policy.version,
     )
     await tx.pg.execute(
