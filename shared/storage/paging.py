@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
 LONGEST_PAGE = 500
+_LONGEST_PLACE = 9  # what an int of PostgreSQL holds for certain
 
 
 class InvalidCursor(ValueError):
@@ -33,6 +34,15 @@ def read_cursor(cursor: str | None) -> str:
         # Never one of ours, and PostgreSQL refuses a NUL.
         raise InvalidCursor
     return key
+
+
+def read_place(key: str, *, first: int) -> int:
+    """Return the number at which a page that is counted ended, one before `first` without one; InvalidCursor."""
+    if not key:
+        return first - 1
+    if not (key.isascii() and key.isdecimal()) or len(key) > _LONGEST_PLACE:
+        raise InvalidCursor
+    return int(key)
 
 
 def page(items: Sequence[T], *, limit: int, key: Callable[[T], str]) -> dict[str, Any]:

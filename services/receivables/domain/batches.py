@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import ClassVar, Literal
 
-from services.receivables.domain.documents import UnreadableDocument, read_number
+from services.receivables.domain.documents import UnreadableDocument, read_number, read_text
 from services.receivables.domain.receivables import Executed, NotPossible, Step, advance
 from shared.values.money import Money
 
@@ -95,4 +95,4 @@ def read_named(rows: Sequence[Sequence[str]]) -> list[Named]:
         raise BatchTooLarge
     if any(len(row) != len(_COLUMNS) for row in rows):
         raise UnreadableDocument(f"A row does not have {len(_COLUMNS)} cells.")
-    return [Named(seller.strip()[:40], read_number(number)) for seller, number in rows[1:]]
+    return [Named(read_text(seller, field="seller_id"), read_number(number)) for seller, number in rows[1:]]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.receivables.domain.deliveries import counted
+from services.receivables.domain.documents import LONGEST_NUMBER
 from services.receivables.domain.matching import (
     NOTHING_BEFORE,
     Match,
@@ -81,7 +82,11 @@ class CitedOrders:
 
 
 async def cite_orders(tx: Transaction, citations: Sequence[Citation]) -> CitedOrders:
-    """Keep which orders new invoices cite, match those that stand, and let wait what their policy refers."""
+    """Keep which orders new invoices cite, match those that stand, and let wait what their policy refers.
+
+    What is longer than any order's number names none: some list several orders there, some write a letter.
+    """
+    citations = [each for each in citations if len(each.claim[-1]) <= LONGEST_NUMBER]
     if not citations:
         return CitedOrders()
     rows = [(each.receivable_id, *each.claim, _stored(each.lines)) for each in citations]

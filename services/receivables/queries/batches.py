@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from shared.storage.database import Database, Transaction
-from shared.storage.paging import InvalidCursor, page
+from shared.storage.paging import page, read_place
 from shared.values.money import Money
 from shared.web.auth import ForeignParty
 
@@ -44,11 +44,10 @@ async def batch_items(
     database: Database, *, batch_id: str, after: str, limit: int, outcome: str, party: str | None
 ) -> dict[str, Any]:
     """Return a page of what became of each receivable; UnknownBatch, ForeignParty or InvalidCursor."""
-    if after and not after.isdecimal():
-        raise InvalidCursor
+    place = read_place(after, first=1)
     async with database.snapshot() as tx:
         await _batch(tx, batch_id, party)
-        rows = await tx.pg.fetch(ITEMS, batch_id, int(after) if after else 0, outcome, limit + 1)
+        rows = await tx.pg.fetch(ITEMS, batch_id, place, outcome, limit + 1)
     found = []
     for row in rows:
         each = dict(row)

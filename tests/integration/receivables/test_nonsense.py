@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,19 @@ async def test_nonsense_in_a_path_a_cursor_or_a_file_is_refused_by_name(opened: 
                 answer = await bank.post("/documents", content=data, headers={"content-type": media_type})
                 assert answer.status_code in {415, 422}, answer.text
                 said(answer)
+
+
+async def test_nonsense_in_a_list_or_where_its_page_ends_is_refused_by_name(opened: Desk) -> None:
+    one = await opened.taken()
+    async with opened.maker() as maker:
+        for data in (*FILES, b"seller_id,number\n\x00,1\n", b"seller_id,number\n" + b"s" * 5000 + b",1\n"):
+            said(await maker.post("/confirmation-lists", content=data, params={"undertaking": "none"}))
+        body = {"receivable_ids": [one], "undertaking": "none"}
+        batch_id = (await maker.post("/confirmation-batches", json=body)).json()["batch_id"]
+        for place in ("99999999999", "9" * 5000, "\u0663", "-1", "x"):
+            cursor = base64.urlsafe_b64encode(place.encode()).decode()
+            answer = await maker.get(f"/decision-batches/{batch_id}/items", params={"cursor": cursor})
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor"), place
 
 
 async def test_every_route_says_who_may_call_it(opened: Desk) -> None:

@@ -238,3 +238,14 @@ async def test_however_large_the_files_were_their_parts_are_found_by_index(opene
             plan = "\n".join(line[0] for line in await tx.pg.fetch(f"EXPLAIN {statement}", "p7", 3))
             assert "original_part_pkey" in plan, plan
     assert queries._PART == work_rows._PART
+
+
+async def test_a_row_that_writes_a_letter_where_an_orders_number_belongs_is_taken_and_cites_nothing(
+    opened: Desk,
+) -> None:
+    letter = "".join(chr(0x4E00 + nth * 7919 % 20_000) for nth in range(1000))
+    said = await sent(opened, f"{HEADER}\n{row(opened, 'L-1')}{letter}\n{row(opened, 'M-9', amount='7.00')}\n".encode())
+    await work_uploads(opened.bench.database)
+    after = await progress(opened, said)
+    assert (after["state"], after["accepted"]) == ("done", 2)
+    assert await count(opened, "citation") == 0
