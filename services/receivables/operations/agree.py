@@ -9,17 +9,11 @@ from typing import ClassVar
 from services.receivables.domain.documents import EInvoice, InvalidDueDate, Party, check_payable, read_number
 from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.financeable import IrrevocableUndertaking
-from services.receivables.domain.receivables import Executed, Happened, State, Step, advance
-from services.receivables.domain.receivables import advance_assignment as advance_assigned
+from services.receivables.domain.receivables import State, Step, advance
 from services.receivables.operations.locking import Row, lock_receivable
+from services.receivables.operations.lowering import lock_to_lower
 from services.receivables.operations.take_documents import SOURCE, Taken, take_in
-from shared.events.envelope import Event
-from shared.events.receivables import (
-    DocumentsWithdrawn,
-    ReceivableAcknowledged,
-    ReceivableDisputed,
-    ReceivableDisputeEnded,
-)
+from shared.events.receivables import ReceivableAcknowledged, ReceivableDisputed, ReceivableDisputeEnded
 from shared.messaging.outbox import append
 from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction
@@ -105,37 +99,26 @@ async def dispute(database: Database, *, receivable_id: str, reason: str, party:
     UnknownReceivable, ForeignParty, NotTheirDispute, IrrevocableUndertaking or NotPossible otherwise.
     """
     async with database.transaction() as tx:
-        # The assignment is locked before its documents, as everywhere.
-        assignment = await tx.pg.fetchrow(
-            """SELECT a.drawdown_id, a.state FROM assignment a JOIN receivable r USING (drawdown_id)
-            WHERE r.receivable_id = $1 FOR UPDATE OF a""",
-            receivable_id,
-        )
-        row = await _owed(tx, receivable_id=receivable_id, party=party)
+        lowering = await lock_to_lower(tx, [receivable_id])
+        row = lowering.of(receivable_id).row
+        _check_owes(row, party)
         if row["disputed"]:
             return
         advance(document_id=receivable_id, state=row["state"], asked=Step.DISPUTE)
         if row["undertaking"] == "irrevocable" or row["vouchered"]:
             raise IrrevocableUndertaking(receivable_id=receivable_id)
         await tx.pg.execute("UPDATE receivable SET disputed = true WHERE receivable_id = $1", receivable_id)
-        said: list[Event] = [ReceivableDisputed(receivable_id=receivable_id, reason=reason)]
-        if assignment is not None and assignment["drawdown_id"] == row["drawdown_id"]:
-            step = advance_assigned(assignment["state"], Happened.WITHDRAWN)
-            if isinstance(step, Executed):
-                await tx.pg.execute(
-                    "UPDATE assignment SET state = $2, reason = $3 WHERE drawdown_id = $1",
-                    *(assignment["drawdown_id"], step.state.value, f"disputed: {reason}"),
-                )
-                withdrawn = assignment["drawdown_id"]
-                said.append(DocumentsWithdrawn(drawdown_id=withdrawn, reason=f"disputed: {reason}"))
-        await append(tx, said, source=SOURCE)
+        lowering.said.append(ReceivableDisputed(receivable_id=receivable_id, reason=reason))
+        lowering.withdraw(receivable_id, reason=f"disputed: {reason}")
+        await lowering.write(tx)
         await record(tx, [Entry(actor, "receivable.disputed", receivable_id, {"reason": reason})])
 
 
 async def end_dispute(database: Database, *, receivable_id: str, reason: str, party: str, actor: str) -> None:
     """Take a dispute back; UnknownReceivable, ForeignParty or NotTheirDispute otherwise."""
     async with database.transaction() as tx:
-        row = await _owed(tx, receivable_id=receivable_id, party=party)
+        row = await lock_receivable(tx, receivable_id=receivable_id)
+        _check_owes(row, party)
         if not row["disputed"]:
             return
         await tx.pg.execute("UPDATE receivable SET disputed = false WHERE receivable_id = $1", receivable_id)
@@ -162,13 +145,11 @@ async def _say(tx: Transaction, row: Row, *, party: str, actor: str) -> None:
     await append(tx, [event], source=SOURCE)
 
 
-async def _owed(tx: Transaction, *, receivable_id: str, party: str) -> Row:
-    row = await lock_receivable(tx, receivable_id=receivable_id)
+def _check_owes(row: Row, party: str) -> None:
     if party not in {row["seller_id"], row["obligor_id"]}:
         raise ForeignParty
     if party != row["obligor_id"]:
         raise NotTheirDispute
-    return row
 
 
 def _words(row: Row) -> Obligation:

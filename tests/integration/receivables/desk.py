@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from shared.events.receivables import Document
 from shared.events.settlement import LoanClosed, LoanDisbursed
 from shared.messaging.applying import Handlers, Outcome, apply_all
 from shared.messaging.inbox_rows import Arrival
+from shared.storage.database import Transaction
 from shared.values.ids import new_id
 from shared.values.money import Amount
 from tests.support.einvoices import Firm, Sample, ubl
@@ -34,6 +36,11 @@ ANCHOR, SUPPLIER, SECOND, FACTOR = (
 XML = {"content-type": "application/xml"}
 JSON = {"content-type": "application/json"}
 CSV = {"content-type": "text/csv"}
+# Not pg_stat_activity: a transaction sees it as it was when it first looked.
+_WAITING = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid IN (
+    SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database()))
+"""
 
 
 def cny(amount: str) -> Amount:
@@ -158,6 +165,13 @@ async def desk(url: str, home: Path) -> AsyncIterator[Desk]:
         opened = Desk(made)
         await opened.prepare()
         yield opened
+
+
+async def until_somebody_waits(tx: Transaction) -> None:
+    """Return once another transaction on this database waits for a lock."""
+    async with asyncio.timeout(20):
+        while not await tx.pg.fetchval(_WAITING):
+            await asyncio.sleep(0.02)
 
 
 def key() -> dict[str, str]:

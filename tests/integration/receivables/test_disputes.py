@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextvars import Context
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk, key, receivable
+from services.receivables.operations.assign_documents import assign_documents
+from services.receivables.operations.movables_registry import MovablesRegistry
+from tests.integration.receivables.desk import (
+    ANCHOR,
+    SUPPLIER,
+    Desk,
+    as_received,
+    desk,
+    key,
+    receivable,
+    until_somebody_waits,
+)
 
 
 @pytest.fixture
@@ -54,6 +67,20 @@ async def test_a_dispute_between_assignment_and_payment_withdraws_the_documents_
         (held.drawdown_id, "disputed: half is missing")
     ]
     assert len(await made.events("receivable.disputed.v1")) == 1
+    assert (await made.read(f"/assignments/{held.drawdown_id}"))["state"] == "withdrawn"
+
+
+async def test_a_dispute_withdraws_what_was_assigned_while_it_waited_for_the_receivable(made: Desk) -> None:
+    debt = await made.confirmed()
+    held = made.held(receivable(debt))
+    async with made.bench.database.transaction() as tx:
+        registry = MovablesRegistry(made.bench.settings.registry)
+        await assign_documents(tx, [as_received(held)], registry=registry)
+        # Whoever disputes is in no transaction of ours: it has looked for an assignment, and waits for the receivable.
+        disputing = asyncio.create_task(_dispute(made, debt), context=Context())
+        await until_somebody_waits(tx)
+    assert (await disputing).json()["disputed"] is True
+    assert [each["drawdown_id"] for each in await made.events("assignment.withdrawn.v1")] == [held.drawdown_id]
     assert (await made.read(f"/assignments/{held.drawdown_id}"))["state"] == "withdrawn"
 
 
