@@ -47,6 +47,15 @@ class Standing:
     receivable_id: str
     obligor_id: str
     issue_year: int
+    number: str
+    syntax: str
+    state: str
+
+
+def same_claim(standing: Sequence[Standing], *, obligor_id: str, issue_year: int) -> Standing | None:
+    """Return what stands and is this very claim: of the same year, owed by the same firm (R8)."""
+    found = (each for each in standing if (each.issue_year, each.obligor_id) == (issue_year, obligor_id))
+    return next(found, None)
 
 
 def why_refer(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from services.receivables.domain.duplicates import number_key
 from services.receivables.domain.near_duplicates import Guise, Stated, Tolerance, near_duplicates
 from services.receivables.operations.locking import Row
-from shared.storage.database import Transaction, by_column
+from shared.storage.database import Transaction, by_column, packed, unpacked
 from shared.values.money import Money
 from shared.values.policies import policy_on
 
@@ -25,9 +25,10 @@ WHERE e.enterprise_id = ANY($1) AND t.enterprise_id <> e.enterprise_id
 """
 # What stands of each seller and amount, the nearest issue dates first, and of those what came last: in a run of numbers
 # that is the one before. Of what is stored together ($9) only what comes before counts.
-STANDING = """
-SELECT d.nth, r.* FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::date[], $7::int[],
-    $8::int[]) AS d(nth, receivable_id, seller_id, currency, payable_minor, issue_date, days, at_most)
+STANDING = f"""
+SELECT d.nth, r.* FROM unnest({unpacked(1, "int")}, {unpacked(2)}, {unpacked(3)}, {unpacked(4)},
+    {unpacked(5, "bigint")}, {unpacked(6, "date")}, {unpacked(7, "int")}, {unpacked(8, "int")})
+    AS d(nth, receivable_id, seller_id, currency, payable_minor, issue_date, days, at_most)
 CROSS JOIN LATERAL (
     SELECT f.receivable_id, f.seller_id, f.obligor_id, f.number_key, f.issue_date, f.due_date, f.syntax,
         f.order_reference
@@ -35,7 +36,7 @@ CROSS JOIN LATERAL (
         AND f.payable_minor = d.payable_minor AND f.issue_date BETWEEN d.issue_date - d.days AND d.issue_date + d.days
         AND f.state <> 'rejected' AND (f.receivable_id < d.receivable_id OR NOT f.receivable_id = ANY($9::text[]))
     ORDER BY abs(f.issue_date - d.issue_date), f.receivable_id DESC LIMIT d.at_most) AS r
-"""
+"""  # noqa: S608 - constants only
 _REFER = """
 UPDATE receivable SET state = 'referred', reasons = array_append(reasons, $2) WHERE receivable_id = ANY($1)
 """
@@ -72,13 +73,16 @@ async def refer_near_duplicates(tx: Transaction, stored: Sequence[tuple[Stated, 
     policies = [policy_on("near_duplicates", on=each.issue_date) for each, _ in stored]
     tolerances = [Tolerance.of(policy.values) for policy in policies]
     asked = [
-        (nth, each.receivable_id, seller, owed.currency, owed.amount_minor, each.issue_date, near.days, near.at_most)
+        (
+            *(str(nth), each.receivable_id, seller, owed.currency, str(owed.amount_minor)),
+            *(each.issue_date.isoformat(), str(near.days), str(near.at_most)),
+        )
         for nth, ((each, owed), near) in enumerate(zip(stored, tolerances, strict=True))
         for seller in (each.seller_id, *sorted(twins.get(each.seller_id, ())))
     ]
     place = {each.receivable_id: nth for nth, (each, _) in enumerate(stored)}
     standing: dict[int, list[Stated]] = defaultdict(list)
-    for row in await tx.pg.fetch(STANDING, *by_column(asked, width=8), list(place)):
+    for row in await tx.pg.fetch(STANDING, *map(packed, by_column(asked, width=8)), list(place)):
         standing[row["nth"]].append(_stated(row))
     found = {
         stored[nth][0].receivable_id: near

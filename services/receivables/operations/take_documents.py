@@ -15,7 +15,14 @@ from services.receivables.domain.documents import (
     check_financeable,
     due_date_of,
 )
-from services.receivables.domain.duplicates import DuplicateDocument, Standing, number_key, stated_reasons, why_refer
+from services.receivables.domain.duplicates import (
+    DuplicateDocument,
+    Standing,
+    number_key,
+    same_claim,
+    stated_reasons,
+    why_refer,
+)
 from services.receivables.domain.near_duplicates import Guise, Stated
 from services.receivables.domain.parties import Directory, UnknownParty
 from services.receivables.domain.trade_lines import TradeLine
@@ -40,17 +47,17 @@ from shared.web.auth import ForeignParty
 SOURCE = "receivables"
 
 # One lock per seller and number, and per seller and amount: whoever takes in the same waits here, so that the look-ups
-# of namesakes and near duplicates and the insertion see each other. The unique indexes guard claims even without it.
-_LOCK = """
+# of namesakes and near duplicates and the insertion see each other. Claims are guarded even without it, by the unique
+# indexes: whoever meets them has passed it by, and nothing of the batch is stored.
+_LOCK = f"""
 SELECT pg_advisory_xact_lock(k) FROM (
-    SELECT DISTINCT hashtextextended(name, 8) AS k FROM unnest($1::text[]) AS d(name) ORDER BY 1) x
-"""
-_NAMESAKES = """
-SELECT DISTINCT r.receivable_id, r.seller_id, r.number_key, r.obligor_id, r.issue_year, r.number, r.syntax, r.state,
-    r.guards
-FROM receivable r JOIN unnest($1::text[], $2::text[]) AS d(seller_id, number_key) USING (seller_id, number_key)
+    SELECT DISTINCT hashtextextended(name, 8) AS k FROM unnest({unpacked(1)}) AS d(name) ORDER BY 1) x
+"""  # noqa: S608 - constants only
+_NAMESAKES = f"""
+SELECT r.receivable_id, r.seller_id, r.number_key, r.obligor_id, r.issue_year, r.number, r.syntax, r.state
+FROM receivable r JOIN unnest({unpacked(1)}, {unpacked(2)}) AS d(seller_id, number_key) USING (seller_id, number_key)
 WHERE r.state <> 'rejected' ORDER BY r.receivable_id
-"""
+"""  # noqa: S608 - constants only
 _INSERT = f"""
 INSERT INTO receivable (receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax,
     profile, file, issue_date, due_date, currency, payable_minor, financeable_minor, order_reference, state, reasons,
@@ -66,7 +73,7 @@ FROM unnest({unpacked(1)}, {unpacked(2)}, {unpacked(3)}, {unpacked(4)}, {unpacke
     AS d(receivable_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax, profile, file,
         issue_date, due_date, currency, payable, order_reference, state, reasons, guards, policy_version, original,
         rules, findings, nth)
-ORDER BY d.nth ON CONFLICT DO NOTHING RETURNING receivable_id
+ORDER BY d.nth
 """  # noqa: S608 - constants only
 
 
@@ -169,55 +176,60 @@ def _stated(invoice: EInvoice, *, file: str, directory: Directory, party: str | 
 
 
 async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str | None) -> list[Taken | DuplicateDocument]:
-    """Insert what is new; the index decides what is not."""
-    claims = sorted({each.claim for each in taken})
-    sellers, numbers = [seller for seller, _ in claims], [number for _, number in claims]
+    """Insert what is new, under the locks of what it may be; answer each."""
     stated = {each.receivable_id: (_as_stated(each), each.payable) for each in taken}
     twins = await twins_of(tx, [firm for each in taken for firm in (each.seller_id, each.obligor_id)])
-    names = [f"{seller} {number}" for seller, number in claims]
-    await tx.pg.execute(_LOCK, [*names, *amounts_to_lock(list(stated.values()), twins=twins)])
-    standing: dict[tuple[str, str], list[Standing]] = defaultdict(list)
-    for row in await tx.pg.fetch(_NAMESAKES, sellers, numbers):
-        standing[row["seller_id"], row["number_key"]].append(
-            Standing(row["receivable_id"], row["obligor_id"], row["issue_year"])
-        )
-    wanted = []
-    for each in taken:
-        wanted.append(_against(each, standing[each.claim]))
-        standing[each.claim].append(Standing(each.receivable_id, each.obligor_id, each.issue_date.year))
-    stored = await _insert(tx, wanted)
-    near = await refer_near_duplicates(
-        tx, [stated[each.receivable_id] for each in wanted if each.receivable_id in stored], twins=twins
-    )
-    wanted = [_waiting(each, near.get(each.receivable_id, ())) for each in wanted]
-    citing = [each for each in wanted if each.receivable_id in stored and each.order_reference]
-    cited = await cite_orders(tx, [_citation(each) for each in citing])
-    wanted = [_unmatched(each) if each.receivable_id in cited.referred else each for each in wanted]
-    kept = [each for each in wanted if each.receivable_id in stored]
-    await keep_originals(tx, [each.evidence for each in kept])
-    await append(tx, [*(_registered(each) for each in kept), *cited.said], source=SOURCE)
+    names = [f"{seller} {number}" for seller, number in {each.claim for each in taken}]
+    await tx.pg.execute(_LOCK, packed([*names, *amounts_to_lock(list(stated.values()), twins=twins)]))
+    new, known = await _against_namesakes(tx, taken)
+    await _insert(tx, new)
+    near = await refer_near_duplicates(tx, [stated[each.receivable_id] for each in new], twins=twins)
+    new = [_waiting(each, near.get(each.receivable_id, ())) for each in new]
+    cited = await cite_orders(tx, [_citation(each) for each in new if each.order_reference])
+    new = [_unmatched(each) if each.receivable_id in cited.referred else each for each in new]
+    await keep_originals(tx, [each.evidence for each in new])
+    await append(tx, [*(_registered(each) for each in new), *cited.said], source=SOURCE)
     if actor is not None:
-        await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in kept])
-    if len(kept) == len(wanted):
-        return list(wanted)
-    holders: dict[tuple[str, str, int, str], DuplicateDocument] = {}
-    for row in await tx.pg.fetch(_NAMESAKES, sellers, numbers):
-        key = (row["seller_id"], row["number_key"], row["issue_year"])
-        error = DuplicateDocument(
-            receivable_id=row["receivable_id"],
-            number=row["number"],
-            issue_year=row["issue_year"],
-            syntax=row["syntax"],
-            state=row["state"],
+        await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in new])
+    stored = {each.receivable_id: each for each in new}
+    return [stored.get(each.receivable_id) or _duplicate(known[each.receivable_id], stored) for each in taken]
+
+
+async def _against_namesakes(tx: Transaction, taken: Sequence[Taken]) -> tuple[list[Taken], dict[str, Standing]]:
+    """Return what is new, with what its namesakes say of it, and of each other what it is already (R8)."""
+    claims = list({each.claim for each in taken})
+    columns = packed([seller for seller, _ in claims]), packed([number for _, number in claims])
+    standing: dict[tuple[str, str], list[Standing]] = defaultdict(list)
+    for row in await tx.pg.fetch(_NAMESAKES, *columns):
+        standing[row["seller_id"], row["number_key"]].append(
+            Standing(
+                *(row["receivable_id"], row["obligor_id"], row["issue_year"]),
+                *(row["number"], row["syntax"], row["state"]),
+            )
         )
-        holders.setdefault((*key, row["obligor_id"]), error)
-        holders.setdefault((*key, ""), error)
-    return [each if each.receivable_id in stored else _holder_of(each, holders) for each in wanted]
+    new, known = [], {}
+    for each in taken:
+        namesakes, year = standing[each.claim], each.issue_date.year
+        found = same_claim(namesakes, obligor_id=each.obligor_id, issue_year=year)
+        if found is not None:
+            known[each.receivable_id] = found
+            continue
+        decided = _against(each, namesakes)
+        new.append(decided)
+        namesakes.append(Standing(each.receivable_id, each.obligor_id, year, each.number, each.syntax, decided.state))
+    return new, known
 
 
-def _holder_of(each: Taken, holders: Mapping[tuple[str, str, int, str], DuplicateDocument]) -> DuplicateDocument:
-    key = (*each.claim, each.issue_date.year)
-    return holders.get((*key, each.obligor_id)) or holders[*key, ""]
+def _duplicate(found: Standing, stored: Mapping[str, Taken]) -> DuplicateDocument:
+    """Return the refusal of what is taken in already; what came in the same batch is as it was stored."""
+    twin = stored.get(found.receivable_id)
+    return DuplicateDocument(
+        receivable_id=found.receivable_id,
+        number=found.number,
+        issue_year=found.issue_year,
+        syntax=found.syntax,
+        state=twin.state if twin else found.state,
+    )
 
 
 def _against(each: Taken, standing: Sequence[Standing]) -> Taken:
@@ -226,12 +238,11 @@ def _against(each: Taken, standing: Sequence[Standing]) -> Taken:
     more = why_refer(standing, obligor_id=each.obligor_id, issue_year=year, document_type="", other_payee=False)
     if not more:
         return each
-    same_year = [other for other in standing if other.issue_year == year]
-    waits = bool(same_year) and all(other.obligor_id != each.obligor_id for other in same_year)
+    waits = any(other.issue_year == year for other in standing)
     return replace(each, state="referred", reasons=(*each.reasons, *more), guards=not waits)
 
 
-async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> set[str]:
+async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> None:
     columns: list[list[str | None]] = [
         [each.receivable_id for each in wanted],
         [each.seller_id for each in wanted],
@@ -256,7 +267,7 @@ async def _insert(tx: Transaction, wanted: Sequence[Taken]) -> set[str]:
         ["|".join(each.evidence.judgement.packs) for each in wanted],
         [_findings(each.evidence) for each in wanted],
     ]
-    return {row["receivable_id"] for row in await tx.pg.fetch(_INSERT, *map(packed, columns))}
+    await tx.pg.execute(_INSERT, *map(packed, columns))
 
 
 def _waiting(each: Taken, near: Sequence[tuple[str, Guise]]) -> Taken:
@@ -279,7 +290,7 @@ def _as_stated(each: Taken) -> Stated:
         issue_date=each.issue_date,
         due_date=each.due_date,
         syntax=each.syntax,
-        order_key=number_key(each.order_reference),
+        order_key=number_key(each.order_reference) if each.order_reference else "",
     )
 
 

@@ -22,6 +22,7 @@ from services.receivables.operations import (
     take_notes,
 )
 from services.receivables.queries import batches, credit_notes, payments
+from shared.storage.database import packed
 from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk
 from tests.support.servers import a_database
 
@@ -96,7 +97,7 @@ HOT: list[tuple[str, str, tuple[Any, ...]]] = [
     ("a page of a holder's vouchers", queries._OWN_VOUCHERS, ("", 101, "e7")),
     ("the slices of a page", queries._SLICES, (["v000000001"],)),
     ("a page of a party's transfers", queries._OWN_TRANSFERS, ("", 101, "e7")),
-    ("namesakes at intake", take_documents._NAMESAKES, (["e7"], ["n7"])),
+    ("namesakes at intake", take_documents._NAMESAKES, (packed(["e7"]), packed(["n7"]))),
     ("the documents of a drawdown", follow_loans._LOCK_RECEIVABLES, (["d2", "d4"],)),
     ("the slices of a drawdown", follow_loans._LOCK_SLICES, (["d2"],)),
     ("a page of the bank's orders", queries._ALL_ORDERS, ("", "", 101)),
@@ -111,6 +112,7 @@ HOT: list[tuple[str, str, tuple[Any, ...]]] = [
     ("the receivables of a drawdown and beneath it", follow_loans._LOCK_BENEATH, (["d2", "d4"],)),
     ("a page of a firm's credit notes", credit_notes.OWN, ("", "", 101, "e7")),
     ("a page of the bank's credit notes", credit_notes.ALL, ("", "referred", 101)),
+    ("what a waiting note may mean", credit_notes.CANDIDATES, ("c000000200",)),
     ("which receivables a note may mean", take_notes._TARGETS, (["e7"], ["n7"])),
     ("notes whose invoice came", take_notes.WAITING, (["invoice_not_known"],)),
     ("the receivables of loans that were paid", pay.OF_LOANS, (["d2", "d4"],)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from services.receivables.operations import refer_near_duplicates, register, sightings
 from services.receivables.queries import crosschecks
 from services.receivables.queries import register as reading
+from shared.storage.database import packed
 from tests.integration.receivables.desk import Desk, desk
 from tests.integration.receivables.test_plans import FILL, MANY
 
@@ -35,7 +36,10 @@ BESIDE = (
 HOT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "near duplicates at intake": (
         refer_near_duplicates.STANDING,
-        ([0], ["r000000007"], ["e7"], ["CNY"], [100], [date(2026, 9, 1)], [31], [50], ["r000000007"]),
+        (
+            *map(packed, (["0"], ["r000000007"], ["e7"], ["CNY"], ["100"], ["2026-09-01"], ["31"], ["50"])),
+            ["r000000007"],
+        ),
     ),
     "other registrations of a firm": (refer_near_duplicates.TWINS, (["e7"],)),
     "what is held back": (sightings.HELD_BACK, (["r000000007"],)),

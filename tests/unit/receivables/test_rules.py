@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from services.receivables.domain.documents import Identifier, Party, check_document_type
-from services.receivables.domain.duplicates import Standing, number_key, why_refer
+from services.receivables.domain.duplicates import Standing, number_key, same_claim, why_refer
 from services.receivables.domain.financeable import IrrevocableUndertaking, dilute, financeable_minor
 from services.receivables.domain.parties import Directory, UnknownParty, is_other_than
 from services.receivables.domain.priority import Assignee, discharging_payee, distribute, rank
@@ -88,11 +88,22 @@ def test_r8_a_number_is_compared_without_its_spelling(left: str, right: str, sam
 
 
 def test_r8_a_namesake_in_another_year_or_to_another_obligor_refers() -> None:
-    standing = [Standing("r1", "o1", 2025), Standing("r2", "o2", 2026)]
+    standing = [_standing("r1", "o1", 2025), _standing("r2", "o2", 2026)]
     reasons = why_refer(standing, obligor_id="o1", issue_year=2026, document_type="380", other_payee=False)
     assert reasons == ["same_number_in_another_year", "same_number_to_another_obligor"]
     alone = why_refer([], obligor_id="o1", issue_year=2026, document_type="393", other_payee=True)
     assert alone == ["payee_is_not_the_seller", "factored_invoice"]
+
+
+def test_r8_a_namesake_of_the_same_year_to_the_same_obligor_is_the_same_claim() -> None:
+    standing = [_standing("r1", "o1", 2025), _standing("r2", "o2", 2026), _standing("r3", "o2", 2026)]
+    assert same_claim(standing, obligor_id="o2", issue_year=2026) == standing[1]
+    assert same_claim(standing, obligor_id="o1", issue_year=2026) is None
+    assert same_claim(standing, obligor_id="o2", issue_year=2025) is None
+
+
+def _standing(receivable_id: str, obligor_id: str, issue_year: int) -> Standing:
+    return Standing(receivable_id, obligor_id, issue_year, number="1", syntax="json", state="validated")
 
 
 @pytest.mark.parametrize("code", ["380", "384", "389", "326", "393", "575", "387", "877"])
