@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from services.receivables.domain.documents import Party
 
-Side = Literal["seller", "obligor"]
+Side = Literal["seller", "obligor", "transferee"]
 _SPACES = re.compile(r"\s+")
 _SHORTEST_IDENTIFIER = 5
 

@@ -125,10 +125,15 @@ def check_movable(piece: VoucherSlice, *, amount_minor: int, maturity_date: date
     """Refuse to split or transfer more than the slice is, and what is frozen, financed or matured (R13)."""
     if piece.state is not SliceState.LIVE:
         raise NotPossible(document_id=piece.slice_id, state=piece.state, asked="be split or transferred")
-    if today is not None and maturity_date <= today:
-        raise NotPossible(document_id=piece.slice_id, state="matured", asked="be split or transferred")
+    check_unmatured(piece, maturity_date=maturity_date, today=today)
     if not 0 < amount_minor <= piece.size_minor:
         raise InvalidSlice(slice_id=piece.slice_id, reason="does not hold that amount")
+
+
+def check_unmatured(piece: VoucherSlice, *, maturity_date: date, today: date | None) -> None:
+    """Refuse what has matured, also if it was offered before; NotPossible (R13)."""
+    if today is not None and maturity_date <= today:
+        raise NotPossible(document_id=piece.slice_id, state="matured", asked="be split or transferred")
 
 
 def split(

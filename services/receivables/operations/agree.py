@@ -52,7 +52,8 @@ async def register_obligation(database: Database, *, stated: Obligation, party: 
     """Register a debt between two firms, by either of them, and return its receivable's id.
 
     It is a receivable like any other: the same claim never stands twice (R8), in whatever form it comes. What stands
-    already in the same words is acknowledged by this side as well; DuplicateDocument when the words differ.
+    already in the same words is acknowledged by this side as well; DuplicateDocument when the words differ, or when it
+    was taken back.
     """
     stated = replace(stated, number=read_number(stated.number))
     if stated.due_date < stated.issue_date:
@@ -77,7 +78,7 @@ async def register_obligation(database: Database, *, stated: Obligation, party: 
         if not isinstance(answer, DuplicateDocument):
             raise answer
         row = await lock_receivable(tx, receivable_id=answer.receivable_id)
-        if _words(row) != stated:
+        if _words(row) != stated or row["state"] == State.CANCELLED:
             raise answer
         await _say(tx, row, party=party, actor=actor)
         return answer.receivable_id
@@ -127,10 +128,15 @@ async def end_dispute(database: Database, *, receivable_id: str, reason: str, pa
 
 
 async def _say(tx: Transaction, row: Row, *, party: str, actor: str) -> None:
-    """Note that a side acknowledges; when both do and it waits for nobody, the debt counts for netting."""
+    """Note that a side acknowledges."""
+    if await tx.pg.fetchval(_SAID, row["receivable_id"], party, actor):
+        await record(tx, [Entry(actor, "receivable.acknowledged", row["receivable_id"], {"party": party})])
+    await count_agreed(tx, row)
+
+
+async def count_agreed(tx: Transaction, row: Row) -> None:
+    """Count a debt for netting once both sides acknowledge it and it waits for nobody."""
     receivable_id = row["receivable_id"]
-    if await tx.pg.fetchval(_SAID, receivable_id, party, actor):
-        await record(tx, [Entry(actor, "receivable.acknowledged", receivable_id, {"party": party})])
     said = await tx.pg.fetchval("SELECT count(*) FROM acknowledgement WHERE receivable_id = $1", receivable_id)
     if said < len((row["seller_id"], row["obligor_id"])) or row["acknowledged"] or row["state"] != State.VALIDATED:
         return

@@ -41,13 +41,14 @@ from shared.values.policies import policy_on
 
 KIND = "crosscheck_answer"
 
-# Who asks names all that it has or may finance; who answers only what it has financed, or given up to a voucher.
+# Who asks names all that it has or may finance; who answers only what it finances or has financed, or what a voucher
+# replaced: what was paid without is nobody's business.
 _CLAIMS = """
 SELECT r.receivable_id, r.number_key, r.issue_date, r.currency, r.payable_minor,
     array(SELECT p.identifier_key FROM party_identifier p WHERE p.enterprise_id = r.seller_id ORDER BY 1) AS seller,
     array(SELECT p.identifier_key FROM party_identifier p WHERE p.enterprise_id = r.obligor_id ORDER BY 1) AS obligor
-FROM receivable r WHERE r.issue_date BETWEEN $1 AND $2 AND r.state <> 'rejected'
-    AND ($3 OR r.vouchered OR r.state IN ('assigned', 'financed', 'settled'))
+FROM receivable r WHERE r.issue_date BETWEEN $1 AND $2 AND r.state NOT IN ('rejected', 'cancelled')
+    AND ($3 OR r.vouchered OR r.drawdown_id IS NOT NULL)
 ORDER BY r.receivable_id LIMIT $4
 """
 _KEEP = """

@@ -8,6 +8,7 @@ import asyncpg
 
 from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.receivables import AlreadyApplied, Step, advance
+from services.receivables.operations.agree import count_agreed
 from services.receivables.operations.invoice_orders import lock_cited
 from services.receivables.operations.locking import Row, lock_receivable
 from services.receivables.operations.match_orders import match_again
@@ -58,6 +59,7 @@ async def decide_referral(
             holder = await tx.pg.fetchrow(_HOLDER, receivable_id)
             raise DuplicateDocument(**dict(holder or row)) from error
         await append(tx, [ReceivableAccepted(receivable_id=receivable_id, reason=reason)], source=SOURCE)
+        await count_agreed(tx, {**row, "state": step.state})
         await record(tx, [Entry(actor, "referral.accepted", receivable_id, {"reason": reason})])
 
 

@@ -13,7 +13,14 @@ from typing import Any, Literal
 
 from services.receivables.domain.parties import UnknownParty
 from services.receivables.domain.receivables import NotPossible
-from services.receivables.domain.slices import InvalidSlice, SliceState, VoucherSlice, check_movable, split
+from services.receivables.domain.slices import (
+    InvalidSlice,
+    SliceState,
+    VoucherSlice,
+    check_movable,
+    check_unmatured,
+    split,
+)
 from services.receivables.operations.locking import Row, UnknownVoucher, lock_slices, slice_of
 from services.receivables.operations.take_documents import SOURCE
 from shared.events.receivables import Slice, VoucherTransferred
@@ -169,7 +176,7 @@ class _Desk:
         if asked.transferee_id == asked.party:
             raise InvalidSlice(slice_id=asked.slice_id, reason="is its holder's already")
         if asked.transferee_id not in self.firms:
-            raise UnknownParty(which="seller", name=asked.transferee_id, why="not_registered")
+            raise UnknownParty(which="transferee", name=asked.transferee_id, why="not_registered")
         minor = asked.amount.amount_minor
         check_movable(piece, amount_minor=minor, maturity_date=row["maturity_date"], today=self.today)
         transfer_id = new_id()
@@ -186,15 +193,16 @@ class _Desk:
         state: str = self.replied.get(asked.transfer_id) or transfer["state"]
         if state != "offered":
             raise NotPossible(document_id=asked.transfer_id, state=state, asked=_ASKED[asked.answer])
-        _, piece = self._slice(transfer["slice_id"], root_id=asked.root_id)
+        row, piece = self._slice(transfer["slice_id"], root_id=asked.root_id)
         if asked.answer == "decline":
             return self._declined(asked, transfer, piece)
-        return self._accepted(asked, transfer, piece)
+        return self._accepted(asked, transfer, piece, maturity_date=row["maturity_date"])
 
-    def _accepted(self, asked: Reply, transfer: Row, piece: VoucherSlice) -> Answer:
+    def _accepted(self, asked: Reply, transfer: Row, piece: VoucherSlice, *, maturity_date: date) -> Answer:
         """Replace the slice by the transferee's and what remains with its holder (R13)."""
         if transfer["transferee_id"] != asked.party:
             raise ForeignParty
+        check_unmatured(piece, maturity_date=maturity_date, today=self.today)
         ids = [new_id(), new_id()]
         replaced, made = split(piece, amount_minor=transfer["amount_minor"], transferee_id=asked.party, slice_ids=ids)
         self.moved[piece.slice_id] = replaced

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from services.receivables.domain.blinding import blind, points_of, secret_of
 from services.receivables.domain.crosscheck_file import Header, Keys, write_file
 from shared.values.ids import new_id
-from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, desk, disbursed, piece, receivable
+from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, cny, desk, disbursed, key, piece, receivable
 from tests.support.einvoices import Sample
 
 INVOICE = Sample(SUPPLIER, ANCHOR)
@@ -104,11 +104,17 @@ async def test_r8_a_claim_financed_at_two_banks_is_found_under_its_number_and_un
     await financed(south, replace(INVOICE, number="INV-5", gross="7700.00", payable="7500.00"))
     await financed(south, replace(INVOICE, number="INV-9", gross="9900.00", payable="9700.00"))
     await south.taken(replace(INVOICE, number="INV-3", gross="3300.00", payable="3100.00"))
+    paid = await south.confirmed(replace(INVOICE, number="INV-4", gross="4400.00", payable="4200.00"))
+    async with south.sme(SUPPLIER) as seller:
+        payment = {"amount": cny("4200.00").model_dump(), "paid_date": "2026-09-02", "reference": "P-1"}
+        assert (await seller.post(f"/receivables/{paid}/payments", json=payment, headers=key())).status_code == 201
+    assert await south.state(paid) == "settled"
     same = await north.confirmed(replace(INVOICE, number="inv 1"))
     renamed = await north.taken(replace(INVOICE, number="Q-88", gross="7700.00", payable="7500.00"))
     await north.taken(replace(INVOICE, number="INV-2", gross="2200.00", payable="2000.00"))
-    # South has taken this one in and not financed it: that is nobody's business.
+    # South has taken these in and not financed them, one was paid to its seller: that is nobody's business.
     await north.taken(replace(INVOICE, number="INV-3", gross="3300.00", payable="3100.00"))
+    await north.taken(replace(INVOICE, number="INV-4", gross="4400.00", payable="4200.00"))
     crosscheck_id, request = await asked(north)
     answer = await compared(north, crosscheck_id, await answered(south, request))
     assert answer.status_code == 201, answer.text

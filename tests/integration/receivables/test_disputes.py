@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextvars import Context
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from tests.integration.receivables.desk import (
     SUPPLIER,
     Desk,
     as_received,
+    cny,
     desk,
     key,
     receivable,
@@ -102,3 +104,37 @@ async def test_only_the_parties_say_that_a_debt_exists_and_both_must(made: Desk)
         for _ in range(2):
             assert (await obligor.post(path)).json()["acknowledged"] is True
     assert len(await made.events("receivable.acknowledged.v1")) == 1
+
+
+def _obligation(made: Desk, number: str, amount: str = "700.00") -> dict[str, Any]:
+    return {
+        "debtor_id": made.id(ANCHOR),
+        "creditor_id": made.id(SUPPLIER),
+        "amount": cny(amount).model_dump(),
+        "number": number,
+        "issue_date": "2026-09-01",
+        "due_date": "2026-12-01",
+    }
+
+
+async def test_a_debt_that_both_registered_while_it_waited_counts_as_soon_as_a_person_accepts_it(made: Desk) -> None:
+    async with made.sme(SUPPLIER) as creditor, made.maker() as debtor, made.bench.caller("bank_checker") as checker:
+        await creditor.post("/obligations", json=_obligation(made, "B-1001"))
+        waits = await creditor.post("/obligations", json=_obligation(made, "1001"))
+        debt = waits.json()["receivable_id"]
+        assert waits.json()["state"] == "referred", waits.text
+        again = await debtor.post("/obligations", json=_obligation(made, "1001"))
+        assert (again.json()["receivable_id"], again.json()["acknowledged"]) == (debt, False), again.text
+        decision = {"decision": "accept", "reason": "two deliveries of one day"}
+        decided = await checker.post(f"/receivables/{debt}/referral-decisions", json=decision)
+        assert (decided.json()["state"], decided.json()["acknowledged"]) == ("validated", True), decided.text
+    assert [each["receivable_id"] for each in await made.events("receivable.acknowledged.v1")] == [debt]
+
+
+async def test_a_debt_that_was_taken_back_is_not_acknowledged_by_registering_it_again(made: Desk) -> None:
+    async with made.sme(SUPPLIER) as creditor, made.maker() as debtor:
+        debt = (await creditor.post("/obligations", json=_obligation(made, "B-1"))).json()["receivable_id"]
+        reason = {"reason": "a mistake"}
+        assert (await creditor.post(f"/receivables/{debt}/cancellations", json=reason)).json()["state"] == "cancelled"
+        again = await debtor.post("/obligations", json=_obligation(made, "B-1"))
+        assert (again.status_code, again.json()["code"]) == (409, "duplicate_document"), again.text

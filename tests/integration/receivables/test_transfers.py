@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.events.settlement import BusinessDayOpened
 from shared.values.ids import new_id
 from tests.integration.receivables.desk import FACTOR, SECOND, SUPPLIER, Desk, desk
 from tests.support.einvoices import Firm
@@ -131,3 +133,17 @@ async def test_r19_a_batch_that_is_sent_again_is_answered_as_before_and_does_not
         assert await tx.pg.fetchval("SELECT count(*) FROM transfer") == len(roots)
         # A refusal claims no key.
         assert not await tx.pg.fetchval("SELECT true FROM idempotency WHERE key = $1", refused["idempotency_key"])
+
+
+async def test_r13_what_matured_while_it_was_offered_is_not_transferred_any_more_and_can_be_taken_back(
+    opened: Desk,
+) -> None:
+    (root,) = await vouchers(opened, 1)
+    (offered,) = await sent(opened, "/transfers/batch", [offer(opened, root)])
+    await opened.hear(BusinessDayOpened(open_date=date(2026, 12, 1)))
+    (late,) = await sent(opened, "/transfers/replies/batch", replies([offered], [root]), by=SECOND)
+    assert (late["status"], late["code"], late["facts"]["state"]) == (409, "not_possible_now", "matured")
+    (back,) = await sent(opened, "/transfers/replies/batch", replies([offered], [root], "decline"))
+    assert back["state"] == "declined"
+    async with opened.bench.database.reader() as tx:
+        assert [tuple(row) for row in await tx.pg.fetch("SELECT slice_id, state FROM slice")] == [(root, "live")]
