@@ -44,7 +44,7 @@ def one_of_each(service: str) -> Iterator[list[Event]]:
         topic = f"scf.{service}.{name.split('.')[0]}.v1"
         # Its type is inherited, so that the registry keeps the real event.
         body = {"topic": topic, "channel": property(lambda self: self.topic), "__module__": __name__}
-        elsewhere = type(event.__name__, (event,), body)
+        elsewhere: type[Event] = type(event.__name__, (event,), body)
         TOPICS[topic] = 3
         made.append(elsewhere.model_validate(example_of(event)))
     try:

@@ -188,7 +188,7 @@ def test_what_only_adds_breaks_nobody(change: Change) -> None:
 def test_a_breaking_change_is_not_written_unless_nothing_was_released(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, path in (("OPENAPI", contracts.OPENAPI), ("SCHEMAS", contracts.SCHEMAS)):
+    for name, path in (("OPENAPI", OPENAPI), ("SCHEMAS", contracts.SCHEMAS)):
         copy = tmp_path / name
         copy.mkdir()
         for each in path.glob("*.json"):

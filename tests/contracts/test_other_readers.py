@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -133,7 +134,7 @@ async def test_the_cloudevents_sdk_reads_every_record(published: Published) -> N
     await consumer.start()
     try:
         consumer.assign(partitions)
-        records = []
+        records: list[Any] = []
         async with asyncio.timeout(20):
             while len(records) < len(published.events):
                 batches = await consumer.getmany(timeout_ms=200)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -104,7 +105,7 @@ async def test_a_service_runs_on_the_rights_of_the_manifests_and_knows_its_healt
         ):
             for environment in (serve, work):
                 port = int(environment["TRIBUTARY_PORT"])
-                await until(lambda port=port: _ready(port), within_s=90)
+                await until(partial(_ready, port), within_s=90)
                 # As the container's health check asks it.
                 assert await _ended(environment, "tributary.healthy") == (0, "")
             token = await _token(int(serve["TRIBUTARY_PORT"]), home=home)

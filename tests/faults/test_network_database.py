@@ -71,7 +71,8 @@ async def test_r19_a_commit_whose_answer_is_lost_takes_effect_once_or_not_at_all
 async def test_r19_a_commit_that_nobody_hears_of_is_found_done(
     wire: Line, network: Proxy, report: Report, place: str
 ) -> None:
-    loop, fallen = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    fallen: list[str] = []
 
     def fall_silent(name: str) -> None:
         report.reached("in the test", name)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -123,7 +124,7 @@ class Limits(RuleBasedStateMachine):
         share=st.sampled_from([1_000, 800, 1]),
         exactly_what_is_left=st.booleans(),
     )
-    def hold(self, line_id: str, exposure: int, share: int, *, exactly_what_is_left: bool) -> object:
+    def hold(self, line_id: str, exposure: int, share: int, *, exactly_what_is_left: bool) -> Any:
         path = self._path(line_id)
         if exactly_what_is_left:
             exposure = max(1, available_on(self.nodes, path))
@@ -146,7 +147,7 @@ class Limits(RuleBasedStateMachine):
         documents=st.integers(0, _TOP),
         exactly_what_is_left=st.booleans(),
     )
-    def hold_on_cover(self, line_id: str, exposure: int, documents: int, *, exactly_what_is_left: bool) -> object:
+    def hold_on_cover(self, line_id: str, exposure: int, documents: int, *, exactly_what_is_left: bool) -> Any:
         """Draw what documents carry some of; the rest stands on cover, or is refused by whatever leaves too little."""
         support = self._support(line_id)
         above = min(documents, exposure - 1)
@@ -280,9 +281,9 @@ class Limits(RuleBasedStateMachine):
         held: Counter[str] = Counter()
         used: Counter[str] = Counter()
         for each in self.drawn:
-            for node in each.path:
-                held[node.node_id] += node.carries(each.exposure if each.state in _HOLDING else 0)
-                used[node.node_id] += node.carries(each.used)
+            for place in each.path:
+                held[place.node_id] += place.carries(each.exposure if each.state in _HOLDING else 0)
+                used[place.node_id] += place.carries(each.used)
         for name, node in self.nodes.items():
             assert (node.held, node.utilised) == (held[name], used[name]), name
             assert node.held >= 0 <= node.utilised

@@ -282,7 +282,7 @@ def test_the_printed_commands_give_what_the_data_say(secured: SecuredKafka) -> N
         named = line.replace("User:tributary-credit", "User:printed").replace("admin.properties", str(config))
         tool, *arguments = shlex.split(named.replace("$KAFKA_BOOTSTRAP_SERVERS", secured.bootstrap_servers))
         assert tool == "kafka-acls.sh"
-        main = ["org.apache.kafka.tools.AclCommand", *arguments]
+        main: list[str | Path] = ["org.apache.kafka.tools.AclCommand", *arguments]
         run(java_command(main, folder=secured.folder, heap_mb=128, sections=("broker", "tools")), env=environment)
     entries = asyncio.run(secured.allowed())
     by_user = {

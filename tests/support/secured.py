@@ -111,7 +111,7 @@ class SecuredKafka:
                     for name, password in self.passwords.items()
                 ]
                 cluster = base64.urlsafe_b64encode(b"\x01" + uuid4().bytes[1:]).rstrip(b"=").decode()
-                main = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings]
+                main: list[str | Path] = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings]
                 main += [argument for user in users for argument in ("--add-scram", user)]
                 await asyncio.to_thread(run, java_command(main, folder=self.folder, heap_mb=128), env=_ENV)
             command = java_command(["kafka.Kafka", settings], folder=self.folder, heap_mb=256)

@@ -64,6 +64,7 @@ async def test_the_bank_reads_who_blocked_a_line_when_and_why_in_both_languages(
     ]
     async with world.database.reader() as tx:
         entry = await tx.pg.fetchrow("SELECT actor, action, facts FROM audit WHERE subject = $1", line_id)
+    assert entry is not None
     assert (entry["actor"], entry["action"]) == ("officer-7", "line.blocked")
     assert json.loads(entry["facts"])["block_id"] == block_id
 

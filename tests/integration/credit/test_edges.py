@@ -44,6 +44,8 @@ async def test_the_texts_written_by_hand_are_those_of_the_models(world: World) -
     async with world.database.reader() as tx:
         row = await tx.pg.fetchrow("SELECT * FROM outbox WHERE type = 'drawdown.held.v1'")
         stored = await tx.pg.fetchrow("SELECT * FROM drawdown")
+        assert row is not None
+        assert stored is not None
         assert await tx.pg.fetchval("SELECT count(*) FROM outbox_pending WHERE position = $1", row["position"]) == 1
         head = await tx.pg.fetchval("SELECT sequence FROM outbox_head WHERE subject = $1", row["subject"])
     event = DrawdownHeld.model_validate_json(row["body"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from shared.events.goods import GoodsPledged, GoodsReleased, GoodsRevalued
 from shared.events.receivables import OrderConfirmed, OrderRegistered
@@ -34,8 +35,8 @@ async def _pledged(world: World, owner_id: str, *, eligible: str = "100000.00") 
 
 
 def _worth(goods_id: str, owner_id: str, eligible: str, *reasons: str) -> GoodsRevalued:
-    facts = {"value": cny("130000.00"), "eligible": cny(eligible), "reasons": list(reasons)}
-    return GoodsRevalued(goods_id=goods_id, enterprise_id=owner_id, **facts)  # type: ignore[arg-type] # facts of two types
+    facts: dict[str, Any] = {"value": cny("130000.00"), "eligible": cny(eligible), "reasons": list(reasons)}
+    return GoodsRevalued(goods_id=goods_id, enterprise_id=owner_id, **facts)
 
 
 async def _lent(world: World, principal: str = "60000.00") -> tuple[str, str, str]:

@@ -194,6 +194,7 @@ async def test_r10_draws_from_several_processes_never_pass_the_limit_of_a_pair_t
     async with world.database.reader() as tx:
         kept = await tx.pg.fetchrow("SELECT * FROM limit_node WHERE node_id = $1", node)
         open_minor = await tx.pg.fetchval("SELECT sum(exposure_minor)::bigint FROM drawdown WHERE state = 'held'")
+        assert kept is not None
         assert kept["held_minor"] == open_minor
         # Whoever was held once the lower limit stood fitted beneath it.
         late = await tx.pg.fetchval(

@@ -110,6 +110,7 @@ async def test_r19_a_late_or_repeated_closing_counts_once(world: World) -> None:
     await world.hear(LoanClosed(loan_id=drawdown, closed_date=OPEN))
     async with world.database.reader() as tx:
         record = await tx.pg.fetchrow("SELECT * FROM track_record WHERE enterprise_id = $1", supplier)
+    assert record is not None
     assert (record["repaid"], record["repaid_that_day"], record["first_drawn_date"]) == (1, 1, OPEN)
 
 

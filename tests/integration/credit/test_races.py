@@ -64,8 +64,8 @@ async def test_r10_hundreds_of_draws_from_several_processes_on_an_almost_exhaust
     desks: list[list[dict[str, Any]]] = [[] for _ in range(DESKS)]
     for order in orders:
         # Every fourth command is sent by two processes, as after a timeout: R19, it holds once.
-        for desk in dice.sample(range(DESKS), 2 if dice.random() < 0.25 else 1):
-            desks[desk].append(order)
+        for nth in dice.sample(range(DESKS), 2 if dice.random() < 0.25 else 1):
+            desks[nth].append(order)
     for desk in desks:
         dice.shuffle(desk)
     done = [each for desk in await work(world.database.url, desks) for each in desk]

@@ -245,7 +245,7 @@ async def test_r25_an_event_whose_body_is_not_as_agreed_holds_up_its_aggregate_u
 
         async def still_malformed() -> bool:
             (again,) = [each for each in await _parked(wire) if each["reason"] == "malformed"]
-            return again["attempts"] == 2
+            return bool(again["attempts"] == 2)
 
         await until(still_malformed)
         await _decide(wire, malformed["parked_id"], "discard")
@@ -262,7 +262,7 @@ async def test_r25_a_malformed_event_is_applied_by_the_release_that_can_read_it(
         malformed = await _one_parked(wire, reason="malformed")
     known = EVENT_TYPES[wire.happened.type]
 
-    class Older(known):  # type: ignore[misg, valid-type, misc] # a class that the test made
+    class Older(known):  # type: ignore[valid-type, misc] # a class that the test made
         thing_id: str = "a"
 
     EVENT_TYPES[wire.happened.type] = Older

@@ -146,7 +146,8 @@ async def test_r19_of_three_relays_one_dies_and_the_others_take_its_shards_over(
 
     async def each_has_a_shard() -> bool:
         async with wire.database.reader() as tx:
-            return await tx.pg.fetchval("SELECT count(DISTINCT owner) FROM lease WHERE name NOT LIKE '%/member/%'") == 3
+            owners = await tx.pg.fetchval("SELECT count(DISTINCT owner) FROM lease WHERE name NOT LIKE '%/member/%'")
+        return bool(owners == 3)
 
     async with running(relays[0].run, relays[1].run, wire.inbox().run):
         dying = asyncio.ensure_future(dead.run(asyncio.Event()))

@@ -132,7 +132,7 @@ async def test_where_a_consumer_stands_is_what_its_database_says_and_not_what_ka
 
     async def kafka_remembers_all() -> bool:
         kept = await admin.list_consumer_group_offsets(f"scf.{wire.name}")
-        return sum(each.offset for each in kept.values()) == 20
+        return bool(sum(each.offset for each in kept.values()) == 20)
 
     admin = AIOKafkaAdminClient(bootstrap_servers=wire.bootstrap)
     await admin.start()

@@ -131,7 +131,8 @@ async def test_many_are_rejected_together_by_code_and_in_words(opened: Desk) -> 
     body = {"receivable_ids": [*ids, confirmed, new_id()], "code": "not_delivered", "reason": "nothing came"}
     async with opened.maker() as maker, opened.sme(SUPPLIER) as seller:
         assert (await seller.post("/rejection-batches", json=body)).status_code == 403
-        for bad in ({"code": "because"}, {"reason": ""}, {"filter": {}}, {"receivable_ids": []}):
+        wrong: list[dict[str, Any]] = [{"code": "because"}, {"reason": ""}, {"filter": {}}, {"receivable_ids": []}]
+        for bad in wrong:
             assert (await maker.post("/rejection-batches", json={**body, **bad})).status_code == 422
         batch = (await maker.post("/rejection-batches", json=body)).json()
         again = await maker.post("/rejection-batches", json=body)

@@ -95,7 +95,11 @@ async def test_a_reversed_repayment_takes_no_goods_back_and_of_fallen_goods_less
 async def test_r8_a_receipt_of_a_warehouse_stands_once_whoever_brings_it_and_however_it_is_written(here: Desk) -> None:
     goods_id = await at.registered(here)
     assert await at.registered(here) == goods_id
-    for changes in ({"receipt_number": "wr 001", "quantity": "90"}, {"owner_id": here.id(SECOND)}):
+    rewritten: list[dict[str, Any]] = [
+        {"receipt_number": "wr 001", "quantity": "90"},
+        {"owner_id": here.id(SECOND)},
+    ]
+    for changes in rewritten:
         async with here.bench.caller("bank_maker") as bank:
             again = await bank.post("/goods", json=at.receipt(here, warehouse="YANGSHAN  3", **changes))
         assert (again.status_code, again.json()["code"]) == (409, "duplicate_receipt")

@@ -87,7 +87,8 @@ async def judged() -> list[tuple[dict[str, str], Read]]:
 
 async def test_grammar_and_en_16931_find_in_every_document_what_its_label_says_rule_by_rule() -> None:
     names = {"valid": "valid", "INVALID": "invalid", "not-checked": "not_checked", "": "not_checked"}
-    differing, below, seen = [], Counter[str](), Counter[str]()
+    differing: list[tuple[str, ...]] = []
+    below, seen = Counter[str](), Counter[str]()
     for row, read in await judged():
         found = read.judgement
         if found.xsd != names[row["xsd"]]:

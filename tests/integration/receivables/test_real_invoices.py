@@ -107,7 +107,8 @@ async def test_r8_each_folder_comes_in_whole_with_its_duplicates_caught_across_s
     standing: dict[tuple[str, str, int, str], str] = {}
     for label in chosen:
         data = (DATA / label["file"]).read_bytes()
-        read, params = found(DATA / label["file"]), {}
+        read = found(DATA / label["file"])
+        params: dict[str, Any] = {}
         if isinstance(read, EInvoice) and name_key(read.seller.name) == name_key(read.buyer.name):
             # Anonymised on both sides: bank operations say who is meant.
             params = {"seller_id": firms[name_key(read.seller.name)], "obligor_id": opened.ids["Factoring AG"]}

@@ -48,6 +48,7 @@ async def notice_of(opened: Desk, *, number: str = "INV-1") -> dict[str, Any]:
     """Have an invoice assigned; return the notice of it."""
     held = opened.held(receivable(await opened.confirmed(replace(INVOICE, number=number))))
     await opened.hear(held)
+    notice: dict[str, Any]
     (notice,) = [each for each in (await opened.read("/notices"))["items"] if each["drawdown_id"] == held.drawdown_id]
     return notice
 

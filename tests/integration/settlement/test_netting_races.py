@@ -51,10 +51,10 @@ async def _bind(town: Town, debt: str, how: str) -> None:
             approved = await checker.post(f"/approvals/{proposed.json()['approval_id']}/approve")
             assert approved.status_code == 200, approved.text
     elif how == "diluted":
-        body = {"amount": {"amount": "70.00", "currency": "CNY"}, "reason": "returned", "reference": "CN-1"}
+        reduction = {"amount": {"amount": "70.00", "currency": "CNY"}, "reason": "returned", "reference": "CN-1"}
         path = f"/receivables/{debt}/dilutions"
         said = await town.receivables_post(
-            "A", path, role="anchor_maker", json=body, headers={"idempotency-key": new_id()}
+            "A", path, role="anchor_maker", json=reduction, headers={"idempotency-key": new_id()}
         )
         assert said.status_code == 201, said.text
     else:

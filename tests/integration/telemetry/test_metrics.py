@@ -158,7 +158,10 @@ async def test_jobs_show_that_they_run_that_they_are_restarted_and_that_they_are
     async def hopeless() -> None:
         raise Unrecoverable
 
-    jobs = {f"{unique_name}/flaky": flaky, f"{unique_name}/hopeless": hopeless, f"{unique_name}/well": stop.wait}
+    async def well() -> None:
+        await stop.wait()
+
+    jobs = {f"{unique_name}/flaky": flaky, f"{unique_name}/hopeless": hopeless, f"{unique_name}/well": well}
     working = asyncio.create_task(Jobs().supervise(jobs, stop=stop))
 
     async def twice() -> bool:

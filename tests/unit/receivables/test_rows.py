@@ -20,7 +20,8 @@ ROW = "s,o,N-1,380,2026-09-01,2026-12-01,10.50,CNY,"
 def rows(data: bytes, *, kind: Kind = "csv", piece_bytes: int = 1_000_000) -> list[Row]:
     """Read a file in pieces of so many bytes; what it says must not depend on where they end."""
     encoding, many = encoding_of(data, kind=kind)
-    table, found = RowFile(kind=kind, encoding=encoding), []
+    table = RowFile(kind=kind, encoding=encoding)
+    found: list[Row] = []
     for start in range(0, len(data), piece_bytes):
         table.feed(data[start : start + piece_bytes])
         found += table.rows()
