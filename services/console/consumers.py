@@ -11,6 +11,7 @@ from services.console.tables import (
     ASSIGNMENT,
     BOOK,
     COLLECTION,
+    CREDIT_NOTE,
     ENTERPRISE,
     LINE,
     LOAN,
@@ -57,6 +58,10 @@ _READ_MODELS: dict[type[Event], Handler] = {
     receivables.ReceivableCancelled: keep(RECEIVABLE, "reason", state="cancelled"),
     receivables.ReceivableRejected: keep(RECEIVABLE, "reason", state="rejected"),
     receivables.ReceivableSettled: keep(RECEIVABLE, state="settled"),
+    credit_notes.CreditNoteTaken: keep(
+        CREDIT_NOTE, "seller_id", "obligor_id", "number", "amount", "issue_date", "state", "reasons", "parts"
+    ),
+    credit_notes.CreditNoteDecided: keep(CREDIT_NOTE, "state", "reason", "parts", "left"),
     receivables.DocumentsAssigned: keep(ASSIGNMENT, "registry_reference", state="assigned"),
     receivables.AssignmentRefused: keep(ASSIGNMENT, "reason", state="refused"),
     receivables.DocumentsWithdrawn: keep(ASSIGNMENT, "reason", state="withdrawn"),

@@ -19,8 +19,9 @@ _FEED = """
 SELECT f.*, e.name AS who, e.enterprise_id AS who_id FROM feed f
 LEFT JOIN drawdown d ON d.drawdown_id = f.subject
 LEFT JOIN receivable r ON r.receivable_id = f.subject
+LEFT JOIN credit_note n ON n.credit_note_id = f.subject
 LEFT JOIN enterprise e ON e.enterprise_id = coalesce(f.facts->>'enterprise_id', d.enterprise_id, r.seller_id,
-    f.facts->>'anchor_id', f.facts->>'supplier_id', f.facts->>'obligor_id')
+    n.seller_id, f.facts->>'anchor_id', f.facts->>'supplier_id', f.facts->>'obligor_id')
 """
 _AVAILABLE = "greatest(0, coalesce({0}, 0) - t.held_minor - t.utilised_minor) AS available_minor"
 _SHORTFALL = "greatest(0, t.held_minor + t.utilised_minor - coalesce({0}, 0)) AS {1}"
@@ -78,13 +79,19 @@ _RECEIVABLES = """
 SELECT r.*, s.name AS seller_name, o.name AS obligor_name FROM receivable r
 LEFT JOIN enterprise s ON s.enterprise_id = r.seller_id LEFT JOIN enterprise o ON o.enterprise_id = r.obligor_id
 """
-# What waits for a person, oldest first; each has its partial index.
+_CREDIT_NOTES = """
+SELECT n.*, s.name AS seller_name, o.name AS obligor_name FROM credit_note n
+LEFT JOIN enterprise s ON s.enterprise_id = n.seller_id LEFT JOIN enterprise o ON o.enterprise_id = n.obligor_id
+"""
+_NUMBERS = "SELECT receivable_id, number FROM receivable WHERE receivable_id = ANY($1)"
+# What waits for a person, oldest first; each has its index.
 _QUEUES = {
     "referred_drawdowns": f"{_DRAWDOWNS} WHERE d.state = 'referred' ORDER BY d.drawdown_id LIMIT $1",
     "incidents": f"{_DRAWDOWNS} WHERE d.incident IS NOT NULL ORDER BY d.drawdown_id LIMIT $1",
     "unknown_payments": f"{_LOANS} WHERE l.state = 'unknown' ORDER BY l.loan_id LIMIT $1",
     "overdue_loans": f"{_LOANS} WHERE l.days_past_due > 0 ORDER BY l.loan_id LIMIT $1",
     "referred_receivables": f"{_RECEIVABLES} WHERE r.state = 'referred' ORDER BY r.receivable_id LIMIT $1",
+    "referred_credit_notes": f"{_CREDIT_NOTES} WHERE n.state = 'referred' ORDER BY n.credit_note_id LIMIT $1",
     "unmatched_receipts": "SELECT * FROM collection WHERE unmatched_minor > 0 ORDER BY collection_id LIMIT $1",
     "open_nettings": """SELECT * FROM netting WHERE state IN ('proposed', 'accepted') ORDER BY netting_id LIMIT $1""",
     "parked": """SELECT parked_id, topic, subject, sequence, type, reason, error, attempts, parked_at
@@ -238,6 +245,25 @@ async def document(database: Database, *, receivable_id: str) -> Row | None:
     async with database.reader() as tx:
         row: Row | None = await tx.pg.fetchrow(f"{_RECEIVABLES} WHERE r.receivable_id = $1", receivable_id)
     return row
+
+
+async def credit_notes(database: Database, *, before: str, state: str, limit: int) -> list[Row]:
+    """Return credit notes in a state, or in any, newest first, from the last or from below an id."""
+    chosen = "AND n.state = $3" if state else "AND $3::text = ''"
+    async with database.reader() as tx:
+        return await tx.pg.fetch(
+            f"{_CREDIT_NOTES} WHERE n.credit_note_id < $1 {chosen} ORDER BY n.credit_note_id DESC LIMIT $2",
+            *(before or _ABOVE_ALL_IDS, limit, state),
+        )
+
+
+async def credit_note(database: Database, *, credit_note_id: str) -> Row | None:
+    """Return one credit note, with the documents that it lowers by their numbers; None when there is none."""
+    async with database.reader() as tx:
+        row: Row | None = await tx.pg.fetchrow(f"{_CREDIT_NOTES} WHERE n.credit_note_id = $1", credit_note_id)
+        lowered = [each["receivable_id"] for each in row["parts"] or []] if row else []
+        numbers = await tx.pg.fetch(_NUMBERS, lowered)
+    return {**row, "numbers": {each["receivable_id"]: each["number"] for each in numbers}} if row else None
 
 
 async def queues(database: Database, *, limit: int) -> dict[str, list[Row]]:

@@ -54,6 +54,11 @@ CONSOLE_1: tuple[str, ...] = (
         reason text, document_type text, syntax text, issue_date date, order_id text, match_status text,
         match_reasons text[], lines int, matched_lines int, match_financeable boolean) WITH (fillfactor = 70)""",
     "CREATE INDEX receivable_state ON receivable (state, receivable_id)",
+    """CREATE TABLE credit_note (
+        credit_note_id text PRIMARY KEY, seller_id text, obligor_id text, number text, currency text,
+        amount_minor bigint, left_minor bigint, issue_date date, state text, reasons text[], reason text,
+        parts jsonb) WITH (fillfactor = 70)""",
+    "CREATE INDEX credit_note_state ON credit_note (state, credit_note_id)",
     """CREATE TABLE collection (
         collection_id text PRIMARY KEY, account text, currency text, received_minor bigint, applied_minor bigint,
         unmatched_minor bigint, value_date date, reference text)""",
@@ -107,6 +112,14 @@ RECEIVABLE = Model(
         *("match_reasons", "lines", "matched_lines", "match_financeable"),
     ],
 )
+CREDIT_NOTE = Model(
+    "credit_note",
+    "credit_note_id",
+    [
+        *("seller_id", "obligor_id", "number", "currency", "amount_minor", "left_minor", "issue_date", "state"),
+        *("reasons", "reason", "parts"),
+    ],
+)
 COLLECTION = Model(
     "collection",
     "collection_id",
@@ -124,6 +137,6 @@ STATE: tuple[tuple[str, str, Sequence[str]], ...] = (
     ("drawdown", "drawdown_id", ()),
     *(
         (model.table, model.key, ())
-        for model in (BOOK, ENTERPRISE, PROGRAMME, LINE, ASSIGNMENT, LOAN, RECEIVABLE, COLLECTION, NETTING)
+        for model in (BOOK, ENTERPRISE, PROGRAMME, LINE, ASSIGNMENT, LOAN, RECEIVABLE, CREDIT_NOTE, COLLECTION, NETTING)
     ),
 )

@@ -21,7 +21,7 @@ from shared.web.auth import COOKIE
 from tests.browser.serving import CHROMIUM, served
 from tests.integration.console.story import apply, received
 from tests.integration.receivables import order_desk as at
-from tests.integration.receivables.desk import ANCHOR, FACTOR, SUPPLIER, Desk, desk
+from tests.integration.receivables.desk import ANCHOR, FACTOR, SUPPLIER, Desk, desk, disbursed, receivable
 from tests.support import hostile
 from tests.support.einvoices import Sample, ubl
 from tests.support.servers import a_database
@@ -154,6 +154,54 @@ async def test_r22_a_decision_on_what_waits_is_signed_by_a_checker_whoever_opene
         await page.locator("form.decision").wait_for(state="detached", timeout=10_000)
     (accepted,) = await hall.desk.events("receivable.accepted.v1")
     assert accepted["reason"] == "seen with the seller"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_r6_a_credit_note_that_waits_is_shared_out_and_signed(hall: Hall, language: str) -> None:
+    first = await hall.desk.confirmed(INVOICE)
+    other = replace(INVOICE, number="INV-2", gross="600.00", prepaid="0.00", payable="600.00")
+    second = await hall.desk.confirmed(other)
+    held = hall.desk.held(receivable(first))
+    await hall.desk.hear(held)
+    await hall.desk.hear(disbursed(held.drawdown_id))
+    note = replace(
+        INVOICE,
+        number="CN-1",
+        type_code="381",
+        gross="1100.00",
+        prepaid="0.00",
+        payable="1100.00",
+        cites=(("INV-1", None), ("INV-2", None)),
+    )
+    taken = (await hall.desk.upload(ubl(note, root="CreditNote"))).json()
+    assert taken["reasons"] == ["invoices_financed_apart"]
+    await hall.hear()
+    checker = await register_identity(
+        hall.onboarding.database, name="Wu", roles=["bank_checker"], party=None, actor="t"
+    )
+    above = {"en": "more than is open", "zh": "超过未结金额"}[language]
+    async with hall.page("bank_maker", language=language) as page:
+        await page.goto("/console/queues")
+        await page.get_by_role("link", name="CN-1").click()
+        form = page.locator("form.decision")
+        await form.locator("input.by").nth(1).wait_for()
+        await form.locator("[value=accept]").check()
+        await form.locator("[name=reason]").fill("as the seller invoiced")
+        for by, refused in (("600.01", above), ("600.00", None)):
+            await form.locator("input.by").nth(0).fill("400.00")
+            await form.locator("input.by").nth(1).fill(by)
+            await form.locator("[name=client_id]").fill(checker["client_id"])
+            await form.locator("[name=client_secret]").fill(checker["client_secret"])
+            await form.get_by_role("button").click()
+            if refused:
+                await form.get_by_role("alert").wait_for()
+                assert refused in await form.get_by_role("alert").inner_text()
+        await form.get_by_role("status").wait_for()
+        await hall.hear()
+        await page.locator("form.decision").wait_for(state="detached", timeout=10_000)
+        assert "100.00" in await page.locator("dl.facts").inner_text(), "what lowers nothing is told"
+    left = [(await hall.desk.read(f"/receivables/{each}"))["financeable"]["amount"] for each in (first, second)]
+    assert left == ["600.00", "0.00"]
 
 
 async def test_the_lines_of_a_match_are_told_with_their_reasons_on_a_phone_too(hall: Hall) -> None:

@@ -26,7 +26,7 @@ from tests.support.servers import a_database
 from tests.support.service import Bench, bench
 
 PAGES = (
-    *("", "feed", "exposure", "drawdowns", "documents", "uploads", "queues", "what-if"),
+    *("", "feed", "exposure", "drawdowns", "documents", "uploads", "credit-notes", "queues", "what-if"),
     *(f"loans/{DRAW}", f"documents/{DOUBTFUL}", f"documents/{INVOICE}", f"uploads/{DRAW}", "nowhere"),
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")

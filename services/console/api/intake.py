@@ -1,4 +1,4 @@
-"""The pages of intake: documents and what waits of them for a person, uploads and how far they are.
+"""The pages of intake: documents and credit notes, what waits of them for a person, uploads and how far they are.
 
 What the rules found and how far an upload is, the browser asks receivables; a decision it signs (decision 0039).
 """
@@ -23,6 +23,7 @@ from shared.web.serving import Db
 router = APIRouter(include_in_schema=False)
 _ROWS = 100
 _State = Literal["", "referred", "validated", "confirmed", "rejected"]
+_NoteState = Literal["", "referred", "applied", "rejected"]
 
 
 @router.get("/console/documents")
@@ -46,6 +47,31 @@ async def document(receivable_id: str, request: Request, database: Db, _: Annota
     if found is None:
         raise Problem(status=404, code="not_found", detail="There is no such document.")
     return render(request, "document.html", document=found, words=_words(request))
+
+
+@router.get("/console/credit-notes")
+async def credit_notes(
+    request: Request,
+    database: Db,
+    _: Annotated[Caller, access(*BANK)],
+    state: _NoteState = "",
+    cursor: str | None = None,
+) -> Response:
+    """Show credit notes, newest first: all, or those in a state."""
+    rows = await queries.credit_notes(database, before=read_cursor(cursor), state=state, limit=_ROWS + 1)
+    shown = page(rows, limit=_ROWS, key=lambda row: str(row["credit_note_id"]))
+    return render(request, "credit_notes.html", notes=shown["items"], following=shown["next"], chosen=state)
+
+
+@router.get("/console/credit-notes/{credit_note_id}")
+async def credit_note(
+    credit_note_id: str, request: Request, database: Db, _: Annotated[Caller, access(*BANK)]
+) -> Response:
+    """Show a credit note: what it lowers, or why it waits, what it may mean, and the decision."""
+    found = await queries.credit_note(database, credit_note_id=parse_id(credit_note_id))
+    if found is None:
+        raise Problem(status=404, code="not_found", detail="There is no such credit note.")
+    return render(request, "credit_note.html", note=found, words=_words(request))
 
 
 @router.get("/console/uploads")

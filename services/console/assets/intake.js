@@ -266,9 +266,61 @@ function upload(section) {
   follow();
 }
 
+// What a credit note may mean: a row each, with what it falls by. One that something is in the way of takes none.
+async function candidates(form) {
+  const word = wordsOf(form);
+  try {
+    const found = await ask(form.dataset.parts);
+    const rows = (found.candidates ?? []).map((each) => {
+      const head = made("th", "", link(`/console/documents/${each.receivable_id}`, each.number));
+      head.scope = "row";
+      const by = made("input", "by");
+      by.dataset.receivable = each.receivable_id;
+      by.inputMode = "decimal";
+      by.pattern = "[0-9]+([.][0-9]+)?";
+      by.maxLength = 24;
+      by.disabled = each.in_the_way.length > 0;
+      by.setAttribute("aria-label", form.dataset.lowered.replace("{number}", each.number));
+      const shown = `${each.financeable.amount} ${each.financeable.currency}`;
+      const why = each.in_the_way.map(word).join(", ") || "–";
+      return made("tr", "", head, made("td", "when", each.issue_date), made("td", "", pill(each.state, word(each.state))),
+        made("td", "number", shown), made("td", "", why), made("td", "number", by));
+    });
+    form.querySelector("[data-candidates]").replaceChildren(...rows);
+  } catch {
+    // The other document's id can be given all the same.
+  }
+}
+
+function partsOf(form) {
+  const other = { dataset: { receivable: form.elements.namedItem("other_id").value }, value: form.elements.namedItem("other_by").value };
+  return [...form.querySelectorAll("input.by"), other]
+    .filter((each) => each.value && each.dataset.receivable)
+    .map((each) => ({ receivable_id: each.dataset.receivable, by: { amount: each.value, currency: form.dataset.currency } }));
+}
+
+// A decision on a credit note says what falls by how much; one on a document, whether it is accepted.
+function said(form, field) {
+  if (!form.dataset.parts) {
+    return { decision: field("decision"), reason: field("reason") };
+  }
+  return { parts: field("decision") === "accept" ? partsOf(form) : [], reason: field("reason") };
+}
+
+async function refusedBecause(form, answer) {
+  const refusals = { 403: form.dataset.forbidden, 404: form.dataset.taken, 409: form.dataset.taken };
+  const refusal = refusals[answer.status] ?? form.dataset.failed;
+  const { reasons } = answer.status === 409 ? await answer.json() : {};
+  return reasons ? `${refusal} ${reasons.map(wordsOf(form)).join(", ")}` : refusal;
+}
+
 // A page's cookie only reads. So a decision is signed: whoever decides says who they are, and nothing of it is kept.
 async function decide(form) {
   const field = (name) => form.elements.namedItem(name).value;
+  const body = said(form, field);
+  if (form.dataset.parts && field("decision") === "accept" && !body.parts.length) {
+    return form.dataset.none;
+  }
   const credentials = { grant_type: "client_credentials", client_id: field("client_id"), client_secret: field("client_secret") };
   const known = await fetch(form.dataset.token, { method: "POST", body: new URLSearchParams(credentials) });
   if (!known.ok) {
@@ -277,11 +329,13 @@ async function decide(form) {
   const token = (await known.json()).access_token;
   const answer = await fetch(form.dataset.decide, {
     method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json", accept: "application/json" },
-    body: JSON.stringify({ decision: field("decision"), reason: field("reason") }),
+    headers: {
+      ...{ authorization: `Bearer ${token}`, "content-type": "application/json", accept: "application/json" },
+      "idempotency-key": [...crypto.getRandomValues(new Uint8Array(16))].join("-"),
+    },
+    body: JSON.stringify(body),
   });
-  const refusals = { 403: form.dataset.forbidden, 409: form.dataset.taken };
-  return answer.ok ? null : (refusals[answer.status] ?? form.dataset.failed);
+  return answer.ok ? null : refusedBecause(form, answer);
 }
 
 function decision(form) {
@@ -289,6 +343,9 @@ function decision(form) {
   const done = form.querySelector(".done");
   const button = form.querySelector("button");
   form.hidden = false;
+  if (form.dataset.parts) {
+    candidates(form);
+  }
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     refusal.hidden = true;

@@ -38,8 +38,19 @@ async def list_credit_notes(
 
 @credit_notes.get("/{credit_note_id}")
 async def read_credit_note(credit_note_id: str, database: Db, caller: _Reader) -> dict[str, Any]:
-    """Read a credit note: what it cites, the receivables that it lowers, or why a person must say."""
+    """Read a credit note: what it cites, the receivables that it lowers, or why a person must say.
+
+    The bank also reads what a note that waits may mean, and what is in the way of each.
+    """
     return await reading.credit_note(database, credit_note_id=parse_id(credit_note_id), party=party_of(caller))
+
+
+@credit_notes.get("/{credit_note_id}/original")
+async def read_note_original(credit_note_id: str, database: Db, caller: _Reader) -> Response:
+    """Read the file as it was sent, by its seller, its obligor or the bank; a browser saves it and opens nothing."""
+    sha256, content = await reading.original(database, credit_note_id=parse_id(credit_note_id), party=party_of(caller))
+    headers = {"content-disposition": f'attachment; filename="{sha256}"', "etag": f'"{sha256}"'}
+    return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 @credit_notes.post("/{credit_note_id}/decisions", status_code=201)

@@ -65,7 +65,7 @@ async def post_document(  # noqa: PLR0917 - FastAPI passes each by name
 ) -> Response:
     """Take in an invoice or credit note (UBL 2.1, CII, a Factur-X PDF, JSON), a CSV of them, or a ZIP of many.
 
-    A credit note lowers the receivable that it cites, or waits for a person who says which.
+    A credit note lowers the receivables that it cites, or waits for a person who says which.
     The body is the file itself. An e-document is judged by its grammar and its profile's rules, and every finding is
     in the answer. A ZIP is answered 202 with where its progress stands. Bank operations may say who the parties are
     where a file alone does not tell.

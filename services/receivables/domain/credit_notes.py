@@ -128,15 +128,15 @@ def place(note: Note, targets: Sequence[Target]) -> Placed | Waits:
         return Waits((CITES_NONE,))
     meant = [_meant(each, targets) for each in cited]
     found = [each for each in meant if isinstance(each, Target)]
-    in_the_way = [each for each in meant if isinstance(each, str)]
-    if not in_the_way:
-        in_the_way = [reason for each in found for reason in _why_not(note, each)]
-    return Waits(tuple(dict.fromkeys(in_the_way))) if in_the_way else _share_out(note, found)
+    obstacles = [each for each in meant if isinstance(each, str)]
+    if not obstacles:
+        obstacles = [reason for each in found for reason in in_the_way(note, each)]
+    return Waits(tuple(dict.fromkeys(obstacles))) if obstacles else _share_out(note, found)
 
 
 def why_not_lowered(note: Note, target: Target, *, by: Money) -> list[str]:
     """Return all that is in the way of taking so much of a note off a receivable; nothing when it can be (R6)."""
-    reasons = _why_not(note, target)
+    reasons = in_the_way(note, target)
     if by.amount_minor <= 0:
         reasons.append("nothing_taken_off")
     if by.currency != note.amount.currency:
@@ -144,6 +144,26 @@ def why_not_lowered(note: Note, target: Target, *, by: Money) -> list[str]:
     elif by.amount_minor > target.open.amount_minor:
         reasons.append(MORE_THAN_OPEN)
     return list(dict.fromkeys(reasons))
+
+
+def in_the_way(note: Note, target: Target) -> list[str]:
+    """Return what is in the way of this note on that receivable, whatever the amount."""
+    reasons = []
+    if target.seller_id != note.seller_id:
+        reasons.append("other_seller")
+    if target.obligor_id != note.obligor_id:
+        reasons.append("other_obligor")
+    if note.amount.currency != target.open.currency:
+        reasons.append("other_currency")
+    if target.undertaking == "irrevocable" or target.vouchered:
+        reasons.append("undertaking_irrevocable")
+    if number_key(note.number) in {number_key(each) for each in target.noted}:
+        reasons.append("noted_before")
+    try:
+        advance(document_id=target.receivable_id, state=target.state, asked=Step.DILUTE)
+    except NotPossible:
+        reasons.append(f"invoice_{target.state}")
+    return reasons
 
 
 def _meant(cited: Cited, targets: Sequence[Target]) -> Target | str:
@@ -176,22 +196,3 @@ def _share_out(note: Note, targets: Sequence[Target]) -> Placed | Waits:
             parts.append(Part(each.receivable_id, Money(by_minor, note.amount.currency)))
             left -= by_minor
     return Placed(tuple(parts))
-
-
-def _why_not(note: Note, target: Target) -> list[str]:
-    reasons = []
-    if target.seller_id != note.seller_id:
-        reasons.append("other_seller")
-    if target.obligor_id != note.obligor_id:
-        reasons.append("other_obligor")
-    if note.amount.currency != target.open.currency:
-        reasons.append("other_currency")
-    if target.undertaking == "irrevocable" or target.vouchered:
-        reasons.append("undertaking_irrevocable")
-    if number_key(note.number) in {number_key(each) for each in target.noted}:
-        reasons.append("noted_before")
-    try:
-        advance(document_id=target.receivable_id, state=target.state, asked=Step.DILUTE)
-    except NotPossible:
-        reasons.append(f"invoice_{target.state}")
-    return reasons

@@ -108,14 +108,14 @@ class NoMatch(LookupError):
 
 
 class NoOriginal(LookupError):
-    """The invoice came as data (JSON, a row): there is no file of it."""
+    """The document came as data (JSON, a row): there is no file of it."""
 
     code: ClassVar[str] = "no_original"
 
-    def __init__(self, *, receivable_id: str) -> None:
-        """Keep the receivable."""
-        self.receivable_id = receivable_id
-        super().__init__(f"The receivable {receivable_id} came as data, not as a file.")
+    def __init__(self, *, document_id: str) -> None:
+        """Keep the document."""
+        self.document_id = document_id
+        super().__init__(f"The document {document_id} came as data, not as a file.")
 
 
 class UnknownUpload(LookupError):
@@ -152,7 +152,7 @@ async def original(database: Database, *, receivable_id: str, party: str | None)
     if party is not None and party not in {row["seller_id"], row["obligor_id"]}:
         raise ForeignParty
     if row["content"] is None:
-        raise NoOriginal(receivable_id=receivable_id)
+        raise NoOriginal(document_id=receivable_id)
     return row["sha256"], bytes(row["content"])
 
 
@@ -171,7 +171,7 @@ async def sent(database: Database, *, upload_id: str, party: str | None) -> tupl
         found = await _upload(tx, upload_id, party)
         row = await tx.pg.fetchrow(_SENT, found["original_sha256"])
     if row is None:
-        raise NoOriginal(receivable_id=upload_id)
+        raise NoOriginal(document_id=upload_id)
     return found["original_sha256"], _pieces(database, row["content"], row["parts_id"])
 
 

@@ -11,8 +11,8 @@ from shared.values.money import Amount
 
 
 def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> list[Event]:
-    """Return what happens to two receivables, two credit notes and an order, whose ids are given in this order."""
-    paid, cancelled, cited, waiting, order = ids
+    """Return what happens to two receivables, two credit notes, an order and a note that still waits, by these ids."""
+    paid, cancelled, cited, waiting, order, undecided = ids
 
     def invoice(receivable_id: str, number: str) -> Event:
         return receivables.ReceivableRegistered(
@@ -67,6 +67,7 @@ def life(ids: Sequence[str], seller_id: str, obligor_id: str, *, day: date) -> l
         receivables.ReceivableDiluted(
             receivable_id=paid, by=_cny("5.00"), financeable=_cny("50.00"), reason="credit note CN-2"
         ),
+        note(undecided, "CN-3", "invoices_financed_apart"),
         invoice(cancelled, "INV-12"),
         receivables.ReceivableCancelled(receivable_id=cancelled, reason="sent twice by mistake"),
         receivables.OrderReopened(order_id=order, receivable_id=cancelled, by=_cny("80.00"), open=_cny("80.00")),

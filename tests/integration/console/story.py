@@ -316,7 +316,7 @@ def story() -> list[Event]:
         *_firms(),
         *_programme(),
         *_documents(),
-        *life([identity(number) for number in range(71, 76)], SUPPLIER, ANCHOR, day=DAY),
+        *life([identity(number) for number in range(71, 77)], SUPPLIER, ANCHOR, day=DAY),
         *orders((identity(61), identity(62)), SUPPLIER, ANCHOR, receivable_id=INVOICE, day=DAY),
         *lots((identity(63), identity(64)), SUPPLIER, day=DAY),
         *_repaid_drawdown(),

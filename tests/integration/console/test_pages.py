@@ -38,6 +38,7 @@ from tests.support.service import Bench, bench
 
 PAGES = (
     *("/console/feed", "/console/exposure", "/console/drawdowns", "/console/documents", "/console/uploads"),
+    "/console/credit-notes",
     *("/console/queues", "/console/what-if"),
 )
 _JINJA = {"method_map": [("**.html", "jinja2")], "options_map": {"**.html": {"newstyle_gettext": "true"}}}
@@ -154,6 +155,27 @@ async def test_a_document_shows_why_it_waits_how_it_matches_and_where_a_decision
     assert "1 of 2 lines match." in matched
     assert (referred.count("INV-3"), referred.count("INV-4"), referred.count("INV-1")) == (1, 0, 0)
     assert "INV-4" not in queue, "what a person accepted waits no more"
+    assert missing.status_code == 404
+
+
+async def test_a_credit_note_shows_what_it_lowers_or_why_it_waits_and_where_one_signs(console: Bench) -> None:
+    await apply(console.database, received(story()))
+    async with _browser(console, "bank_maker") as reader:
+        queue = (await reader.get("/console/queues")).text
+        waiting = (await reader.get("/console/credit-notes", params={"state": "referred"})).text
+        (address,) = re.findall(r'href="(/console/credit-notes/[^"]+)">CN-3<', queue)
+        page = (await reader.get(address)).text
+        chinese = (await reader.get(address, params={"lang": "zh"})).text
+        everything = (await reader.get("/console/credit-notes", params={"lang": "en"})).text
+        (applied,) = re.findall(r'href="(/console/credit-notes/[^"]+)">CN-2<', everything)
+        lowered = (await reader.get(applied)).text
+        missing = await reader.get(f"/console/credit-notes/{LINE}")
+    assert ("invoices financed apart" in queue, "CN-2" in queue) == (True, False)
+    assert ("CN-3" in waiting, "CN-1" in waiting) == (True, False)
+    assert "invoices financed apart" in page
+    assert f'data-decide="{address.replace("/console", "/receivables/v1")}/decisions"' in page
+    assert "所引用发票的融资情况不同" in chinese
+    assert ("INV-11" in lowered, "5.00" in lowered, "data-decide" in lowered) == (True, True, False)
     assert missing.status_code == 404
 
 
@@ -323,6 +345,9 @@ _NONSENSE = [
     ("/console/documents", {"state": "nonsense"}),
     ("/console/documents/nonsense", {}),
     ("/console/uploads/nonsense", {}),
+    ("/console/credit-notes", {"cursor": _cursor("a\0b")}),
+    ("/console/credit-notes", {"state": "nonsense"}),
+    ("/console/credit-notes/nonsense", {}),
     ("/console/loans/nonsense", {}),
     ("/console/v1/events", {"after": "-1"}),
     ("/console/v1/events", {"after": str(10**30)}),

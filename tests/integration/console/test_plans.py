@@ -30,12 +30,15 @@ INSERT INTO loan (loan_id, state) SELECT 'd' || n, CASE WHEN n < 9 THEN 'unknown
 FROM generate_series(1, 20000) n;
 INSERT INTO receivable (receivable_id, state) SELECT 'r' || n, CASE WHEN n < 9 THEN 'referred' ELSE 'settled' END
 FROM generate_series(1, 20000) n;
+INSERT INTO credit_note (credit_note_id, state, parts)
+SELECT 'k' || n, CASE WHEN n < 9 THEN 'referred' ELSE 'applied' END,
+    jsonb_build_array(jsonb_build_object('receivable_id', 'r' || n)) FROM generate_series(1, 20000) n;
 INSERT INTO netting (netting_id, state) SELECT 'n' || n, CASE WHEN n < 9 THEN 'proposed' ELSE 'settled' END
 FROM generate_series(1, 20000) n;
 INSERT INTO collection (collection_id, unmatched_minor) SELECT 'c' || n, CASE WHEN n < 9 THEN 1 ELSE 0 END
 FROM generate_series(1, 20000) n
 """
-_BIG = {"feed", "drawdown", "loan", "receivable", "collection", "netting", "line_exposure", "enterprise"}
+_BIG = {"feed", "drawdown", "loan", "receivable", "collection", "netting", "line_exposure", "enterprise", "credit_note"}
 
 
 class _Explaining:
@@ -106,9 +109,12 @@ async def test_no_page_reads_a_big_table_from_end_to_end(full: Any) -> None:
     assert len(await queries.documents(full, before="s", state="", limit=100)) == 100
     assert len(await queries.documents(full, before="s", state="referred", limit=100)) == 8
     assert await queries.document(full, receivable_id="r7") is not None
+    assert len(await queries.credit_notes(full, before="l", state="", limit=100)) == 100
+    assert len(await queries.credit_notes(full, before="l", state="referred", limit=100)) == 8
+    assert await queries.credit_note(full, credit_note_id="k7") is not None
     assert await queries.loan(full, loan_id="d7", receipts=10) is not None
     found = await queries.queues(full, limit=50)
-    assert [len(rows) for rows in found.values()] == [8, 0, 8, 0, 8, 8, 8, 0]
+    assert [len(rows) for rows in found.values()] == [8, 0, 8, 0, 8, 8, 8, 8, 0]
     assert full.scanned & _BIG == set()
 
 

@@ -219,6 +219,15 @@ async def test_r6_a_person_says_whose_base_falls_where_a_loan_stands_on_one_of_t
     found = await noted(opened, BOTH)
     assert (found["state"], found["reasons"]) == ("referred", ["invoices_financed_apart"])
     path = f"/credit-notes/{found['credit_note_id']}/decisions"
+    meant = (await opened.read(f"/credit-notes/{found['credit_note_id']}"))["candidates"]
+    assert [(each["receivable_id"], each["financeable"]["amount"], each["state"]) for each in meant] == [
+        (first, "1000.00", "financed"),
+        (second, "600.00", "confirmed"),
+    ]
+    assert [each["in_the_way"] for each in meant] == [[], []]
+    async with opened.sme(SUPPLIER) as seller:
+        own = (await seller.get(f"/credit-notes/{found['credit_note_id']}")).json()
+    assert "candidates" not in own
     async with opened.bench.caller("bank_checker") as checker:
 
         async def decide(*parts: dict[str, Any]) -> Any:
@@ -310,8 +319,11 @@ async def test_r23_a_party_brings_and_reads_only_its_own_notes(opened: Desk) -> 
         assert (await stranger.get(path)).status_code == 403
         assert (await stranger.get("/credit-notes")).json()["items"] == []
         assert (await stranger.get(f"/credit-notes/{new_id()}")).status_code == 404
+        original = await stranger.get(f"{path}/original")
+        assert (original.status_code, original.json()["code"]) == (403, "foreign_party")
         for party in (seller, obligor):
             assert (await party.get(path)).json()["state"] == "applied"
+            assert (await party.get(f"{path}/original")).content == ubl(NOTE, root="CreditNote")
             assert len((await party.get("/credit-notes")).json()["items"]) == 1
 
 
