@@ -78,7 +78,7 @@ def test_each_yuan_secures_one_loan_on_a_line_that_it_may_and_none_lies_idle_bes
         assert found.of_loan(need.drawdown_id) <= need.minor
         assert all(by_id[cover_id].secures(need.line_id) for cover_id in found.secured[need.drawdown_id])
         if found.of_loan(need.drawdown_id) < need.minor:
-            assert found.support(covers, line_id=need.line_id) == 0
+            assert found.support(covers, line_ids=[need.line_id]) == 0
 
 
 @st.composite

@@ -6,10 +6,11 @@ Within a week, what comes in is there for what goes out. A drawdown is paid out 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from fractions import Fraction
+from typing import Literal, Protocol
 
 from services.credit.domain.least_cost import Condition, least_cost
 from shared.values.money import round_half_even
@@ -130,12 +131,31 @@ class _Option:
     ahead: int
     after: int
 
+    def is_open(self, week: int) -> bool:
+        """Return whether it is drawn and not repaid at the end of a week."""
+        return self.week <= week < self.repaid_week
+
+
+class Shared(Protocol):
+    """Limits, by name, that stand on the same cover: together they may have less room than each alone."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return which limits."""
+
+    def room(self, names: Collection[str]) -> int:
+        """Return what may be taken of some of them together."""
+
+    def overdrawn(self, taken: Mapping[str, Fraction]) -> frozenset[str]:
+        """Return some of which more would be taken together than there is room; none when all can be."""
+
 
 def cheapest_mix(
     flows: Sequence[Flow],
     instruments: Sequence[Instrument],
     *,
     available: Mapping[str, int],
+    shared: Shared | None = None,
     start: date,
     weeks: int,
     opening_minor: int,
@@ -143,8 +163,8 @@ def cheapest_mix(
 ) -> Mix:
     """Return the drawdowns that keep every week at the minimum at the least interest and fees, as far as any can.
 
-    `available` is what each limit has left. The amounts are whole minor units, so the mix may cost a few of them more
-    than the least cost in fractions.
+    `available` is what each limit has left, `shared` what some have together. The amounts are whole minor units, so
+    the mix may cost a few of them more than the least cost in fractions.
     """
 
     def seen(more: Iterable[Flow] = ()) -> tuple[Week, ...]:
@@ -155,23 +175,52 @@ def cheapest_mix(
     bare = seen()
     draws: tuple[Draw, ...] = ()
     options = _options(instruments, bare, start=start)
+    bounds = {frozenset({name}): left for name, left in available.items()}
     margin, ready = 0, -1
     while options and margin > ready:
         ready = margin
         needs = [minimum_minor + margin - week.closing for week in bare]
-        draws = _solve(options, needs, available)
+        draws = _solve(options, needs, bounds, shared)
         margin = max(margin, _ROUNDING * len(draws))
     moved = [flow for each in draws for flow in (Flow(each.on, each.paid_out), Flow(each.repaid_on, -each.repaid))]
     return Mix(draws, sum(each.fee + each.interest for each in draws), seen(moved))
 
 
-def _solve(options: Sequence[_Option], needs: Sequence[int], available: Mapping[str, int]) -> tuple[Draw, ...]:
-    """Return the cheapest amounts of the options that meet the needs of every week, rounded down."""
+def _solve(
+    options: Sequence[_Option], needs: Sequence[int], bounds: dict[frozenset[str], int], shared: Shared | None
+) -> tuple[Draw, ...]:
+    """Return the cheapest amounts of the options that meet the needs of every week, rounded down.
+
+    What is taken together of limits that share is bounded where the mix would take more, set by set, until it does
+    not: what is least under some of the conditions and meets all of them is least under all.
+    """
     costs = [option.ahead + option.after for option in options] + [_OPEN] * len(needs)
-    conditions = [_cash(options, week, need) for week, need in enumerate(needs)]
-    found = least_cost(costs, [*conditions, *_once_each(options), *_limits(options, available, len(needs))])
+    conditions = [*(_cash(options, week, need) for week, need in enumerate(needs)), *_once_each(options)]
+    while True:
+        found = least_cost(costs, [*conditions, *_limits(options, bounds, len(needs))])
+        more = _overdrawn(options, found.amounts, shared, len(needs)) if shared else None
+        if not more:
+            break
+        bounds |= more
     drawn = [_draw(option, int(amount)) for option, amount in zip(options, found.amounts, strict=False)]
     return tuple(sorted((each for each in drawn if each.principal), key=lambda each: (each.on, each.instrument)))
+
+
+def _overdrawn(
+    options: Sequence[_Option], amounts: Sequence[Fraction], shared: Shared, weeks: int
+) -> dict[frozenset[str], int]:
+    """Return the sets of limits of which the mix takes more together than they have, and what they have."""
+    found: dict[frozenset[str], int] = {}
+    for week in _ends(options, weeks):
+        taken: dict[str, Fraction] = defaultdict(Fraction)
+        for option, amount in zip(options, amounts, strict=False):
+            for name in option.instrument.limits.keys() & shared.names if option.is_open(week) else ():
+                instrument = option.instrument
+                share = Fraction(instrument.limits[name] * instrument.exposure_minor, MILLION * instrument.most_minor)
+                taken[name] += amount * share
+        if names := shared.overdrawn(taken):
+            found[names] = shared.room(names)
+    return found
 
 
 def _options(instruments: Sequence[Instrument], bare: Sequence[Week], *, start: date) -> list[_Option]:
@@ -244,16 +293,20 @@ def _once_each(options: Sequence[_Option]) -> list[Condition]:
     return [Condition(dict.fromkeys(those, -1), -most[name]) for name, those in sorted(parts.items())]
 
 
-def _limits(options: Sequence[_Option], available: Mapping[str, int], weeks: int) -> list[Condition]:
-    """Say that what is open at a time fits in each limit; only before something is repaid can it be at its most."""
-    ends = sorted({min(option.repaid_week, weeks) - 1 for option in options})
+def _ends(options: Sequence[_Option], weeks: int) -> list[int]:
+    """Return the weeks at whose end a limit can be at its most: those before something is repaid."""
+    return sorted({min(option.repaid_week, weeks) - 1 for option in options})
+
+
+def _limits(options: Sequence[_Option], bounds: Mapping[frozenset[str], int], weeks: int) -> list[Condition]:
+    """Say that what is open at a time fits in each limit, and what several bear together in what they have so."""
     found: dict[tuple[tuple[int, int], ...], Condition] = {}
-    for name, left in sorted(available.items()):
-        for week in ends:
+    for names, left in sorted(bounds.items(), key=lambda each: sorted(each[0])):
+        for week in _ends(options, weeks):
             weights = {
                 nth: -_up(share * option.instrument.exposure_minor * 1_000, option.instrument.most_minor)
                 for nth, option in enumerate(options)
-                if option.week <= week < option.repaid_week and (share := option.instrument.limits.get(name, 0))
+                if option.is_open(week) and (share := sum(option.instrument.limits.get(name, 0) for name in names))
             }
             # Limits that the same drawdowns take in the same shares bind by the least of them.
             key = tuple(sorted(weights.items()))

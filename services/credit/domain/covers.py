@@ -153,11 +153,11 @@ class Allocation:
         """Return how much of a loan is secured."""
         return sum(self.secured.get(drawdown_id, {}).values())
 
-    def support(self, covers: Iterable[Cover], *, line_id: str) -> int:
-        """Return what a line's next loan could still be secured with; other lines of the firm could take it first."""
+    def support(self, covers: Iterable[Cover], *, line_ids: Iterable[str]) -> int:
+        """Return what the next loans of some lines could be secured with together; others could take it first."""
         most = sum(self.left.values())
         again = _Sharing(covers, self.left, self.secured, self.lines)
-        return again.secure("", line_id, most)
+        return sum(again.secure(f"next on {line_id}", line_id, most) for line_id in line_ids)
 
 
 def allocate(covers: Iterable[Cover], values: Mapping[str, int], needs: Iterable[Need]) -> Allocation:
@@ -171,6 +171,15 @@ def allocate(covers: Iterable[Cover], values: Mapping[str, int], needs: Iterable
     for need in sorted(needs, key=lambda each: each.drawdown_id):
         sharing.secure(need.drawdown_id, need.line_id, need.minor)
     return Allocation(sharing.secured, sharing.left, sharing.lines)
+
+
+def overdrawn(covers: Iterable[Cover], values: Mapping[str, int], needs: Iterable[Need]) -> frozenset[str]:
+    """Return lines whose needs are together more than all that secures any of them; none when each can be secured."""
+    sharing = _Sharing(covers, values, {}, {})
+    for need in needs:
+        if sharing.secure(need.drawdown_id, need.line_id, need.minor) < need.minor:
+            return sharing.rivals(need.drawdown_id)
+    return frozenset()
 
 
 class _Sharing:
@@ -193,7 +202,7 @@ class _Sharing:
         self.lines[loan] = line_id
         self.secured.setdefault(loan, {})
         found = 0
-        while found < minor and (chain := self._chain(loan)):
+        while found < minor and (chain := self._chain(loan, {})):
             last = chain[-1][1]
             # Each loan on the way takes from the next cover what it gives up of the one before.
             passed = [self.secured[taker][cover] for (_, cover), (taker, _) in pairwise(chain)]
@@ -206,15 +215,24 @@ class _Sharing:
             found += part
         return found
 
+    def rivals(self, loan: str) -> frozenset[str]:
+        """Return the lines that hold all there is of what could secure this loan, and need it; its own among them."""
+        came: dict[str, tuple[str, str | None]] = {}
+        self._chain(loan, came)
+        holders = {loan, *(each for each, parts in self.secured.items() if came.keys() & parts.keys())}
+        return frozenset(self.lines[each] for each in holders)
+
     def _move(self, loan: str, cover: str, by: int) -> None:
         parts = self.secured[loan]
         parts[cover] = parts.get(cover, 0) + by
         if not parts[cover]:
             del parts[cover]
 
-    def _chain(self, loan: str) -> list[tuple[str, str]]:
-        """Return (loan, cover) pairs from this loan to a cover with something left; empty when there is none."""
-        came: dict[str, tuple[str, str | None]] = {}
+    def _chain(self, loan: str, came: dict[str, tuple[str, str | None]]) -> list[tuple[str, str]]:
+        """Return (loan, cover) pairs from this loan to a cover with something left; empty when there is none.
+
+        `came` is then every cover that it reaches, and by whom.
+        """
         waiting = deque(self._reach(loan, None, came))
         while waiting:
             cover = waiting.popleft()

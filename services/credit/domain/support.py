@@ -7,10 +7,12 @@ all the lines' uses into the covers: exact, however the sets of lines overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
 
-from services.credit.domain.covers import Cover, Need, allocate
+from services.credit.domain.covers import Cover, Need, allocate, overdrawn
 from services.credit.domain.limits import LimitExceeded, Node
 from services.credit.domain.paths import Level, Step, cover_line_node, cover_node
 from shared.values.money import Money
@@ -62,13 +64,17 @@ class Support:
 
     def room(self, nodes: Mapping[str, Node]) -> int:
         """Return what the line's next loan could still use, the nodes as they stand."""
+        firm, shared = nodes[self.node_id], self.shared(nodes, names=frozenset({self.line_id}))
+        return firm.available if shared is None else min(firm.available, shared.room({self.line_id}))
+
+    def shared(self, nodes: Mapping[str, Node], *, names: frozenset[str]) -> SharedCover | None:
+        """Return how lines of the firm share what secures them; None when all of it secures any line."""
         firm, named = nodes[self.node_id], self._line_nodes
         if not named:
-            return firm.available
+            return None
         used = {line_id: nodes[node_id].held + nodes[node_id].utilised for line_id, node_id in named.items()}
         used[_ANY_LINE] = firm.held + firm.utilised - sum(used.values())
-        shared = allocate(self.covers, self.values, [Need(line_id, line_id, minor) for line_id, minor in used.items()])
-        return min(firm.available, shared.support(self.covers, line_id=self.line_id))
+        return SharedCover(self.covers, self.values, used, names)
 
     def check(self, nodes: Mapping[str, Node], *, minor: int, requested: Money) -> None:
         """Refuse what other loans leave no cover for; LimitExceeded names the line's node, or the firm's."""
@@ -76,6 +82,31 @@ class Support:
         if minor > room:
             node_id = self._line_nodes.get(self.line_id, self.node_id)
             raise LimitExceeded(binding_node=node_id, available=Money(room, requested.currency), requested=requested)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCover:
+    """Cover of which some secures certain lines only, what the loans of each line use, and which lines would draw."""
+
+    covers: Sequence[Cover]
+    values: Mapping[str, int]
+    used: Mapping[str, int]
+    names: frozenset[str]
+
+    def room(self, names: Collection[str]) -> int:
+        """Return what the next loans of some of the lines could use together."""
+        needs = [Need(line_id, line_id, minor) for line_id, minor in self.used.items()]
+        return allocate(self.covers, self.values, needs).support(self.covers, line_ids=sorted(names))
+
+    def overdrawn(self, taken: Mapping[str, Fraction]) -> frozenset[str]:
+        """Return lines that would take together more than their room; none when all can have what they take."""
+        scale = lcm(*(minor.denominator for minor in taken.values()))
+        values = {cover_id: minor * scale for cover_id, minor in self.values.items()}
+        before = [Need(line_id, line_id, minor * scale) for line_id, minor in self.used.items()]
+        used = allocate(self.covers, values, before)
+        needs = [Need(each.drawdown_id, each.line_id, used.of_loan(each.drawdown_id)) for each in before]
+        needs += [Need(f"next on {line_id}", line_id, int(minor * scale)) for line_id, minor in sorted(taken.items())]
+        return frozenset(taken) & overdrawn(self.covers, values, needs)
 
 
 def on_cover(path: Iterable[Step], exposure_minor: int) -> int:

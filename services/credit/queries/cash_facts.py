@@ -15,6 +15,7 @@ from services.credit.domain.offers import Offer, Terms, offer
 from services.credit.domain.plans import Lent, still_to_pay
 from services.credit.domain.pricing import PricePolicy, discount, largest_principal
 from services.credit.domain.products import ProductNotOffered, TenorNotOffered
+from services.credit.domain.support import SharedCover
 from services.credit.operations.line_terms import LineTerms, read_lines
 from services.credit.operations.price_policies import price_policy
 from services.credit.operations.product_policies import drawn_product
@@ -30,7 +31,7 @@ _MOST_GROUPS = 14
 _GOODS = "goods"
 _OWED = """
 SELECT d.kind, d.document_id, d.owner_id, d.obligor_id, d.eligible_minor, d.currency, d.due_date,
-    document_state(d) AS state
+    document_state(d) AS state, d.confirmed_by
 FROM document d
 WHERE d.owner_id = $1 AND d.currency = $2 AND document_state(d) = 'free' AND d.due_date >= $3 AND d.eligible_minor > 0
     AND NOT EXISTS (SELECT FROM document_use u WHERE u.document_id = d.document_id)
@@ -90,6 +91,7 @@ class CashFacts:
     instruments: tuple[Instrument, ...]
     stand_on: Mapping[str, Drawable]
     available: Mapping[str, int]
+    shared: SharedCover | None
 
 
 async def read_cash_facts(tx: Transaction, *, enterprise_id: str, currency: str) -> CashFacts:
@@ -109,7 +111,7 @@ async def read_cash_facts(tx: Transaction, *, enterprise_id: str, currency: str)
     wanted = sorted({node_id for each in terms for node_id in _nodes_of(each)})
     rows = await tx.pg.fetch("SELECT * FROM limit_node_now WHERE node_id = ANY($1)", wanted)
     nodes = {row["node_id"]: node_of(row) for row in rows}
-    rooms = _rooms(terms, nodes)
+    rooms, shared = _rooms(terms, nodes)
     found = _on_documents(lines, [Financeable(*row) for row in owed], rooms, today=today)
     found += [each for line in lines.values() for each in _on_nothing(line, nodes, rooms, today=today)]
     return CashFacts(
@@ -118,6 +120,7 @@ async def read_cash_facts(tx: Transaction, *, enterprise_id: str, currency: str)
         instruments=tuple(instrument for instrument, _ in found),
         stand_on={instrument.name: drawable for instrument, drawable in found},
         available={node.node_id: node.available for node in nodes.values()} | rooms,
+        shared=shared,
     )
 
 
@@ -126,35 +129,24 @@ def _nodes_of(terms: Terms) -> set[str]:
     return {step.node_id for step in terms.path} | support
 
 
-def _room_of(line_id: str) -> str:
-    """Return the name of the limit that stands for what a line may still take of the firm's cover."""
-    return f"cover of {line_id}"
+def _rooms(terms: Iterable[Terms], nodes: Mapping[str, Node]) -> tuple[dict[str, int], SharedCover | None]:
+    """Return what each line alone may still take of the firm's cover, and how they share it where it is not for all.
 
-
-def _rooms(terms: Iterable[Terms], nodes: Mapping[str, Node]) -> dict[str, int]:
-    """Return what each line may still take of the firm's cover, by the name of that limit.
-
-    Where some cover secures only certain lines, what lines may take together is more than a bound each: then one line
-    is let to it, the one that may take the most, so that the mix never takes a yuan twice.
+    The limit that stands for it has the name of its line.
     """
-    found: dict[str, int] = {}
-    named = False
-    for each in terms:
-        if each.support is not None:
-            is_known = each.support.node_ids <= nodes.keys()
-            found[_room_of(each.line_id)] = each.support.room(nodes) if is_known else 0
-            named = named or len(each.support.node_ids) > 1
-    if not named:
-        return found
-    most = max(found, key=lambda name: (found[name], name))
-    return {name: room if name == most else 0 for name, room in found.items()}
+    supports = {each.line_id: each.support for each in terms if each.support is not None}
+    known = {line_id: support for line_id, support in supports.items() if support.node_ids <= nodes.keys()}
+    rooms = dict.fromkeys(supports, 0) | {line_id: support.room(nodes) for line_id, support in known.items()}
+    # All of one firm and currency: what they share is the same, whichever of them is asked.
+    shared = (support.shared(nodes, names=frozenset(rooms)) for support in known.values())
+    return rooms, next(shared, None)
 
 
 def _cover_limits(terms: Terms) -> dict[str, int]:
     """Return the limits that what the firm's cover carries of a drawdown takes beside the path's, all of it each."""
     if terms.support is None:
         return {}
-    return dict.fromkeys((terms.support.node_id, _room_of(terms.line_id)), MILLION)
+    return dict.fromkeys((terms.support.node_id, terms.line_id), MILLION)
 
 
 def _of_drawdown(row: Mapping[str, Any], *, today: date) -> list[Known]:
@@ -245,7 +237,7 @@ def _on_documents(
     found = [_together(group, nth) for nth, group in enumerate(cheapest)]
     for (instrument, drawable), group in zip(tuple(found), cheapest, strict=True):
         terms = group[0].terms
-        room = rooms.get(_room_of(terms.line_id), 0)
+        room = rooms.get(terms.line_id, 0)
         if room and terms.form == "loan" and terms.product.cover != "pledge":
             found.append((_above(instrument, terms, room), drawable))
     return found
@@ -344,7 +336,7 @@ def _on_nothing(
             continue
         most = available_on(nodes, terms.path)
         if product.cover == "pledge":
-            most = min(most, rooms.get(_room_of(terms.line_id), 0))
+            most = min(most, rooms.get(terms.line_id, 0))
         instrument = Instrument(
             name=f"{terms.line_id}/{product.name}",
             most_minor=most,

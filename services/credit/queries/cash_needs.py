@@ -32,7 +32,7 @@ ASSUMPTIONS = (
     "of very many lines and documents, the cheapest are looked at",
     (
         "what the firm's registered cover still carries is drawn above documents, of which any part will do, or beside "
-        "them where a product stands on a pledge; where some cover secures certain lines only, one line is let to it"
+        "them where a product stands on a pledge; what secures certain lines only is shared among these"
     ),
     "products that pay somebody else than the firm close no gap",
     "interest and fees are least in fractions; whole minor units may cost a few more",
@@ -61,6 +61,7 @@ async def cash_needs(
         moved,
         facts.instruments,
         available=facts.available,
+        shared=facts.shared,
         start=facts.today,
         weeks=weeks,
         opening_minor=opening.amount_minor,

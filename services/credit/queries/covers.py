@@ -99,7 +99,7 @@ async def cover_of_firm(database: Database, *, enterprise_id: str, currency: str
         ],
         "drawdowns": [_loan(loan, bases[loan["drawdown_id"]], given, currency) for loan in loans],
         "lines": [
-            {"line_id": line_id, "unused_support": money(given.support(own, line_id=line_id))}
+            {"line_id": line_id, "unused_support": money(given.support(own, line_ids=[line_id]))}
             for line_id in sorted(lines)
         ],
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from shared.values.ids import new_id
 from tests.integration.credit.world import OPEN, World
 
 
@@ -54,3 +55,14 @@ async def registered(world: World, firm: str, **changes: Any) -> str:
         answer = await approve(world, await take_step(world, cover_id, step, **facts))
         assert answer.status_code == 200, answer.text
     return cover_id
+
+
+async def second_line(world: World, firm: str, **changes: Any) -> str:
+    """Admit a firm to a second programme of the anchor; return its line there."""
+    first, world.programme = world.programme, new_id()
+    await world.hear(world.activated(**changes), world.member(firm), world.agreement(firm))
+    async with world.bench.caller("risk_officer") as bank:
+        lines = (await bank.get("/lines", params={"enterprise_id": firm})).json()["items"]
+    (line,) = [each["line_id"] for each in lines if each["programme_id"] != first]
+    world.programme = first
+    return str(line)

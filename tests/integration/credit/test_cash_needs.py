@@ -9,7 +9,7 @@ from typing import Any
 
 from services.credit.queries import cash_facts
 from shared.values.ids import new_id
-from tests.integration.credit.pledging import registered
+from tests.integration.credit.pledging import registered, second_line
 from tests.integration.credit.world import OPEN, World
 
 
@@ -32,6 +32,13 @@ async def _needs(world: World, firm: str, *flows: dict[str, Any], opening: str =
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def _offer_property_loans(folder: Path) -> None:
+    document = json.loads((folder / "products/revolving_micro/2000-01-01.json").read_text(encoding="utf-8"))
+    document["values"] |= {"cover": "pledge"}
+    (folder / "products/property_loan").mkdir()
+    (folder / "products/property_loan/2020-01-01.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 async def test_s26_the_gap_before_an_invoice_is_due_is_closed_by_drawing_on_it(world: World) -> None:
@@ -120,10 +127,7 @@ async def test_s26_what_cover_carries_above_the_documents_closes_more_of_the_gap
 async def test_s26_a_product_that_needs_a_pledge_closes_what_registered_cover_still_carries(
     world: World, folder: Path
 ) -> None:
-    document = json.loads((folder / "products/revolving_micro/2000-01-01.json").read_text(encoding="utf-8"))
-    document["values"] |= {"cover": "pledge"}
-    (folder / "products/property_loan").mkdir()
-    (folder / "products/property_loan/2020-01-01.json").write_text(json.dumps(document), encoding="utf-8")
+    _offer_property_loans(folder)
     await world.begin(products=["property_loan"])
     firm = await world.supplier()
     asked = _flow(_day(3), "out", "50000.00")
@@ -132,6 +136,21 @@ async def test_s26_a_product_that_needs_a_pledge_closes_what_registered_cover_st
     drawn = (await _needs(world, firm, asked, weeks=8))["drawdowns"]
     assert max(float(each["principal"]["amount"]) for each in drawn) <= 10_000.00
     assert {each["on_cover"]["amount"] for each in drawn} == {each["principal"]["amount"] for each in drawn} != set()
+
+
+async def test_s26_cover_for_certain_lines_is_drawn_on_by_each_of_them(world: World, folder: Path) -> None:
+    _offer_property_loans(folder)
+    await world.begin(products=["property_loan"])
+    firm = await world.supplier()
+    first, second = (await world.line_of(firm))["line_id"], await second_line(world, firm, products=["property_loan"])
+    await registered(world, firm, secured=_money("6000.00"), line_ids=[first])
+    await registered(world, firm, asset="PRESS-1", secured=_money("4000.00"), line_ids=[second])
+    await registered(world, firm, asset="PRESS-2", secured=_money("500.00"))
+    found = await _needs(world, firm, _flow(_day(3), "out", "50000.00"), weeks=4)
+    drawn = {each["line_id"]: each["principal"]["amount"] for each in found["drawdowns"]}
+    assert drawn.keys() == {first, second}
+    assert sum(float(amount) for amount in drawn.values()) == 10_500.00
+    assert (float(drawn[first]) <= 6_500.00, float(drawn[second]) <= 4_500.00) == (True, True)
 
 
 async def test_s26_open_drawdowns_and_what_the_firm_owes_are_counted(world: World) -> None:

@@ -11,10 +11,9 @@ from services.credit.operations.propagate_due import propagate_due
 from shared.events.credit import CoverLendingValueChanged, DrawdownHeld
 from shared.events.receivables import ReceivableDiluted
 from shared.events.settlement import BusinessDayClosed
-from shared.values.ids import new_id
 from tests.integration.credit.checks import sound
 from tests.integration.credit.desk import work
-from tests.integration.credit.pledging import VALUED, approve, money, registered, take_step
+from tests.integration.credit.pledging import VALUED, approve, money, registered, second_line, take_step
 from tests.integration.credit.world import OPEN, World, cny
 
 
@@ -31,17 +30,6 @@ async def standing(world: World, name: str) -> tuple[str, ...]:
 async def step(world: World, cover_id: str, name: str, **facts: Any) -> None:
     answer = await approve(world, await take_step(world, cover_id, name, **facts))
     assert answer.status_code == 200, answer.text
-
-
-async def second_line(world: World, firm: str) -> str:
-    """Admit a firm to a second programme of the anchor; return its line there."""
-    first, world.programme = world.programme, new_id()
-    await world.hear(world.activated(), world.member(firm), world.agreement(firm))
-    async with world.bench.caller("risk_officer") as bank:
-        lines = (await bank.get("/lines", params={"enterprise_id": firm})).json()["items"]
-    (line,) = [each["line_id"] for each in lines if each["programme_id"] != first]
-    world.programme = first
-    return str(line)
 
 
 async def test_cover_carries_what_is_above_the_documents_and_no_more(world: World) -> None:

@@ -95,7 +95,7 @@ def test_each_loan_is_secured_the_oldest_first_by_the_cover_of_the_fewest_lines_
 def test_a_line_s_next_loan_is_supported_by_what_is_left_of_its_cover() -> None:
     special = replace(PLANT, cover_id="special", line_ids=frozenset({"b"}))
     found = allocate([PLANT, special], {"plant": 500, "special": 300}, [Need("1", "a", 200)])
-    assert [found.support([PLANT, special], line_id=line) for line in "ab"] == [300, 600]
+    assert [found.support([PLANT, special], line_ids=[line]) for line in "ab"] == [300, 600]
 
 
 @pytest.mark.parametrize(
