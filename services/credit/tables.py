@@ -33,7 +33,7 @@ CREDIT_1: tuple[str, ...] = (
     """CREATE TABLE document (
         document_id text PRIMARY KEY, kind text NOT NULL, owner_id text, obligor_id text, eligible_minor bigint,
         currency text, due_date date, state text NOT NULL, vouchered boolean NOT NULL DEFAULT false,
-        irrevocable boolean NOT NULL DEFAULT false)""",
+        irrevocable boolean NOT NULL DEFAULT false, confirmed_by text)""",
     "CREATE INDEX document_owner ON document (owner_id, document_id)",
     """CREATE FUNCTION document_state(d document) RETURNS text LANGUAGE sql IMMUTABLE AS $$
         SELECT CASE WHEN d.vouchered THEN 'vouchered' WHEN d.state IN ('confirmed', 'live') THEN 'free'

@@ -92,6 +92,7 @@ class Financeable:
     currency: str
     due_date: date
     state: str
+    confirmed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,15 @@ def check_document(drawer: Drawer, document: Financeable, *, on: date) -> None:
     """Refuse a document of another firm, currency or obligor, one not confirmed, and one due too late; NotEligible.
 
     Upstream the drawer is the seller or holder and this anchor owes. Downstream the drawer owes the anchor's invoice or
-    order. Goods are the drawer's own, and nobody else owes anything.
+    order. Goods are the drawer's own, and nobody else owes anything. Who confirms an order never draws on it: its own
+    word would be all that stands behind the loan.
     """
     wanted = owner_and_obligor(drawer, on_claims=document.kind != "goods")
     if (document.owner_id, document.obligor_id) != wanted:
         reason = "not_your_document" if document.owner_id != wanted[0] else "obligor_not_of_this_programme"
         raise NotEligible(document_id=document.document_id, reason=reason)
+    if document.confirmed_by == drawer.enterprise_id:
+        raise NotEligible(document_id=document.document_id, reason="confirmed_by_its_drawer")
     if document.currency != drawer.currency:
         raise NotEligible(document_id=document.document_id, reason="currency_not_of_this_programme")
     if document.state != "free":

@@ -23,7 +23,7 @@ from shared.web.auth import Caller, own_party
 
 _DOCUMENTS = """
 SELECT d.kind, d.document_id, d.owner_id, d.obligor_id, d.eligible_minor, d.currency, d.due_date,
-    document_state(d) AS state, u.drawdown_id IS NOT NULL AS in_use
+    document_state(d) AS state, d.confirmed_by, u.drawdown_id IS NOT NULL AS in_use
 FROM document d LEFT JOIN document_use u USING (document_id) WHERE d.document_id = ANY($1)
 """
 
@@ -89,7 +89,7 @@ async def _documents(tx: Transaction, named: Sequence[tuple[str, str]]) -> list[
             raise NotEligible(document_id=name[1], reason="unknown")
         if row["in_use"]:
             raise DocumentInUse(document_id=name[1])
-        found.append(Financeable(*tuple(row)[:8]))
+        found.append(Financeable(*tuple(row)[:9]))
     return found
 
 

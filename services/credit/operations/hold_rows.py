@@ -32,10 +32,11 @@ SELECT clock_timestamp() AS now, coalesce((SELECT open_date FROM book), current_
         CROSS JOIN LATERAL (SELECT body_hash, body FROM idempotency
             WHERE (client, route, key) = (k.client, $4, k.key) LIMIT 1) AS i) AS known,
     ARRAY(SELECT ROW(d.kind, d.document_id, d.owner_id, d.obligor_id, d.eligible_minor, d.currency, d.due_date,
-            d.state, u.drawdown_id IS NOT NULL)
+            d.state, d.confirmed_by, u.drawdown_id IS NOT NULL)
         FROM unnest($5::text[]) AS w(document_id)
         CROSS JOIN LATERAL (SELECT f.kind, f.document_id, f.owner_id, f.obligor_id, f.eligible_minor, f.currency,
-            f.due_date, document_state(f) AS state FROM document f WHERE f.document_id = w.document_id LIMIT 1) AS d
+            f.due_date, document_state(f) AS state, f.confirmed_by
+            FROM document f WHERE f.document_id = w.document_id LIMIT 1) AS d
         LEFT JOIN LATERAL (SELECT drawdown_id FROM document_use
             WHERE document_id = w.document_id LIMIT 1) AS u ON true) AS documents,
     ARRAY(SELECT ROW(q.quote_id, q.line_id, q.documents, q.principal_minor, q.rate, q.penalty_rate, q.fee_minor,
@@ -154,8 +155,8 @@ async def lock_and_read(
         nodes={each[0]: Node(each[0], each[1], each[2], each[3]) for each in row["nodes"]},
         versions={each[0]: each[4] for each in row["nodes"]},
         known={(each[0], each[1]): (each[2], each[3]) for each in row["known"]},
-        documents={each[1]: Financeable(*tuple(each)[:8]) for each in row["documents"]},
-        in_use={each[1] for each in row["documents"] if each[8]},
+        documents={each[1]: Financeable(*tuple(each)[:9]) for each in row["documents"]},
+        in_use={each[1] for each in row["documents"] if each[9]},
         quotes={each[0]: _quote(each) for each in row["quotes"]},
     )
 

@@ -19,10 +19,10 @@ from shared.events.receivables import (
 from shared.storage.database import Transaction, by_column
 
 _REGISTERED = """
-INSERT INTO document (document_id, kind, owner_id, obligor_id, eligible_minor, currency, due_date, state)
-SELECT document_id, 'order', owner_id, obligor_id, 0, currency, due_date, 'registered'
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[])
-    AS o(document_id, owner_id, obligor_id, currency, due_date)
+INSERT INTO document (document_id, kind, owner_id, obligor_id, eligible_minor, currency, due_date, state, confirmed_by)
+SELECT document_id, 'order', owner_id, obligor_id, 0, currency, due_date, 'registered', confirmed_by
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::text[])
+    AS o(document_id, owner_id, obligor_id, currency, due_date, confirmed_by)
 ON CONFLICT DO NOTHING
 """
 _CONFIRMED = """
@@ -51,8 +51,11 @@ ON CONFLICT (document_id) DO UPDATE SET drawdown_id = excluded.drawdown_id
 async def keep_orders(tx: Transaction, events: Sequence[Received]) -> None:
     """Keep an order; nothing can be drawn on it before it is confirmed."""
     kept = [event.event for event in events if isinstance(event.event, OrderRegistered)]
-    rows = [(each.order_id, each.seller_id, each.buyer_id, each.amount.currency, each.due_date) for each in kept]
-    await tx.pg.execute(_REGISTERED, *by_column(rows, width=5))
+    rows = [
+        (each.order_id, each.seller_id, each.buyer_id, each.amount.currency, each.due_date, _confirmer(each))
+        for each in kept
+    ]
+    await tx.pg.execute(_REGISTERED, *by_column(rows, width=6))
 
 
 async def keep_confirmed_orders(tx: Transaction, events: Sequence[Received]) -> None:
@@ -95,6 +98,11 @@ async def keep_ended_orders(tx: Transaction, events: Sequence[Received]) -> None
         "UPDATE document SET state = 'rejected', eligible_minor = 0 WHERE document_id = ANY($1)", rejected
     )
     await keep_documents(tx, document_ids=[*settled, *rejected])
+
+
+def _confirmer(order: OrderRegistered) -> str:
+    """Return who stands behind an order: the buyer of a purchase, the seller of a sale."""
+    return order.buyer_id if order.side == "purchase" else order.seller_id
 
 
 async def _note_deficiencies(tx: Transaction, order_ids: Sequence[str]) -> None:

@@ -17,7 +17,8 @@ SELECT count(*)::int AS documents, coalesce(sum(d.eligible_minor), 0)::bigint AS
     coalesce(sum(d.eligible_minor * $5 / 1000000), 0)::bigint AS carries
 FROM document d
 WHERE d.owner_id = $1 AND d.obligor_id = $2 AND d.currency = $3 AND d.due_date > $4
-    AND document_state(d) = 'free' AND NOT EXISTS (SELECT FROM document_use u WHERE u.document_id = d.document_id)
+    AND document_state(d) = 'free' AND d.confirmed_by IS DISTINCT FROM $6
+    AND NOT EXISTS (SELECT FROM document_use u WHERE u.document_id = d.document_id)
 """
 # As of an instant: documents by their history, and without what was in use. Of a drawdown to which something happened
 # since, its last event by then tells whether it used its documents; of all others the uses that there are.
@@ -44,6 +45,7 @@ used AS (
 SELECT count(*)::int AS documents, coalesce(sum(f.eligible_minor), 0)::bigint AS eligible,
     coalesce(sum(f.eligible_minor * $5 / 1000000), 0)::bigint AS carries
 FROM free f WHERE NOT EXISTS (SELECT FROM used u WHERE u.document_id = f.document_id)
+    AND NOT EXISTS (SELECT FROM document d WHERE d.document_id = f.document_id AND d.confirmed_by = $10)
 """
 
 
@@ -52,7 +54,8 @@ async def read_base(tx: Transaction, terms: Terms, *, today: date, as_of: dateti
     drawer = terms.drawer
     given = (*owner_and_obligor(drawer, on_claims=terms.product.on_claims), drawer.currency, today, terms.advance_rate)
     if as_of is None:
-        (row,) = await tx.pg.fetch(_BASE, *given)
+        (row,) = await tx.pg.fetch(_BASE, *given, drawer.enterprise_id)
     else:
-        (row,) = await tx.pg.fetch(_PAST_BASE, *given, as_of, DrawdownHeld.topic, list(TELLING), RELEASES)
+        told = (as_of, DrawdownHeld.topic, list(TELLING), RELEASES, drawer.enterprise_id)
+        (row,) = await tx.pg.fetch(_PAST_BASE, *given, *told)
     return Base(row["documents"], row["eligible"], row["carries"], terms.advance_rate)

@@ -126,6 +126,22 @@ async def test_a_distributor_draws_on_the_order_that_its_anchor_confirmed_and_th
     assert (await world.drawdown(drawdown))["product"] == "distributor_finance"
 
 
+async def test_a_purchase_order_is_never_drawn_on_by_the_distributor_who_confirmed_it(world: World) -> None:
+    await world.begin(products=["receivables_discounting", "distributor_finance"])
+    dealer = await _dealer(world)
+    order_id = new_id()
+    sides = {"order_id": order_id, "seller_id": world.anchor, "buyer_id": dealer, "due_date": DUE}
+    await world.hear(
+        OrderRegistered(**sides, side="purchase", number="PO-1", issue_date=OPEN, amount=cny("1000.00")),
+        OrderConfirmed(**sides, open=cny("1000.00")),
+    )
+    nodes = await world.nodes()
+    drawn = await world.draw(dealer, [order_id], "800.00", kind="order")
+    assert (drawn.status_code, drawn.json()["code"]) == (422, "document_not_eligible")
+    assert drawn.json()["reason"] == "confirmed_by_its_drawer"
+    assert await world.nodes() == nodes, "nothing was held for it"
+
+
 async def _dealer(world: World) -> str:
     """Admit a distributor that the anchor supports; return its id."""
     dealer = new_id()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from services.credit.operations.propagate_due import propagate_due
 from shared.events.envelope import Event
@@ -13,14 +13,21 @@ from tests.integration.credit.world import DUE, OPEN, World, cny
 PRODUCTS = ["receivables_discounting", "order_finance"]
 
 
-async def _order(world: World, seller_id: str, *, amount: str = "100000.00") -> str:
+async def _order(
+    world: World,
+    seller_id: str,
+    *,
+    amount: str = "100000.00",
+    buyer_id: str | None = None,
+    side: Literal["purchase", "sale"] = "purchase",
+) -> str:
     order_id = new_id()
     await world.hear(
         OrderRegistered(
             order_id=order_id,
             seller_id=seller_id,
-            buyer_id=world.anchor,
-            side="purchase",
+            buyer_id=buyer_id or world.anchor,
+            side=side,
             number="PO-1",
             issue_date=OPEN,
             due_date=DUE,
@@ -83,6 +90,22 @@ async def test_nothing_is_drawn_on_an_order_before_it_is_confirmed_and_seven_ten
     assert drawn.status_code == 201, drawn.text
     assert (await world.drawdown(drawn.json()["drawdown_id"]))["product"] == "order_finance"
     assert (await _draw(world, supplier, order_id)).json()["code"] == "document_in_use"
+
+
+async def test_who_confirms_an_order_never_draws_on_it_and_is_told_so_before_anything_is_held(world: World) -> None:
+    await world.begin(products=PRODUCTS)
+    supplier = await world.supplier()
+    own, bought = await _order(world, supplier, side="sale"), await _order(world, supplier)
+    await world.hear(_confirmed(world, own, supplier), _confirmed(world, bought, supplier))
+    drawn = await _draw(world, supplier, own)
+    assert (drawn.status_code, drawn.json()["code"]) == (422, "document_not_eligible")
+    assert drawn.json()["reason"] == "confirmed_by_its_drawer"
+    line = await world.line_of(supplier)
+    async with world.bench.caller("risk_officer") as officer:
+        now = (await officer.get(f"/lines/{line['line_id']}/explanation")).json()
+        then = (await officer.get(f"/lines/{line['line_id']}/explanation", params={"as_of": now["as_of"]})).json()
+    # Of the two orders only the one that the anchor confirmed is told as something to draw on, now and then.
+    assert (now["base"]["documents"], then["base"]) == (1, now["base"])
 
 
 async def test_an_invoice_of_a_financed_order_is_in_use_and_nothing_is_lacking(world: World) -> None:

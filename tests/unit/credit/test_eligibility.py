@@ -87,6 +87,7 @@ def test_r17_a_line_is_drawable_only_when_nothing_is_lacking_or_overdue(
     ("change", "reason"),
     [
         ({"owner_id": "other"}, "not_your_document"),
+        ({"confirmed_by": "sme"}, "confirmed_by_its_drawer"),
         ({"obligor_id": "other"}, "obligor_not_of_this_programme"),
         ({"currency": "EUR"}, "currency_not_of_this_programme"),
         ({"state": "vouchered"}, "vouchered"),
