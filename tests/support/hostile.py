@@ -84,6 +84,28 @@ def archive(files: dict[str, bytes], *, stored: bool = False) -> bytes:
     return stream.getvalue()
 
 
+def named_in_bytes(names: dict[bytes, bytes]) -> bytes:
+    """Return a ZIP whose names are these bytes, in no encoding that it tells: as Windows writes them."""
+    holders = {chr(65 + nth) * len(name): name for nth, name in enumerate(names)}
+    made = archive(dict(zip(holders, names.values(), strict=True)), stored=True)
+    for holder, name in holders.items():
+        made = made.replace(holder.encode(), name)
+    return made
+
+
+def nameless() -> bytes:
+    """Return a ZIP whose directory says of its only file that its name has no letters."""
+    made = archive({"a": b"<a/>"}, stored=True)
+    start = made.index(b"PK\x01\x02")
+    return made[: start + 28] + b"\0\0\1\0" + made[start + 32 :]
+
+
+def named_otherwise_inside() -> bytes:
+    """Return a ZIP whose file says by itself a name that is no text, and in the directory one that is."""
+    made = archive({"ä.xml": b"<a/>"}, stored=True)
+    return made.replace("ä".encode(), b"\xff\xff", 1)
+
+
 def ratio_bomb() -> bytes:
     """Return a ZIP whose file unpacks to a thousand times its size."""
     return archive({"big.xml": b" " * (16 * 1024 * 1024)})

@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from services.receivables.domain.documents import EInvoice, HostileDocument
+from services.receivables.domain.documents import DocumentRefused, EInvoice, HostileDocument
 from services.receivables.domain.entries import read_json
 from services.receivables.domain.findings import Judgement, RulesBroken, decide
-from services.receivables.operations.judging.files import Found, contents, read_file, read_member
+from services.receivables.operations.judging.archives import members, unpack
+from services.receivables.operations.judging.files import Found, read_file
 from shared.runtime.offload import OutOfBounds, confined
 from shared.values.policies import policy_on
 
@@ -71,21 +72,30 @@ async def read_one(data: bytes, *, name: str) -> Read:
 
 
 async def read_members(data: bytes, places: Sequence[int], *, names: Sequence[str]) -> list[Read]:
-    """Return some of an archive's documents, each confined by itself."""
-    found = []
-    for nth in places:
-        try:
-            content, read = await confined().run(read_member, data, nth)
-            found.append(settled(read, name=names[nth], data=content))
-        except OutOfBounds as error:
-            found.append(Read(names[nth], Judgement(), error=_hostile(error)))
+    """Return some of an archive's documents: unpacked together, each read confined by itself."""
+    found: list[Read] = []
+    while len(found) < len(places):
+        for content in await _unpacked(data, places[len(found) :]):
+            name = names[places[len(found)]]
+            if isinstance(content, bytes):
+                found.append(await read_one(content, name=name))
+            else:
+                found.append(Read(name, Judgement(), error=content))
     return found
+
+
+async def _unpacked(data: bytes, places: Sequence[int]) -> list[bytes | DocumentRefused]:
+    """Return the content of the first of these files; when they pass the bounds together, of the first alone."""
+    try:
+        return await confined().run(unpack, data, places)
+    except OutOfBounds as error:
+        return [_hostile(error)] if len(places) == 1 else await _unpacked(data, places[:1])
 
 
 async def members_of(data: bytes) -> list[str]:
     """Return the names of an archive's files; HostileDocument or UnreadableDocument."""
     try:
-        return await confined().run(contents, data)
+        return await confined().run(members, data)
     except OutOfBounds as error:
         raise _hostile(error) from error
 

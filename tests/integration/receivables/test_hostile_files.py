@@ -110,6 +110,7 @@ async def test_pdfs_that_are_broken_or_carry_nothing_are_refused_by_name() -> No
         (hostile.locked, "encrypted"),
         (lambda: hostile.archive({f"{nth}.xml": b"<a/>" for nth in range(10_001)}, stored=True), "members"),
         (lambda: hostile.archive({"a\x07.xml": b"<a/>"}), "name"),
+        (hostile.nameless, "name"),
     ],
 )
 async def test_an_archive_that_is_a_bomb_is_refused_whole_before_anything_is_unpacked(make: object, why: str) -> None:
@@ -125,6 +126,28 @@ async def test_an_archive_in_an_archive_and_one_that_lies_are_refused_file_by_fi
     for torn in (b"PK\x03\x04", hostile.archive({"a.xml": ubl(SAMPLE)})[:-30], hostile.archive({})):
         (read,) = await read_files(torn, name="a.zip")
         assert getattr(read.error, "code", None) == "unreadable_document", read.error
+
+
+async def test_an_archive_whose_file_has_another_name_than_it_says_is_refused_for_that_file() -> None:
+    (read,) = await read_files(hostile.named_otherwise_inside(), name="a.zip")
+    assert getattr(read.error, "code", None) == "unreadable_document", read.error
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-8"])
+async def test_an_archive_that_tells_no_encoding_of_its_names_is_read_whatever_it_is(encoding: str) -> None:
+    names = ["发票一二三四.xml", "螺栓/发票五.xml"]
+    files = {name.encode(encoding): ubl(replace(SAMPLE, number=name)) for name in names}
+    reads = await read_files(hostile.named_in_bytes(files), name="a.zip")
+    assert [(read.name, read.error) for read in reads] == [(f"a.zip/{name}", None) for name in names]
+
+
+async def test_many_files_beside_a_large_one_come_in_their_order() -> None:
+    files = {f"{nth}.xml": ubl(replace(SAMPLE, number=f"N-{nth}")) for nth in range(12)}
+    files["5.xml"] = b"<a>" + b"x" * (20 * 1024 * 1024) + b"</a>"
+    files["6.xml"] = files["5.xml"]
+    reads = await read_files(hostile.archive(files, stored=True), name="a.zip")
+    found = [(read.name, read.invoice.number if read.invoice else getattr(read.error, "code", None)) for read in reads]
+    assert found == [(f"a.zip/{nth}.xml", "hostile_document" if nth in {5, 6} else f"N-{nth}") for nth in range(12)]
 
 
 async def test_good_files_beside_bad_ones_in_an_archive_are_read() -> None:

@@ -1,15 +1,14 @@
-"""What the confined process does with one file: unpack what carries it, judge it, read it."""
+"""What the confined process does with one file: take it out of what carries it, judge it, read it."""
 
 from __future__ import annotations
 
 from services.receivables.domain.documents import DocumentRefused
 from services.receivables.domain.findings import Judgement
-from services.receivables.operations.judging import archives
 from services.receivables.operations.judging.judge import Judged as Found
 from services.receivables.operations.judging.judge import judge
 from services.receivables.operations.judging.pdfs import invoice_in_pdf
 
-__all__ = ["Found", "contents", "read_file", "read_member"]
+__all__ = ["Found", "read_file"]
 _PDF = b"%PDF"
 _START = 1024
 
@@ -22,17 +21,3 @@ def read_file(data: bytes) -> Found:
         return judge(invoice_in_pdf(data))
     except DocumentRefused as error:
         return Found(Judgement(), error=error)
-
-
-def read_member(data: bytes, nth: int) -> tuple[bytes, Found]:
-    """Return one file of an archive with what it is."""
-    try:
-        content = archives.member(data, nth)
-    except DocumentRefused as error:
-        return b"", Found(Judgement(), error=error)
-    return content, read_file(content)
-
-
-def contents(data: bytes) -> list[str]:
-    """Return the names of an archive's files; HostileDocument or UnreadableDocument."""
-    return archives.members(data)
