@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.storage.database import Transaction
 from shared.values.money import parse_minor
 from shared.values.rates import parse_rate, share_of
 from tributary.verify.result import Result
@@ -46,6 +47,16 @@ LEFT JOIN (SELECT receivable_id, sum(amount_minor)::bigint AS minor FROM payment
 WHERE r.financeable_minor <> r.payable_minor - coalesce(n.minor, 0) - coalesce(p.minor, 0)
     OR r.paid_minor <> coalesce(p.minor, 0)
 """
+# A loan over slices pays no more of their root than they are.
+_OVERPAID = """
+SELECT p.receivable_id, p.drawdown_id, p.minor, coalesce(s.minor, 0) AS most FROM (
+    SELECT receivable_id, drawdown_id, sum(amount_minor)::bigint AS minor FROM payment
+    WHERE drawdown_id IS NOT NULL GROUP BY 1, 2) AS p
+JOIN voucher v USING (receivable_id)
+LEFT JOIN LATERAL (SELECT sum(end_minor - start_minor)::bigint AS minor FROM slice
+    WHERE root_id = v.root_id AND drawdown_id = p.drawdown_id) AS s ON true
+WHERE p.minor > coalesce(s.minor, 0)
+"""
 # Who has documents stands in the register, and who gave them up does not.
 _REGISTER = """
 SELECT a.drawdown_id, a.state, r.stands FROM assignment a CROSS JOIN LATERAL (
@@ -83,17 +94,26 @@ async def check(world: World) -> Result:
     async for row in tx.pg.cursor(_SLICES):
         if not row["whole"]:
             result.violate(f"voucher {row['root_id']}: its slices cover {row['covered']} of {row['face_minor']}")
-    async for row in tx.pg.cursor(_OPEN):
-        result.violate(
-            f"receivable {row['receivable_id']}: {row['financeable_minor']} is open of {row['payable_minor']}, of "
-            f"which {row['noted']} was taken off and {row['paid']} paid"
-        )
+    await _check_paid(tx, result)
     async for row in world.state["credit"].pg.cursor(_DRAWDOWNS):
         result.checked += 1
         wrong = _what_is_wrong(row)
         if wrong:
             result.violate(f"drawdown {row['drawdown_id']}: {wrong}")
     return result
+
+
+async def _check_paid(tx: Transaction, result: Result) -> None:
+    async for row in tx.pg.cursor(_OPEN):
+        result.violate(
+            f"receivable {row['receivable_id']}: {row['financeable_minor']} is open of {row['payable_minor']}, of "
+            f"which {row['noted']} was taken off and {row['paid']} paid"
+        )
+    async for row in tx.pg.cursor(_OVERPAID):
+        result.violate(
+            f"drawdown {row['drawdown_id']} paid {row['minor']} of receivable {row['receivable_id']}, of which its "
+            f"slices are {row['most']}"
+        )
 
 
 def _what_is_wrong(row: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,17 @@ OF_LOANS = """
 SELECT receivable_id, drawdown_id, due_date FROM receivable WHERE drawdown_id = ANY($1)
 ORDER BY due_date, receivable_id
 """
+# Beneath the slices that a loan stands on: it pays no more of a root than its slices are.
+OF_SLICES = """
+SELECT s.drawdown_id, v.receivable_id, sum(s.end_minor - s.start_minor)::bigint AS size_minor,
+    array_agg(s.slice_id) AS slices
+FROM slice s JOIN voucher v USING (root_id) WHERE s.drawdown_id = ANY($1)
+GROUP BY s.drawdown_id, v.receivable_id, v.maturity_date ORDER BY v.maturity_date, v.receivable_id
+"""
+_PAID_BY_LOANS = """
+SELECT drawdown_id, receivable_id, sum(amount_minor)::bigint AS paid_minor FROM payment
+WHERE receivable_id = ANY($1) AND drawdown_id = ANY($2) GROUP BY drawdown_id, receivable_id
+"""
 _NAMED = "SELECT receivable_id FROM receivable WHERE receivable_id = ANY($1) AND NOT vouchered"
 _TOLD = "SELECT reference FROM payment WHERE reference = ANY($1)"
 _PAYABLE = {"validated", "confirmed", "assigned", "financed", "settled"}
@@ -76,34 +87,59 @@ async def pay_seller(
 async def keep_collections(tx: Transaction, events: Sequence[Received]) -> None:
     """Keep what came to the collection account for receivables: once a collection, whatever it repaid.
 
-    What came on a loan pays its documents, the one that was named first; NotYet before the drawdown is known here.
+    What came on a loan pays its documents, the one that was named first; of a voucher's root its own slices, and no
+    more. NotYet before the drawdown is known here.
     """
     said = [event.event for event in events if isinstance(event.event, CollectionReceived)]
     told = {row["reference"] for row in await tx.pg.fetch(_TOLD, [_reference(each) for each in said])}
     fresh = [each for each in said if _reference(each) not in told and (each.loan_id or each.document_id)]
-    of_loan = await _documents_of(tx, [each.loan_id for each in fresh if each.loan_id is not None])
+    loan_ids = [each.loan_id for each in fresh if each.loan_id is not None]
+    of_loan = await _documents_of(tx, loan_ids)
+    beneath = await tx.pg.fetch(OF_SLICES, loan_ids)
+    for row in beneath:
+        of_loan[row["drawdown_id"]].append(row["receivable_id"])
+    roots = {slice_id: row["receivable_id"] for row in beneath for slice_id in row["slices"]}
     named = await tx.pg.fetch(_NAMED, [each.document_id for each in fresh if each.document_id is not None])
     known = {row["receivable_id"] for row in named}
     lowering = await lock_to_lower(tx, {*known, *(each for found in of_loan.values() for each in found)})
+    most = await _left_of_slices(tx, beneath)
     for each in fresh:
         candidates = of_loan.get(each.loan_id or "", [])
-        if each.document_id is not None and each.document_id in known:
-            candidates = [each.document_id, *(other for other in candidates if other != each.document_id)]
-        _collect(lowering, each, candidates)
+        first = roots.get(each.document_id or "", each.document_id)
+        if first is not None and (first in known or first in candidates):
+            candidates = [first, *(other for other in candidates if other != first)]
+        _collect(lowering, each, candidates, most)
     await lowering.write(tx)
 
 
-def _collect(lowering: Lowering, said: CollectionReceived, candidates: Sequence[str]) -> None:
+async def _left_of_slices(tx: Transaction, beneath: Sequence[Row]) -> dict[tuple[str | None, str], int]:
+    """Return how much of each root each loan may still pay; its receivable is locked, so no other collection does."""
+    left = {(row["drawdown_id"], row["receivable_id"]): row["size_minor"] for row in beneath}
+    rows = await tx.pg.fetch(_PAID_BY_LOANS, [key for _, key in left], [loan_id for loan_id, _ in left])
+    for row in rows:
+        if (row["drawdown_id"], row["receivable_id"]) in left:
+            left[row["drawdown_id"], row["receivable_id"]] -= row["paid_minor"]
+    return left
+
+
+def _collect(
+    lowering: Lowering,
+    said: CollectionReceived,
+    candidates: Sequence[str],
+    most: dict[tuple[str | None, str], int],
+) -> None:
     """Let one collection pay what it came for; the seller's own money on a loan counts as the obligor's, as ever."""
     currency = said.received.currency
     # On a loan what its waterfall took; without one the money waits in suspense, and the debt is paid all the same.
     received = said.applied if said.loan_id is not None else said.received
     opens = [
-        (key, found.open_minor)
+        (key, min(found.open_minor, most.get((said.loan_id, key), found.open_minor)))
         for key in candidates
         if (found := lowering.of(key)).state in _PAYABLE and found.row["currency"] == currency
     ]
     for receivable_id, minor in spread(received.minor, opens).items():
+        if (said.loan_id, receivable_id) in most:
+            most[said.loan_id, receivable_id] -= minor
         lowering.pay(
             receivable_id,
             by=Money(minor, currency),

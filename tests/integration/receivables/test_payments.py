@@ -24,6 +24,7 @@ from tests.integration.receivables.desk import (
     desk,
     disbursed,
     key,
+    piece,
     receivable,
 )
 from tests.support.einvoices import Sample
@@ -164,6 +165,49 @@ async def test_r5_what_comes_on_a_loan_pays_its_documents_once_the_named_one_fir
     await opened.hear(collected("500.00", loan_id=held.drawdown_id))
     assert (await opened.read(f"/receivables/{second}"))["open"]["amount"] == "0.00"
     assert (await opened.read(f"/receivables/{second}"))["state"] == "settled"
+
+
+async def test_r13_what_comes_on_a_slice_is_paid_on_the_root_up_to_the_slice_and_once(opened: Desk) -> None:
+    voucher = await opened.voucher()
+    root, (whole,) = voucher["receivable_id"], voucher["slices"]
+    body = {"slice_id": whole["slice_id"], "transferee_id": opened.id(SECOND), "trade_reference": "contract 7"}
+    path = f"/vouchers/{voucher['root_id']}/transfers"
+    async with opened.sme(SUPPLIER) as first, opened.sme(SECOND) as second:
+        offered = await first.post(path, json={**body, "amount": cny("400.00").model_dump()}, headers=key())
+        assert offered.status_code == 201, offered.text
+        accepted = await second.post(f"{path}/{offered.json()['transfer_id']}/accept", headers=key())
+        assert accepted.status_code == 200, accepted.text
+        kept = (await first.get("/vouchers")).json()["items"][0]["slices"]
+        passed = (await second.get("/vouchers")).json()["items"][0]["slices"]
+    (mine,) = [each["slice_id"] for each in kept if each["state"] == "live"]
+    (theirs,) = [each["slice_id"] for each in passed if each["state"] == "live"]
+    loans = [opened.held(piece(mine, "600.00")), opened.held(piece(theirs, "400.00"), by=SECOND)]
+    for loan in loans:
+        await opened.hear(loan, disbursed(loan.drawdown_id))
+    part = collected("300.00", loan_id=loans[1].drawdown_id, document_id=theirs)
+    await opened.hear(part, part)
+
+    async def shown() -> tuple[str, str, str]:
+        found = await opened.read(f"/receivables/{root}")
+        return found["paid"]["amount"], found["open"]["amount"], found["state"]
+
+    assert await shown() == ("300.00", "700.00", "confirmed")
+    # Of two on one loan at once, and more than its slice is: the rest is no payment of the other slice.
+    more = [collected("60.00", loan_id=loans[1].drawdown_id), collected("90.00", loan_id=loans[1].drawdown_id)]
+    await opened.hear(*more, closed(loans[1].drawdown_id))
+    assert await shown() == ("400.00", "600.00", "confirmed")
+    await opened.hear(collected("600.00", loan_id=loans[0].drawdown_id), closed(loans[0].drawdown_id))
+    assert await shown() == ("1000.00", "0.00", "settled")
+    said = await opened.events("receivable.paid.v1")
+    assert [(each["subject"], each["by"]["amount"], each["financeable"]["amount"]) for each in said] == [
+        (root, "300.00", "700.00"),
+        (root, "60.00", "640.00"),
+        (root, "40.00", "600.00"),
+        (root, "600.00", "0.00"),
+    ]
+    async with opened.sme(SUPPLIER) as first:
+        told_first = (await first.get(f"/receivables/{root}/payments")).json()
+    assert "drawdown_id" not in str(told_first), "whose loan it went to, another holder is not told (R23)"
 
 
 async def test_r7_what_comes_for_a_receivable_without_a_loan_lowers_what_can_be_financed(opened: Desk) -> None:

@@ -116,6 +116,8 @@ HOT: list[tuple[str, str, tuple[Any, ...]]] = [
     ("which receivables a note may mean", take_notes._TARGETS, (["e7"], ["n7"])),
     ("notes whose invoice came", take_notes.WAITING, (["invoice_not_known"],)),
     ("the receivables of loans that were paid", pay.OF_LOANS, (["d2", "d4"],)),
+    ("what lies beneath the slices of loans that were paid", pay.OF_SLICES, (["d2", "d4"],)),
+    ("what loans paid of receivables", pay._PAID_BY_LOANS, (["r000000007"], ["d2"])),
     ("what was paid on a receivable", payments._PAYMENTS, ("r000000007",)),
     ("what an obligor may confirm", choose.CHOSEN, ("e407", "e7", None, None, None, None, 10_001)),
     ("receivables by their numbers", choose.BY_NUMBER, (["e7"], ["n7"], "e407")),

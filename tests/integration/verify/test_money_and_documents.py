@@ -169,6 +169,15 @@ _NO_OVERLAP = "ALTER TABLE slice DROP CONSTRAINT slice_overlap"
             ],
             "0 was taken off and 7 paid",
         ),
+        (
+            [
+                """INSERT INTO payment (receivable_id, reference, amount_minor, payee, paid_date, drawdown_id, actor)
+                VALUES ('doc-vouchered', 'T-1', 7, 'collection_account', '2026-11-24', 'd-held', 'x')""",
+                """UPDATE receivable SET paid_minor = 7, financeable_minor = financeable_minor - 7
+                WHERE receivable_id = 'doc-vouchered'""",
+            ],
+            "drawdown d-held paid 7 of receivable doc-vouchered, of which its slices are 0",
+        ),
     ],
 )
 async def test_i3_a_document_financed_twice_or_a_root_that_is_not_its_slices_is_caught(
