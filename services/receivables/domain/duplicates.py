@@ -20,13 +20,12 @@ class DuplicateDocument(ValueError):
 
     code: ClassVar[str] = "duplicate_document"
 
-    def __init__(self, *, receivable_id: str, number: str, issue_year: int, syntax: str, state: str) -> None:
-        """Keep the receivable that stands."""
+    def __init__(self, *, receivable_id: str, number: str, issue_year: int, syntax: str) -> None:
+        """Keep the receivable that stands; not its state: whoever brings it may not be told that (R23)."""
         self.receivable_id = receivable_id
         self.number = number
         self.issue_year = issue_year
         self.syntax = syntax
-        self.state = state
         super().__init__(f"The invoice {number!r} of {issue_year} was taken in before, as {receivable_id}.")
 
 
@@ -49,7 +48,6 @@ class Standing:
     issue_year: int
     number: str
     syntax: str
-    state: str
 
 
 def same_claim(standing: Sequence[Standing], *, obligor_id: str, issue_year: int) -> Standing | None:

@@ -67,6 +67,11 @@ class AlreadyApplied:
     """Nothing to do: it was done before, or comes too late."""
 
 
+def told(state: str) -> str:
+    """Return a document's state as who owes it is told: it has notice of an assignment, never of a loan (R23)."""
+    return "assigned" if state == "financed" else state
+
+
 def move(
     following: Mapping[tuple[S, A], S], done: Mapping[A, S], *, document_id: str, here: S, asked: A
 ) -> Executed[S] | AlreadyApplied:

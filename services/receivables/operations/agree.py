@@ -9,7 +9,7 @@ from typing import ClassVar
 from services.receivables.domain.documents import EInvoice, InvalidDueDate, Party, check_payable, read_number
 from services.receivables.domain.duplicates import DuplicateDocument
 from services.receivables.domain.financeable import IrrevocableUndertaking
-from services.receivables.domain.receivables import State, Step, advance
+from services.receivables.domain.receivables import State, Step, advance, told
 from services.receivables.operations.locking import Row, lock_receivable
 from services.receivables.operations.lowering import lock_to_lower
 from services.receivables.operations.take_documents import SOURCE, Taken, take_in
@@ -90,7 +90,8 @@ async def acknowledge(database: Database, *, receivable_id: str, party: str, act
         row = await lock_receivable(tx, receivable_id=receivable_id)
         if party not in {row["seller_id"], row["obligor_id"]}:
             raise ForeignParty
-        advance(document_id=receivable_id, state=row["state"], asked=Step.ACKNOWLEDGE)
+        state = row["state"] if party == row["seller_id"] else told(row["state"])
+        advance(document_id=receivable_id, state=state, asked=Step.ACKNOWLEDGE)
         await _say(tx, row, party=party, actor=actor)
 
 

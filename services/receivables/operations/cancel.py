@@ -5,7 +5,7 @@ The number stays guarded (R8): what was invoiced under it once is never another 
 
 from __future__ import annotations
 
-from services.receivables.domain.receivables import AlreadyApplied, Executed, State, advance_cancelled
+from services.receivables.domain.receivables import AlreadyApplied, Executed, State, advance_cancelled, told
 from services.receivables.operations.invoice_orders import lock_cited, reopen_order
 from services.receivables.operations.locking import Row, lock_receivable
 from services.receivables.operations.lowering import SOURCE
@@ -61,7 +61,7 @@ async def assent(tx: Transaction, approval: Approval) -> None:
     receivable_id = approval.content["receivable_id"]
     await lock_cited(tx, [receivable_id])
     row = await lock_receivable(tx, receivable_id=receivable_id)
-    await _cancel(tx, row, reason=approval.content["reason"], actor=approval.proposer)
+    await _cancel(tx, {**row, "state": told(row["state"])}, reason=approval.content["reason"], actor=approval.proposer)
 
 
 async def _cancel(tx: Transaction, row: Row, *, reason: str, actor: str) -> None:

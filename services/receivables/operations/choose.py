@@ -12,6 +12,7 @@ from typing import Any
 from services.receivables.domain.batches import MOST, BatchTooLarge, Named, Standing, read_named
 from services.receivables.domain.documents import UnreadableDocument
 from services.receivables.domain.duplicates import number_key
+from services.receivables.domain.receivables import told
 from services.receivables.operations.locking import Row
 from shared.storage.database import Transaction, by_column
 from shared.values.money import Amount, Money
@@ -60,9 +61,9 @@ class Choice:
 
 
 def standing_of(row: Row) -> Standing:
-    """Return a row as it stands."""
+    """Return a row as it stands, as its obligor is told."""
     amount = Money(row["financeable_minor"], row["currency"])
-    return Standing(row["receivable_id"], row["state"], row["disputed"], amount)
+    return Standing(row["receivable_id"], told(row["state"]), row["disputed"], amount)
 
 
 async def choose(tx: Transaction, asked: Filter | Sequence[str] | Sequence[Named], *, party: str) -> list[Choice]:

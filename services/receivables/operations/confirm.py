@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from services.receivables.domain.documents import check_due_date
 from services.receivables.domain.financeable import financeable_minor
-from services.receivables.domain.receivables import AlreadyApplied, NotPossible, Step, advance
+from services.receivables.domain.receivables import AlreadyApplied, NotPossible, Step, advance, told
 from services.receivables.operations.invoice_orders import invoice_orders, lock_cited
 from services.receivables.operations.locking import Row, UnknownReceivable, lock_receivables
 from services.receivables.operations.take_documents import SOURCE
@@ -103,8 +103,9 @@ async def _confirmable(tx: Transaction, *, receivable_ids: Sequence[str], party:
             raise ForeignParty
         if row["disputed"]:
             raise NotPossible(document_id=receivable_id, state="disputed", asked=str(Step.CONFIRM))
-        if isinstance(advance(document_id=receivable_id, state=row["state"], asked=Step.CONFIRM), AlreadyApplied):
+        state = told(row["state"])
+        if isinstance(advance(document_id=receivable_id, state=state, asked=Step.CONFIRM), AlreadyApplied):
             # An undertaking is not changed in passing: what is confirmed says so.
-            raise NotPossible(document_id=receivable_id, state=row["state"], asked=str(Step.CONFIRM))
+            raise NotPossible(document_id=receivable_id, state=state, asked=str(Step.CONFIRM))
         rows.append(row)
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.receivables.domain.receivables import NotPossible, Step, advance
+from services.receivables.domain.receivables import NotPossible, Step, advance, told
 from services.receivables.domain.slices import check_issuance, check_term, whole
 from services.receivables.operations.locking import Row, UnknownProgramme, lock_receivable
 from services.receivables.operations.take_documents import SOURCE
@@ -85,7 +85,7 @@ async def _issuable(tx: Transaction, *, programme_id: str, receivable_id: str, p
         raise ForeignParty
     if row["currency"] != programme["currency"]:
         raise CurrencyMismatch(expected=programme["currency"], found=row["currency"])
-    advance(document_id=receivable_id, state=row["state"], asked=Step.VOUCHER)
+    advance(document_id=receivable_id, state=told(row["state"]), asked=Step.VOUCHER)
     for why in ("vouchered", "disputed"):
         if row[why]:
             raise NotPossible(document_id=receivable_id, state=why, asked=str(Step.VOUCHER))

@@ -7,7 +7,7 @@ from typing import Literal
 import asyncpg
 
 from services.receivables.domain.duplicates import DuplicateDocument
-from services.receivables.domain.receivables import AlreadyApplied, Step, advance
+from services.receivables.domain.receivables import AlreadyApplied, Step, advance, told
 from services.receivables.operations.agree import count_agreed
 from services.receivables.operations.invoice_orders import lock_cited
 from services.receivables.operations.locking import Row, lock_receivable
@@ -20,7 +20,7 @@ from shared.storage.database import Database, Transaction
 from shared.web.auth import ForeignParty
 
 _HOLDER = """
-SELECT o.receivable_id, o.number, o.issue_year, o.syntax, o.state FROM receivable o JOIN receivable r
+SELECT o.receivable_id, o.number, o.issue_year, o.syntax FROM receivable o JOIN receivable r
     ON (o.seller_id, o.number_key, o.issue_year) = (r.seller_id, r.number_key, r.issue_year)
 WHERE r.receivable_id = $1 AND o.guards AND o.state <> 'rejected' AND o.receivable_id <> r.receivable_id
 """
@@ -33,7 +33,7 @@ async def reject_receivable(database: Database, *, receivable_id: str, reason: s
         row = await lock_receivable(tx, receivable_id=receivable_id)
         if row["obligor_id"] != party:
             raise ForeignParty
-        await _reject(tx, row, reason=reason, actor=actor)
+        await _reject(tx, {**row, "state": told(row["state"])}, reason=reason, actor=actor)
 
 
 async def decide_referral(
@@ -57,7 +57,7 @@ async def decide_referral(
                 )
         except asyncpg.UniqueViolationError as error:
             holder = await tx.pg.fetchrow(_HOLDER, receivable_id)
-            raise DuplicateDocument(**dict(holder or row)) from error
+            raise DuplicateDocument(**dict(holder)) from error
         await append(tx, [ReceivableAccepted(receivable_id=receivable_id, reason=reason)], source=SOURCE)
         await count_agreed(tx, {**row, "state": step.state})
         await record(tx, [Entry(actor, "referral.accepted", receivable_id, {"reason": reason})])

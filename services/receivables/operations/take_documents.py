@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -54,7 +54,7 @@ SELECT pg_advisory_xact_lock(k) FROM (
     SELECT DISTINCT hashtextextended(name, 8) AS k FROM unnest({unpacked(1)}) AS d(name) ORDER BY 1) x
 """  # noqa: S608 - constants only
 _NAMESAKES = f"""
-SELECT r.receivable_id, r.seller_id, r.number_key, r.obligor_id, r.issue_year, r.number, r.syntax, r.state
+SELECT r.receivable_id, r.seller_id, r.number_key, r.obligor_id, r.issue_year, r.number, r.syntax
 FROM receivable r JOIN unnest({unpacked(1)}, {unpacked(2)}) AS d(seller_id, number_key) USING (seller_id, number_key)
 WHERE r.state <> 'rejected' ORDER BY r.receivable_id
 """  # noqa: S608 - constants only
@@ -192,7 +192,7 @@ async def _store(tx: Transaction, taken: Sequence[Taken], *, actor: str | None) 
     if actor is not None:
         await record(tx, [Entry(actor, "document.taken", each.receivable_id, {"file": each.file}) for each in new])
     stored = {each.receivable_id: each for each in new}
-    return [stored.get(each.receivable_id) or _duplicate(known[each.receivable_id], stored) for each in taken]
+    return [stored.get(each.receivable_id) or _duplicate(known[each.receivable_id]) for each in taken]
 
 
 async def _against_namesakes(tx: Transaction, taken: Sequence[Taken]) -> tuple[list[Taken], dict[str, Standing]]:
@@ -202,10 +202,7 @@ async def _against_namesakes(tx: Transaction, taken: Sequence[Taken]) -> tuple[l
     standing: dict[tuple[str, str], list[Standing]] = defaultdict(list)
     for row in await tx.pg.fetch(_NAMESAKES, *columns):
         standing[row["seller_id"], row["number_key"]].append(
-            Standing(
-                *(row["receivable_id"], row["obligor_id"], row["issue_year"]),
-                *(row["number"], row["syntax"], row["state"]),
-            )
+            Standing(row["receivable_id"], row["obligor_id"], row["issue_year"], row["number"], row["syntax"])
         )
     new, known = [], {}
     for each in taken:
@@ -214,21 +211,14 @@ async def _against_namesakes(tx: Transaction, taken: Sequence[Taken]) -> tuple[l
         if found is not None:
             known[each.receivable_id] = found
             continue
-        decided = _against(each, namesakes)
-        new.append(decided)
-        namesakes.append(Standing(each.receivable_id, each.obligor_id, year, each.number, each.syntax, decided.state))
+        new.append(_against(each, namesakes))
+        namesakes.append(Standing(each.receivable_id, each.obligor_id, year, each.number, each.syntax))
     return new, known
 
 
-def _duplicate(found: Standing, stored: Mapping[str, Taken]) -> DuplicateDocument:
-    """Return the refusal of what is taken in already; what came in the same batch is as it was stored."""
-    twin = stored.get(found.receivable_id)
+def _duplicate(found: Standing) -> DuplicateDocument:
     return DuplicateDocument(
-        receivable_id=found.receivable_id,
-        number=found.number,
-        issue_year=found.issue_year,
-        syntax=found.syntax,
-        state=twin.state if twin else found.state,
+        receivable_id=found.receivable_id, number=found.number, issue_year=found.issue_year, syntax=found.syntax
     )
 
 

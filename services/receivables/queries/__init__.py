@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 from services.receivables.domain.orders import drawer_of
+from services.receivables.domain.receivables import told
 from services.receivables.domain.trade_lines import TradeLine, stored_line
 from services.receivables.operations.locking import UnknownOrder, UnknownReceivable, UnknownVoucher
 from services.receivables.queries.payments import payment_facts
@@ -24,9 +25,11 @@ _STATE = "AND ($2 = '' OR state = $2)"
 _PAGE = f"receivable_id > $1 {_STATE} ORDER BY receivable_id LIMIT $3"
 # Two index scans of one page each, then one page of both.
 _ALL = f"{_RECEIVABLE} WHERE {_PAGE}"
+# Who owes is told of an assignment and never of a loan: neither is it found by asking for one (R23).
+_TOLD = "replace(state, 'financed', 'assigned')"
 _OWN = (
     f"SELECT * FROM (({_RECEIVABLE} WHERE seller_id = $4 AND {_PAGE}) UNION ALL "  # noqa: S608 - constants only
-    f"({_RECEIVABLE} WHERE obligor_id = $4 AND {_PAGE})) own ORDER BY receivable_id LIMIT $3"
+    f"({_RECEIVABLE} WHERE obligor_id = $4 AND {_PAGE.replace('state', _TOLD)})) own ORDER BY receivable_id LIMIT $3"
 )
 _JUDGED = f"SELECT {_COLUMNS}, profile, original_sha256, rules, findings FROM receivable"  # noqa: S608 - constants only
 _NEAR = """
@@ -74,9 +77,11 @@ SELECT order_id, seller_id, buyer_id, side, number, syntax, issue_date, delivery
 """
 _ORDER_PAGE = f"order_id > $1 {_STATE} ORDER BY order_id LIMIT $3"
 _ALL_ORDERS = f"{_ORDER} WHERE {_ORDER_PAGE}"
+# Who confirms an order is told of it as who owes an invoice is.
+_ORDER_OF = _ORDER_PAGE.replace("state", f"CASE side WHEN '{{}}' THEN {_TOLD} ELSE state END")
 _OWN_ORDERS = (
-    f"SELECT * FROM (({_ORDER} WHERE seller_id = $4 AND {_ORDER_PAGE}) UNION ALL "  # noqa: S608 - constants only
-    f"({_ORDER} WHERE buyer_id = $4 AND {_ORDER_PAGE})) own ORDER BY order_id LIMIT $3"
+    f"SELECT * FROM (({_ORDER} WHERE seller_id = $4 AND {_ORDER_OF.format('sale')}) UNION ALL "  # noqa: S608 - constants only
+    f"({_ORDER} WHERE buyer_id = $4 AND {_ORDER_OF.format('purchase')})) own ORDER BY order_id LIMIT $3"
 )
 _INVOICES_OF = """
 SELECT i.receivable_id, r.number, i.amount_minor FROM order_invoice i JOIN receivable r USING (receivable_id)
@@ -282,8 +287,7 @@ def _order(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:
     # Who confirmed was told of the assignment; whether the other side has borrowed on it is not its business.
     drawer = drawer_of(side=row["side"], seller_id=row["seller_id"], buyer_id=row["buyer_id"])
     shown = party is None or party == drawer
-    if not shown and found["state"] == "financed":
-        found["state"] = "assigned"
+    found["state"] = found["state"] if shown else told(found["state"])
     found["lines"] = [stored_line(each).wire(currency=currency) for each in found["lines"]]
     # Of a sale that is lent on, the seller hands over what its buyer has repaid (DOMAIN §2).
     found["released"] = Money(released_minor, currency).wire() if row["side"] == "sale" else None
@@ -338,8 +342,7 @@ def _receivable(row: Mapping[str, Any], *, party: str | None) -> dict[str, Any]:
     found["open"] = found["financeable"]
     # The obligor was told of the assignment; whether its supplier has borrowed on it is not its business.
     shown = party is None or party == row["seller_id"]
-    if not shown and found["state"] == "financed":
-        found["state"] = "assigned"
+    found["state"] = found["state"] if shown else told(found["state"])
     return {**found, "assigned_to": drawdown_id if shown else None}
 
 
@@ -349,8 +352,8 @@ def _voucher(row: Mapping[str, Any], slices: list[Mapping[str, Any]], *, party: 
     mine = [dict(each) for each in slices if each["root_id"] == row["root_id"]]
     for each in mine:
         del each["root_id"]
-        if party == row["obligor_id"] and each["state"] == "financed" and each["holder_id"] != party:
-            each["state"] = "assigned"
+        if party == row["obligor_id"] and each["holder_id"] != party:
+            each["state"] = told(each["state"])
     if party not in {None, row["obligor_id"]}:
         mine = [each for each in mine if each["holder_id"] == party]
     return {**found, "slices": mine}

@@ -103,7 +103,7 @@ def test_r8_a_namesake_of_the_same_year_to_the_same_obligor_is_the_same_claim() 
 
 
 def _standing(receivable_id: str, obligor_id: str, issue_year: int) -> Standing:
-    return Standing(receivable_id, obligor_id, issue_year, number="1", syntax="json", state="validated")
+    return Standing(receivable_id, obligor_id, issue_year, number="1", syntax="json")
 
 
 @pytest.mark.parametrize("code", ["380", "384", "389", "326", "393", "575", "387", "877"])
