@@ -58,19 +58,22 @@ LEFT JOIN drawdown d ON d.drawdown_id = l.loan_id
 LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
 LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
 """
-# What was agreed and what was paid stand in the feed: the last approval, and every receipt.
+# A loan, or a drawdown before it is one: they share an id. What was agreed and what was paid stand in the feed:
+# the last approval, and every receipt.
 _LOAN = """
-SELECT l.*, d.enterprise_id, d.obligor_id, d.line_id, d.principal_minor AS drawn_minor, d.currency AS drawn_currency,
+SELECT l.*, i.id AS loan_id, d.enterprise_id, d.obligor_id, d.line_id, d.principal_minor AS drawn_minor,
+    d.currency AS drawn_currency,
     d.state AS drawdown_state, d.reason AS drawdown_reason, d.incident, e.name AS enterprise_name,
     o.name AS obligor_name, p.name AS programme_name,
-    (SELECT f.facts FROM feed f WHERE f.subject = l.loan_id AND f.type = 'drawdown.approved.v1'
+    (SELECT f.facts FROM feed f WHERE f.subject = i.id AND f.type = 'drawdown.approved.v1'
         ORDER BY f.time DESC, f.position DESC LIMIT 1) AS agreed
-FROM loan l
-LEFT JOIN drawdown d ON d.drawdown_id = l.loan_id
+FROM (SELECT $1::text AS id) i
+LEFT JOIN loan l ON l.loan_id = i.id
+LEFT JOIN drawdown d ON d.drawdown_id = i.id
 LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
 LEFT JOIN enterprise o ON o.enterprise_id = d.obligor_id
 LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
-WHERE l.loan_id = $1
+WHERE l.loan_id IS NOT NULL OR d.drawdown_id IS NOT NULL
 """
 _RECEIPTS = """
 SELECT facts FROM feed WHERE subject = $1 AND type = 'loan.repaid.v1' ORDER BY time DESC, position DESC LIMIT $2
@@ -84,18 +87,51 @@ SELECT n.*, s.name AS seller_name, o.name AS obligor_name FROM credit_note n
 LEFT JOIN enterprise s ON s.enterprise_id = n.seller_id LEFT JOIN enterprise o ON o.enterprise_id = n.obligor_id
 """
 _NUMBERS = "SELECT receivable_id, number FROM receivable WHERE receivable_id = ANY($1)"
-# What waits for a person, oldest first; each has its index.
+# The fullest first.
+_NEAR = f"""
+SELECT n.*, p.name AS programme_name FROM ({_LINES} WHERE t.near_limit
+    ORDER BY (t.held_minor + t.utilised_minor)::float8 / greatest(t.cap_minor, 1) DESC, t.line_id LIMIT $1) n
+LEFT JOIN programme_exposure p USING (programme_id)
+"""  # noqa: S608 - columns from this file only
+
+
+def _since(statement: str, *, key: str, told: str) -> str:
+    """Return a queue with the time of the event that brought each row there."""
+    return f"""SELECT q.*, (SELECT max(f.time) FROM feed f WHERE f.subject = q.{key} AND f.type = '{told}') AS since
+        FROM ({statement} LIMIT $1) q ORDER BY q.{key}"""  # noqa: S608 - names from this file only
+
+
+# What waits for a person, oldest first, loans by the days that they are past due; each has its index.
 _QUEUES = {
-    "referred_drawdowns": f"{_DRAWDOWNS} WHERE d.state = 'referred' ORDER BY d.drawdown_id LIMIT $1",
+    "referred_drawdowns": _since(
+        f"{_DRAWDOWNS} WHERE d.state = 'referred' ORDER BY d.drawdown_id",
+        key="drawdown_id",
+        told="drawdown.referred.v1",
+    ),
     "incidents": f"{_DRAWDOWNS} WHERE d.incident IS NOT NULL ORDER BY d.drawdown_id LIMIT $1",
-    "unknown_payments": f"{_LOANS} WHERE l.state = 'unknown' ORDER BY l.loan_id LIMIT $1",
-    "overdue_loans": f"{_LOANS} WHERE l.days_past_due > 0 ORDER BY l.loan_id LIMIT $1",
-    "referred_receivables": f"{_RECEIVABLES} WHERE r.state = 'referred' ORDER BY r.receivable_id LIMIT $1",
-    "referred_credit_notes": f"{_CREDIT_NOTES} WHERE n.state = 'referred' ORDER BY n.credit_note_id LIMIT $1",
-    "unmatched_receipts": "SELECT * FROM collection WHERE unmatched_minor > 0 ORDER BY collection_id LIMIT $1",
+    "unknown_payments": _since(
+        f"{_LOANS} WHERE l.state = 'unknown' ORDER BY l.loan_id", key="loan_id", told="loan.disbursement_unknown.v1"
+    ),
+    "overdue_loans": f"{_LOANS} WHERE l.days_past_due > 0 ORDER BY l.days_past_due DESC, l.loan_id LIMIT $1",
+    "referred_receivables": _since(
+        f"{_RECEIVABLES} WHERE r.state = 'referred' ORDER BY r.receivable_id",
+        key="receivable_id",
+        told="receivable.registered.v1",
+    ),
+    "referred_credit_notes": _since(
+        f"{_CREDIT_NOTES} WHERE n.state = 'referred' ORDER BY n.credit_note_id",
+        key="credit_note_id",
+        told="credit_note.taken.v1",
+    ),
+    "unmatched_receipts": _since(
+        "SELECT * FROM collection WHERE unmatched_minor > 0 ORDER BY collection_id",
+        key="collection_id",
+        told="collection.received.v1",
+    ),
     "open_nettings": """SELECT * FROM netting WHERE state IN ('proposed', 'accepted') ORDER BY netting_id LIMIT $1""",
     "parked": """SELECT parked_id, topic, subject, sequence, type, reason, error, attempts, parked_at
         FROM inbox_parked ORDER BY parked_id LIMIT $1""",
+    "near_limit": _NEAR,
 }
 
 
@@ -223,7 +259,7 @@ async def drawdowns(database: Database, *, before: str, limit: int) -> list[Row]
 
 
 async def loan(database: Database, *, loan_id: str, receipts: int) -> tuple[Row, list[Row]] | None:
-    """Return a loan with what was agreed, and its last receipts; None when there is none."""
+    """Return a loan, or the drawdown that none came of yet, with what was agreed and its last receipts, or None."""
     async with database.snapshot() as tx:
         row = await tx.pg.fetchrow(_LOAN, loan_id)
         paid = await tx.pg.fetch(_RECEIPTS, loan_id, receipts)
@@ -262,7 +298,9 @@ async def credit_note(database: Database, *, credit_note_id: str) -> Row | None:
     async with database.reader() as tx:
         row: Row | None = await tx.pg.fetchrow(f"{_CREDIT_NOTES} WHERE n.credit_note_id = $1", credit_note_id)
         lowered = [each["receivable_id"] for each in row["parts"] or []] if row else []
-        numbers = await tx.pg.fetch(_NUMBERS, lowered)
+        numbers = await tx.pg.fetch(
+            "SELECT receivable_id, number FROM receivable WHERE receivable_id = ANY($1)", lowered
+        )
     return {**row, "numbers": {each["receivable_id"]: each["number"] for each in numbers}} if row else None
 
 

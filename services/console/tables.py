@@ -32,8 +32,14 @@ CONSOLE_1: tuple[str, ...] = (
         held_minor bigint NOT NULL DEFAULT 0, utilised_minor bigint NOT NULL DEFAULT 0,
         place int NOT NULL GENERATED ALWAYS AS (
             CASE direction WHEN 'upstream' THEN 0 WHEN 'downstream' THEN 1000 ELSE 2000 END
-            + CASE coalesce(tier, 0) WHEN 0 THEN 999 ELSE least(tier, 998) END) STORED) WITH (fillfactor = 50)""",
+            + CASE coalesce(tier, 0) WHEN 0 THEN 999 ELSE least(tier, 998) END) STORED,
+        near_limit boolean NOT NULL GENERATED ALWAYS AS (
+            held_minor + utilised_minor > 0
+            AND held_minor + utilised_minor >= coalesce(cap_minor, 0) - coalesce(cap_minor, 0) / 10) STORED)
+        WITH (fillfactor = 50)""",
     "CREATE INDEX line_exposure_place ON line_exposure (programme_id, place, line_id)",
+    # Over what seldom changes, so that held and utilised may move in place.
+    "CREATE INDEX line_exposure_near ON line_exposure (line_id) WHERE near_limit",
     """CREATE TABLE drawdown (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
         obligor_id text NOT NULL, currency text NOT NULL, principal_minor bigint NOT NULL, state text NOT NULL,
@@ -47,7 +53,7 @@ CONSOLE_1: tuple[str, ...] = (
         outstanding_minor bigint, end_to_end_id text, disbursed_date date, maturity_date date, days_past_due int,
         reason text, standing jsonb) WITH (fillfactor = 70)""",
     "CREATE INDEX loan_unknown ON loan (loan_id) WHERE state = 'unknown'",
-    "CREATE INDEX loan_overdue ON loan (loan_id) WHERE days_past_due > 0",
+    "CREATE INDEX loan_overdue ON loan (days_past_due DESC, loan_id) WHERE days_past_due > 0",
     """CREATE TABLE receivable (
         receivable_id text PRIMARY KEY, seller_id text, obligor_id text, number text, currency text,
         payable_minor bigint, financeable_minor bigint, due_date date, state text, undertaking text, reasons text[],

@@ -39,7 +39,7 @@ async def token(  # noqa: PLR0917 - FastAPI passes each by name
     client_id: _ClientId,
     client_secret: Annotated[str, Form(max_length=200)],
     grant_type: Annotated[str, Form(pattern="^client_credentials$")] = "client_credentials",
-    redirect: Annotated[str, Form(pattern="^/console/[a-z]*$")] = "",
+    redirect: Annotated[str, Form(max_length=512, pattern="^/console/[A-Za-z0-9/?&=%._~-]*$")] = "",
 ) -> Response:
     """Exchange a client's credentials for an access token; a page gets it as a cookie that only reads."""
     found = await identities.authenticate(database, client_id=client_id, client_secret=client_secret)

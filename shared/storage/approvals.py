@@ -79,6 +79,7 @@ class Approval:
             "subject": self.subject,
             "content": self.content,
             "content_hash": self.content_hash,
+            "party": self.party,
             "proposer": self.proposer,
             "state": self.state,
         }

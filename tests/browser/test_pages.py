@@ -21,13 +21,14 @@ import services.onboarding.main
 from services.onboarding.operations.identities import register_identity
 from shared.web.auth import COOKIE
 from tests.browser.serving import CHROMIUM, served
-from tests.integration.console.story import DOUBTFUL, DRAW, INVOICE, apply, received, story
+from tests.integration.console.story import DOUBTFUL, DRAW, INVOICE, WAITING, apply, received, story
 from tests.support.servers import a_database
 from tests.support.service import Bench, bench
 
 PAGES = (
-    *("", "feed", "exposure", "drawdowns", "documents", "uploads", "credit-notes", "queues", "what-if"),
-    *(f"loans/{DRAW}", f"documents/{DOUBTFUL}", f"documents/{INVOICE}", f"uploads/{DRAW}", "nowhere"),
+    *("", "today", "queues", "proposals", "feed", "exposure", "drawdowns", "documents", "uploads", "credit-notes"),
+    *("what-if", f"loans/{DRAW}", f"loans/{WAITING}", f"documents/{DOUBTFUL}", f"documents/{INVOICE}"),
+    *(f"uploads/{DRAW}", "nowhere"),
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: the browser tests are skipped")
 
@@ -125,7 +126,7 @@ async def test_a_person_signs_in_and_out(site: Site, *, script: bool) -> None:
             assert "not known" in await page.get_by_role("alert").inner_text()
         await page.get_by_label("Client secret").fill(made["client_secret"])
         await page.get_by_role("button", name="Sign in").click()
-        await page.wait_for_url("**/console/feed")
+        await page.wait_for_url("**/console/exposure")
         await page.get_by_role("button", name="Sign out").click()
         await page.wait_for_url("**/console/")
         await page.goto("/console/feed")
@@ -142,3 +143,38 @@ async def test_the_keyboard_reaches_the_content_and_a_narrow_screen_never_scroll
             await page.keyboard.press("Enter")
             assert await page.evaluate("document.activeElement.id") == "main"
             assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+async def test_today_tells_what_waits_and_what_happened_just_now_and_comes_anew_by_itself(site: Site) -> None:
+    told = received(story())
+    referred = next(nth for nth, each in enumerate(told) if each.type == "drawdown.referred.v1")
+    await apply(site.console.database, told[:referred])
+    async with site.page() as page:
+        await page.goto("/console/today")
+        await page.get_by_text("Live", exact=True).wait_for()
+        assert await page.get_by_role("link", name="Referred drawdowns").count() == 0
+        await apply(site.console.database, told[referred : referred + 1])
+        await page.get_by_text("A person decides on the drawdown").wait_for(timeout=5000)
+        assert await page.locator("#events tr").count() == 8, "the oldest goes"
+        await page.get_by_role("link", name="Referred drawdowns").wait_for(timeout=15_000)
+        await page.get_by_role("link", name="Referred drawdowns").click()
+        await page.get_by_role("link", name="Huai River Castings").click()
+        await page.get_by_role("heading", name="Drawdown of Huai River Castings").wait_for()
+        assert await page.get_by_role("button", name="Sign and decide").is_visible()
+
+
+@pytest.mark.parametrize("place", ["today", "uploads"])
+async def test_a_session_that_ended_is_told_and_leads_back_to_the_page(site: Site, place: str) -> None:
+    async with site.page() as page:
+        if place == "today":
+            await page.goto("/console/today")
+            await page.get_by_text("Live", exact=True).wait_for()
+            await page.context.clear_cookies()
+        else:
+            await page.route("**/receivables/v1/**", lambda route: route.fulfill(status=401, body="{}"))
+            await page.goto("/console/uploads")
+        alert = page.get_by_role("alert").filter(has_text="Your session has ended")
+        await alert.wait_for(timeout=15_000)
+        assert await alert.count() == 1
+        await alert.get_by_role("link", name="Sign in").click()
+        assert await page.locator("[name=redirect]").get_attribute("value") == f"/console/{place}"

@@ -18,7 +18,7 @@ from shared.web.problems import Problem
 
 OWN = Path(__file__).parents[1] / "assets"
 _MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-_OURS = ("console.css", "console.js", "what_if.js", "explanation.js", "intake.js", "tributary.svg")
+_OURS = ("console.css", "console.js", "what_if.js", "explanation.js", "intake.js", "proposals.js", "tributary.svg")
 _LIBRARIES = ("pico.min.css", "htmx.min.js", "sse.js")
 
 router = APIRouter()

@@ -5,15 +5,13 @@ What the rules found and how far an upload is, the browser asks receivables; a d
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.console import queries
-from services.console.api.languages import language_of
-from services.console.api.rendering import render
-from services.console.domain.summaries import WORDS
+from services.console.api.rendering import render, words_of
 from shared.storage.paging import page, read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, Caller, access
@@ -46,7 +44,7 @@ async def document(receivable_id: str, request: Request, database: Db, _: Annota
     found = await queries.document(database, receivable_id=parse_id(receivable_id))
     if found is None:
         raise Problem(status=404, code="not_found", detail="There is no such document.")
-    return render(request, "document.html", document=found, words=_words(request))
+    return render(request, "document.html", document=found, words=words_of(request))
 
 
 @router.get("/console/credit-notes")
@@ -71,21 +69,16 @@ async def credit_note(
     found = await queries.credit_note(database, credit_note_id=parse_id(credit_note_id))
     if found is None:
         raise Problem(status=404, code="not_found", detail="There is no such credit note.")
-    return render(request, "credit_note.html", note=found, words=_words(request))
+    return render(request, "credit_note.html", note=found, words=words_of(request))
 
 
 @router.get("/console/uploads")
 async def uploads(request: Request, _: Annotated[Caller, access(*BANK)]) -> Response:
     """Show uploads and how far each is; the browser asks receivables."""
-    return render(request, "uploads.html", words=_words(request))
+    return render(request, "uploads.html", words=words_of(request))
 
 
 @router.get("/console/uploads/{upload_id}")
 async def upload(upload_id: str, request: Request, _: Annotated[Caller, access(*BANK)]) -> Response:
     """Show an upload and what became of each document in it; the browser asks receivables."""
-    return render(request, "upload.html", upload_id=parse_id(upload_id), words=_words(request))
-
-
-def _words(request: Request) -> dict[str, Any]:
-    reader = language_of(request)
-    return {code.replace(" ", "_"): reader.word(code) for code in WORDS}
+    return render(request, "upload.html", upload_id=parse_id(upload_id), words=words_of(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -27,7 +28,9 @@ COOKIE = "tributary_language"
 DEFAULT = "en"
 # What HTML calls each language, in its own words.
 LANGUAGES = {"en": "English", "zh": "中文"}
-_ID = 36
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}.*(Z|\+00:00)$")
 _WORDY = frozenset({"direction", "state", "form", "undertaking", "reason", "cause"})
 
 
@@ -95,11 +98,17 @@ class Language:
         if isinstance(value, bool):
             return self.word("yes" if value else "no")
         text = str(value)
-        if name.endswith("_date"):
+        if name.endswith("_id") and text in names:
+            return names[text]
+        return self._text(self.words(text) if name in _WORDY else text)
+
+    def _text(self, text: str) -> str:
+        """Return dates, instants and ids as people write them; what a person wrote may name an id, too."""
+        if _DATE.fullmatch(text):
             return self.day(text)
-        if name.endswith("_id"):
-            return names.get(text, text[-8:] if len(text) == _ID else text)
-        return self.words(text) if name in _WORDY else text
+        if _INSTANT.match(text):
+            return f"{self.day(text[:10])} {text[11:16]} UTC"
+        return _ID.sub(lambda found: found[0][-8:], text)
 
     def time(self, value: datetime) -> str:
         """Return the time of an instant, to the millisecond, in UTC."""

@@ -1,11 +1,13 @@
-"""The pages: sign in, the feed, exposure, drawdowns, loans, queues, what if, explanations."""
+"""The pages: sign in, the feed, exposure, drawdowns, loans, what if, explanations."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from itertools import groupby
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
@@ -13,9 +15,8 @@ from starlette.responses import RedirectResponse, Response
 from services.console import queries
 from services.console.api.cursors import Subject, line_key, line_of, moment_of
 from services.console.api.languages import language_of
-from services.console.api.rendering import render, summarise
+from services.console.api.rendering import render, summarise, words_of
 from services.console.domain.loans import position
-from services.console.domain.summaries import WORDS
 from shared.storage.paging import page, read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, COOKIE, Caller, access, public
@@ -23,8 +24,10 @@ from shared.web.problems import Problem
 from shared.web.serving import Db
 
 router = APIRouter(include_in_schema=False)
-SIGN_IN = "/console/"
-_ROWS, _LINES_EACH, _QUEUE, _MOST = 100, 25, 50, 500
+SIGN_IN, FIRST = "/console/", "/console/today"
+# Where a sign-in may lead to, as onboarding bounds it: a page of ours and nothing else.
+PAGE = re.compile(r"/console/[A-Za-z0-9/?&=%._~-]{1,500}")
+_ROWS, _LINES_EACH, _PROGRAMMES, _MOST = 100, 25, 50, 500
 _UNAUTHORISED = 401
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -32,8 +35,9 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 @router.get("/console", dependencies=[public()])
 @router.get(SIGN_IN, dependencies=[public()])
 async def sign_in(request: Request) -> Response:
-    """Show the sign-in form."""
-    return render(request, "sign_in.html")
+    """Show the sign-in form, which leads back to where the reader wanted to go."""
+    wanted = request.query_params.get("next", "")
+    return render(request, "sign_in.html", following=wanted if PAGE.fullmatch(wanted) else FIRST)
 
 
 @router.post("/console/sign-out", dependencies=[public()])
@@ -89,8 +93,8 @@ async def exposure(
         shown = page(rows, limit=_ROWS, key=line_key)
         lines, following = shown["items"], shown["next"]
     else:
-        rows = await queries.programmes(database, after=read_cursor(cursor), limit=_QUEUE + 1)
-        shown = page(rows, limit=_QUEUE, key=lambda row: str(row["programme_id"]))
+        rows = await queries.programmes(database, after=read_cursor(cursor), limit=_PROGRAMMES + 1)
+        shown = page(rows, limit=_PROGRAMMES, key=lambda row: str(row["programme_id"]))
         programmes, following = shown["items"], shown["next"]
         ids = [row["programme_id"] for row in programmes]
         lines = await queries.first_lines(database, programme_ids=ids, limit=_LINES_EACH)
@@ -129,13 +133,6 @@ async def loan(loan_id: str, request: Request, database: Db, _: Annotated[Caller
     return render(request, "loan.html", loan=row, where=where, receipts=receipts, open_date=open_date)
 
 
-@router.get("/console/queues")
-async def queues(request: Request, database: Db, _: Annotated[Caller, access(*BANK)]) -> Response:
-    """Show what waits for a person."""
-    found = await queries.queues(database, limit=_QUEUE)
-    return render(request, "queues.html", queues=found, most=_QUEUE)
-
-
 @router.get("/console/what-if")
 async def what_if(
     request: Request, database: Db, _: Annotated[Caller, access(*BANK)], programme: str | None = None
@@ -144,7 +141,6 @@ async def what_if(
     programmes = await queries.programmes(database, after="", limit=_MOST)
     chosen = parse_id(programme) if programme else next((row["programme_id"] for row in programmes), None)
     firms = await queries.firms_of(database, programme_id=chosen, limit=_MOST) if chosen else []
-    reader = language_of(request)
     return render(
         request,
         "what_if.html",
@@ -153,16 +149,19 @@ async def what_if(
         currency=next((row["currency"] for row in programmes if row["programme_id"] == chosen), None),
         firms=[(row["enterprise_id"], row["name"] or row["enterprise_id"]) for row in firms],
         names={row["enterprise_id"]: row["name"] or row["enterprise_id"] for row in firms},
-        words={code.replace(" ", "_"): reader.word(code) for code in WORDS},
+        words=words_of(request),
     )
 
 
 @router.get("/console/explanation")
 async def explanation(request: Request, _: Annotated[Caller, access(*BANK)], line: str) -> Response:
     """Show where a line's explanation is asked for; the browser asks credit."""
-    reader = language_of(request)
-    words = {code.replace(" ", "_"): reader.word(code) for code in WORDS}
-    return render(request, "explanation.html", line=parse_id(line), words=words)
+    return render(request, "explanation.html", line=parse_id(line), words=words_of(request))
+
+
+def _sign_in_for(request: Request) -> str:
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return f"{SIGN_IN}?{urlencode({'next': wanted})}" if PAGE.fullmatch(wanted) else SIGN_IN
 
 
 def install_pages(app: FastAPI) -> None:
@@ -175,7 +174,7 @@ def install_pages(app: FastAPI) -> None:
             if "text/html" not in accepts or request.url.path.startswith("/console/v1"):
                 return response
             if response.status_code == _UNAUTHORISED:
-                return RedirectResponse(SIGN_IN, status_code=303, headers={"cache-control": "no-store"})
+                return RedirectResponse(_sign_in_for(request), status_code=303, headers={"cache-control": "no-store"})
             problem = json.loads(bytes(response.body))
             return render(request, "problem.html", status=response.status_code, problem=problem)
 

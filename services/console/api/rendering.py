@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 from services.console import queries
 from services.console.api.assets import assets
 from services.console.api.languages import COOKIE, LANGUAGES, Language, language, language_of
-from services.console.domain.summaries import SUMMARIES
+from services.console.domain.summaries import SUMMARIES, WORDS
 from shared.storage.database import Database
 
 _YEAR_S = 31_536_000
@@ -70,6 +70,12 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     if request.query_params.get("lang") in LANGUAGES:
         response.set_cookie(COOKIE, reader.code, max_age=_YEAR_S, httponly=True, samesite="lax")
     return response
+
+
+def words_of(request: Request) -> dict[str, str]:
+    """Return the codes that a page's scripts may meet, in the reader's language."""
+    reader = language_of(request)
+    return {code.replace(" ", "_"): reader.word(code) for code in WORDS}
 
 
 async def summarise(

@@ -52,6 +52,9 @@ function explain(form) {
         show(said);
         return;
       }
+      if (answer.status === 401) {
+        sessionEnded();
+      }
       message = said.detail ?? message;
     } catch {
       // The platform is not there: the message says so already.

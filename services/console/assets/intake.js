@@ -36,6 +36,9 @@ function wordsOf(section) {
 
 async function ask(address) {
   const answer = await fetch(address, { headers: { accept: "application/json" } });
+  if (answer.status === 401) {
+    sessionEnded();
+  }
   if (!answer.ok) {
     throw new Error(String(answer.status));
   }
@@ -301,6 +304,9 @@ function partsOf(form) {
 
 // A decision on a credit note says what falls by how much; one on a document, whether it is accepted.
 function said(form, field) {
+  if (form.dataset.proposals) {
+    return field("decision") === "decline" ? { reason: field("reason") } : {};
+  }
   if (!form.dataset.parts) {
     return { decision: field("decision"), reason: field("reason") };
   }
@@ -339,7 +345,7 @@ async function decide(form) {
 }
 
 function decision(form) {
-  const refusal = form.querySelector(".refusal");
+  const refusal = form.querySelector(".refusal:not([data-failed])");
   const done = form.querySelector(".done");
   const button = form.querySelector("button");
   form.hidden = false;

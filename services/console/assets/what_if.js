@@ -212,6 +212,9 @@ function whatIf(form) {
         show(result, said, words, names);
         return;
       }
+      if (answer.status === 401) {
+        sessionEnded();
+      }
       message = refused(form, said);
     } catch {
       // The platform is not there: the message says so already.

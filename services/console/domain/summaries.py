@@ -51,7 +51,8 @@ SUMMARIES: dict[str, str] = {
     "assignment.notice_delivered.v1": "The notice of assignment of {who} has reached {obligor_id} ({means})",
     "assignment.settled.v1": "The assignment of {who} is settled",
     "rating.recorded.v1": "{enterprise_id} is rated {grade}, at most {cap}",
-    "limit.propagated.v1": "{programme_id}: {reserved} of {pool} reserved, {changed_lines} lines changed ({cause})",
+    "limit.propagated.v1": "{programme_id}: {reserved} of {pool} reserved, lines changed: {changed_lines}, "
+    "after {cause}",
     "limit.pair_changed.v1": "At most {limit} is financed of what {obligor_id} owes {seller_id}: {reason}",
     "line.changed.v1": "The line of {enterprise_id}, tier {tier} {direction}: {cap_before} → {cap}",
     "line.blocked.v1": "Draws on the line of {enterprise_id} are stopped: {reason}",
@@ -91,6 +92,7 @@ SUMMARIES: dict[str, str] = {
     "set_off.made.v1": "Every debt of a netting fell",
     "set_off.refused.v1": "No debt of a netting fell: {reason}",
     "collection.received.v1": "{received} received for {reference}: {applied} applied, {unmatched} unmatched",
+    "collection.cleared.v1": "{amount} of a receipt that waited is cleared ({way}), {unmatched} waits",
 }
 
 # Words that facts carry as they are, in lower case with spaces; any other reads as it came.
@@ -149,6 +151,7 @@ WORDS: tuple[str, ...] = (
     *("invoices financed apart", "more than is open", "more than the note", "nothing taken off", "noted before"),
     *("other seller", "other obligor", "other currency", "undertaking irrevocable"),
     *("invoice referred", "invoice settled", "invoice cancelled", "invoice rejected"),
+    *("owner", "payer", "debit"),
     *("platform", "registered mail", "courier", "email", "in person"),
     *("onboarding", "receivables", "risk", "credit", "settlement"),
     *("forbidden", "not found", "invalid id", "invalid cursor", "invalid request", "internal error"),

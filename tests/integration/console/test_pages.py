@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -37,6 +39,7 @@ from tests.integration.console.story import (
 from tests.support.service import Bench, bench
 
 PAGES = (
+    *("/console/today", "/console/proposals"),
     *("/console/feed", "/console/exposure", "/console/drawdowns", "/console/documents", "/console/uploads"),
     "/console/credit-notes",
     *("/console/queues", "/console/what-if"),
@@ -68,9 +71,16 @@ async def test_a_page_without_a_token_leads_to_the_sign_in_form(console: Bench) 
     async with _browser(console) as nobody:
         answers = [await nobody.get(page) for page in PAGES]
         form = await nobody.get("/console/")
-    assert {(answer.status_code, answer.headers["location"]) for answer in answers} == {(303, "/console/")}
+        deep = await nobody.get("/console/documents", params={"state": "referred"})
+        back = await nobody.get(deep.headers["location"])
+        foreign = [await nobody.get("/console/", params={"next": place}) for place in ("//evil", "https://e.vil", "/x")]
+    assert [(answer.status_code, urlsplit(answer.headers["location"]).path) for answer in answers] == [
+        (303, "/console/")
+    ] * len(PAGES)
     assert 'action="/onboarding/v1/token"' in form.text
-    assert 'name="redirect" value="/console/feed"' in form.text
+    assert 'name="redirect" value="/console/today"' in form.text
+    assert 'name="redirect" value="/console/documents?state=referred"' in back.text, "and back to where one was"
+    assert all('name="redirect" value="/console/today"' in answer.text for answer in foreign)
 
 
 async def test_a_program_without_a_token_gets_a_problem_and_not_a_page(console: Bench) -> None:
@@ -158,7 +168,9 @@ async def test_a_document_shows_why_it_waits_how_it_matches_and_where_a_decision
     assert missing.status_code == 404
 
 
-async def test_a_credit_note_shows_what_it_lowers_or_why_it_waits_and_where_one_signs(console: Bench) -> None:
+async def test_a_credit_note_shows_what_it_lowers_or_why_it_waits_and_where_a_decision_is_signed(
+    console: Bench,
+) -> None:
     await apply(console.database, received(story()))
     async with _browser(console, "bank_maker") as reader:
         queue = (await reader.get("/console/queues")).text
@@ -193,7 +205,7 @@ def test_every_message_is_translated_and_no_translation_is_left_over() -> None:
     wanted = {message[0] if isinstance(message, tuple) else message for message in found}
     wanted |= {*SUMMARIES.values(), *WORDS}
     for language in set(LANGUAGES) - {"en"}:
-        kept = {}
+        kept: dict[str, Any] = {}
         for path in (LOCALES / language).glob("*.po"):
             with path.open("rb") as source:
                 kept |= {_first(each.id): each for each in read_po(source, locale=language) if each.id}
@@ -218,7 +230,7 @@ async def test_text_from_outside_is_shown_and_never_run(console: Bench) -> None:
     async with _browser(console, "bank_maker") as reader:
         pages = [(await reader.get(page)).text for page in PAGES]
     assert all("<script>alert" not in page and "<img" not in page for page in pages)
-    assert "&lt;script&gt;alert(1)" in pages[0]
+    assert "&lt;script&gt;alert(1)" in pages[PAGES.index("/console/feed")]
 
 
 async def test_pages_keep_their_own_content_policy_and_stay_out_of_caches(console: Bench) -> None:

@@ -20,13 +20,15 @@ SELECT 'e' || n, 'scf.credit.drawdown.v1', 'drawdown.held.v1', 's' || n / 5, n %
 INSERT INTO enterprise (enterprise_id, name) SELECT 'e' || n, 'Firm ' || n FROM generate_series(1, 20000) n;
 INSERT INTO programme_exposure (programme_id, currency, name, limit_minor)
 SELECT 'p' || n, 'CNY', 'P', 100 FROM generate_series(1, 50) n;
-INSERT INTO line_exposure (line_id, programme_id, enterprise_id, currency, direction, tier)
-SELECT 'l' || n, 'p' || 1 + n % 50, 'e' || n, 'CNY', 'upstream', 1 + n % 3 FROM generate_series(1, 5000) n;
+INSERT INTO line_exposure (line_id, programme_id, enterprise_id, currency, direction, tier, cap_minor, held_minor)
+SELECT 'l' || n, 'p' || 1 + n % 50, 'e' || n, 'CNY', 'upstream', 1 + n % 3, 100, CASE WHEN n < 9 THEN 90 ELSE 89 END
+FROM generate_series(1, 5000) n;
 INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor_id, currency, principal_minor,
     exposure_minor, state)
 SELECT 'd' || n, 'l1', 'p1', 'e' || 1 + n % 5000, 'e1', 'CNY', 1, 1, CASE WHEN n < 9 THEN 'referred' ELSE 'repaid' END
 FROM generate_series(1, 20000) n;
-INSERT INTO loan (loan_id, state) SELECT 'd' || n, CASE WHEN n < 9 THEN 'unknown' ELSE 'closed' END
+INSERT INTO loan (loan_id, state, days_past_due)
+SELECT 'd' || n, CASE WHEN n < 9 THEN 'unknown' ELSE 'closed' END, CASE WHEN n < 9 THEN n ELSE 0 END
 FROM generate_series(1, 20000) n;
 INSERT INTO receivable (receivable_id, state) SELECT 'r' || n, CASE WHEN n < 9 THEN 'referred' ELSE 'settled' END
 FROM generate_series(1, 20000) n;
@@ -114,7 +116,8 @@ async def test_no_page_reads_a_big_table_from_end_to_end(full: Any) -> None:
     assert await queries.credit_note(full, credit_note_id="k7") is not None
     assert await queries.loan(full, loan_id="d7", receipts=10) is not None
     found = await queries.queues(full, limit=50)
-    assert [len(rows) for rows in found.values()] == [8, 0, 8, 0, 8, 8, 8, 8, 0]
+    assert [len(rows) for rows in found.values()] == [8, 0, 8, 8, 8, 8, 8, 8, 0, 8]
+    assert [row["days_past_due"] for row in found["overdue_loans"]] == list(range(8, 0, -1)), "the latest first"
     assert full.scanned & _BIG == set()
 
 

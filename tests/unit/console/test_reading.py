@@ -69,3 +69,14 @@ def test_facts_read_in_the_readers_language(reader: Language, expected: tuple[st
     )
     assert said == expected
     assert reader.day(date(2026, 3, 5)) == expected[0]
+
+
+def test_ids_instants_and_dates_in_an_event_read_as_a_person_writes_them() -> None:
+    firm, other = "01a225c5-d594-73da-a62c-d56d8fb5e7bf", "01a225c5-d594-73da-a62c-d56d8fb5e7c0"
+    english, chinese = language("en"), language("zh")
+    assert english.fact("seller_id", firm, names={firm: "Huai River"}) == "Huai River"
+    assert english.fact("seller_id", other, names={firm: "Huai River"}) == "8fb5e7c0"
+    assert english.fact("reason", f"set off in netting {other}", names={}) == "set off in netting 8fb5e7c0"
+    assert english.fact("accept_by", "2026-12-02T05:27:31.982765Z", names={}) == "2026-12-02 05:27 UTC"
+    assert chinese.fact("valid_from", "2026-12-02", names={}) == "2026年12月2日"
+    assert english.fact("reference", "2026-12-021", names={}) == "2026-12-021"
