@@ -56,8 +56,9 @@ async def decide_referral(
                     *(receivable_id, step.state.value),
                 )
         except asyncpg.UniqueViolationError as error:
-            holder = await tx.pg.fetchrow(_HOLDER, receivable_id)
-            raise DuplicateDocument(**dict(holder)) from error
+            holder = await tx.pg.fetchrow(_HOLDER, receivable_id) or row
+            known = {name: holder[name] for name in ("receivable_id", "number", "issue_year", "syntax")}
+            raise DuplicateDocument(**known) from error
         await append(tx, [ReceivableAccepted(receivable_id=receivable_id, reason=reason)], source=SOURCE)
         await count_agreed(tx, {**row, "state": step.state})
         await record(tx, [Entry(actor, "referral.accepted", receivable_id, {"reason": reason})])

@@ -55,7 +55,7 @@ async def test_r8_before_it_is_confirmed_its_seller_takes_it_back_and_its_number
     assert await asked(opened, receivable_id) == (200, "cancelled")
     assert [each["subject"] for each in await opened.events("receivable.cancelled.v1")] == [receivable_id]
     again = await opened.upload(ubl(Sample(SUPPLIER, ANCHOR)))
-    assert (again.status_code, again.json()["code"], again.json()["state"]) == (409, "duplicate_document", "cancelled")
+    assert (again.status_code, again.json()["code"]) == (409, "duplicate_document")
     async with opened.maker() as maker:
         body = {"receivable_ids": [receivable_id], "undertaking": "none"}
         assert (await maker.post("/confirmations", json=body)).json()["code"] == "not_possible_now"
