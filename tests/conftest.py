@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
 from shared.runtime.telemetry import configure_logging
-from tests.support.servers import a_database, addresses
+from tests.support.memory import roomy_memory_folder
+from tests.support.servers import a_database, addresses, beside, drop_database
 
 # The counts of the fault tests are told at the end of the whole run, whoever ran them.
 pytest_plugins = ["tests.faults.report"]
@@ -18,6 +20,12 @@ pytest_plugins = ["tests.faults.report"]
 @pytest.fixture(scope="session", autouse=True)
 def _logs() -> None:
     configure_logging(level="ERROR")
+
+
+def pytest_configure() -> None:
+    # Hundreds of databases come and go: their files cost ten times as much on a disk. Workers and children inherit it.
+    if "TMPDIR" not in os.environ and (folder := roomy_memory_folder()):
+        os.environ["TMPDIR"], tempfile.tempdir = folder, None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,5 +57,12 @@ def unique_name() -> str:
 
 @pytest.fixture
 async def fresh_database(postgres_url: str, unique_name: str) -> AsyncIterator[str]:
+    """Yield the URL of a database that is not there yet: `bench` makes it with its service's tables."""
+    yield beside(postgres_url, unique_name)
+    await drop_database(postgres_url, unique_name)
+
+
+@pytest.fixture
+async def empty_database(postgres_url: str, unique_name: str) -> AsyncIterator[str]:
     async with a_database(postgres_url, unique_name) as url:
         yield url

@@ -45,8 +45,8 @@ class Published:
 
 
 @pytest.fixture
-async def published(fresh_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Published]:
-    database = Database(fresh_database, pool_size=4)
+async def published(empty_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Published]:
+    database = Database(empty_database, pool_size=4)
     await prepare(database)
     with one_of_each(unique_name) as events:
         kafka = Kafka(kafka_bootstrap)

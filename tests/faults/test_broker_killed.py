@@ -85,10 +85,10 @@ async def _led_without(cluster: EmbeddedKafka, topic: str, gone: Node) -> None:
 
 @pytest.mark.timeout(400)
 async def test_r19_a_broker_killed_under_load_and_back_at_its_port_loses_and_repeats_nothing(
-    fresh_database: str, broker: EmbeddedKafka, unique_name: str, request: pytest.FixtureRequest
+    empty_database: str, broker: EmbeddedKafka, unique_name: str, request: pytest.FixtureRequest
 ) -> None:
     turns = 6 if request.config.getoption("--run-long") else 1
-    async with line(url=fresh_database, bootstrap=broker.bootstrap_servers, name=unique_name) as wire:
+    async with line(url=empty_database, bootstrap=broker.bootstrap_servers, name=unique_name) as wire:
         load = Load(wire, pause_s=0.005)
         async with supervised(wire.name, relay=wire.relay().run, inbox=wire.inbox().run) as jobs:
             async with load.going():
@@ -105,10 +105,10 @@ async def test_r19_a_broker_killed_under_load_and_back_at_its_port_loses_and_rep
 
 @pytest.mark.timeout(600)
 async def test_r19_a_cluster_that_loses_its_leader_its_controller_and_its_majority_catches_up(
-    fresh_database: str, cluster: EmbeddedKafka, unique_name: str, request: pytest.FixtureRequest
+    empty_database: str, cluster: EmbeddedKafka, unique_name: str, request: pytest.FixtureRequest
 ) -> None:
     turns = 5 if request.config.getoption("--run-long") else 1
-    async with line(url=fresh_database, bootstrap=cluster.bootstrap_servers, name=unique_name) as wire:
+    async with line(url=empty_database, bootstrap=cluster.bootstrap_servers, name=unique_name) as wire:
         load, topic = Load(wire, pause_s=0.01), wire.happened.topic
         async with supervised(wire.name, relay=wire.relay().run, inbox=wire.inbox().run) as jobs:
             async with load.going():

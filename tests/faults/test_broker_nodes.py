@@ -26,8 +26,8 @@ async def cluster(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
 
 
 @pytest.fixture
-async def wire(fresh_database: str, cluster: EmbeddedKafka, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=cluster.bootstrap_servers, name=unique_name) as made:
+async def wire(empty_database: str, cluster: EmbeddedKafka, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=cluster.bootstrap_servers, name=unique_name) as made:
         yield made
 
 

@@ -24,12 +24,12 @@ from tributary.adopt import SequenceTaken, adopt_into
 
 
 @pytest.fixture
-async def wire(fresh_database: str, postgres_url: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
+async def wire(empty_database: str, postgres_url: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
     own = f"{unique_name}_consumer"
     server = await asyncpg.connect(postgres_url)
     await server.execute(f'CREATE DATABASE "{own}"')
     consumer_url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{own}"))
-    async with line(url=fresh_database, bootstrap=kafka_bootstrap, name=unique_name, consumer_url=consumer_url) as made:
+    async with line(url=empty_database, bootstrap=kafka_bootstrap, name=unique_name, consumer_url=consumer_url) as made:
         yield made
     for database in (own, f"{own}_backup", f"{unique_name}_backup"):
         await server.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')

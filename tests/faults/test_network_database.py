@@ -28,8 +28,8 @@ async def network(postgres_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def wire(fresh_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
+async def wire(empty_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
         yield made
 
 

@@ -33,8 +33,8 @@ async def network(tmp_path: Path) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def wire(fresh_database: str, network: Proxy, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=f"127.0.0.1:{network.port}", name=unique_name) as made:
+async def wire(empty_database: str, network: Proxy, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=f"127.0.0.1:{network.port}", name=unique_name) as made:
         yield made
 
 

@@ -19,8 +19,8 @@ _FLAT_KB = 150_000
 
 
 @pytest.fixture
-async def wire(fresh_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
+async def wire(empty_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
         yield made
 
 

@@ -24,8 +24,8 @@ from tributary.events import rewind, send_again, starts_of
 
 
 @pytest.fixture
-async def wire(fresh_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
+async def wire(empty_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
         yield made
 
 
@@ -38,8 +38,8 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
 
 
 @pytest.fixture
-async def own_wire(fresh_database: str, broker: EmbeddedKafka, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=broker.bootstrap_servers, name=unique_name) as made:
+async def own_wire(empty_database: str, broker: EmbeddedKafka, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=broker.bootstrap_servers, name=unique_name) as made:
         yield made
 
 

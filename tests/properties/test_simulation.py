@@ -40,11 +40,11 @@ def test_a_planted_mistake_is_found(mistake: str, request: pytest.FixtureRequest
 
 
 async def test_the_model_answers_waits_and_leaves_what_postgresql_does(
-    request: pytest.FixtureRequest, fresh_database: str
+    request: pytest.FixtureRequest, empty_database: str
 ) -> None:
     with events_known():
         for seed in range(300 if request.config.getoption("--run-long") else 10):
-            assert on_model(seed, calls=40) == await on_postgres(fresh_database, seed, calls=40), seed
+            assert on_model(seed, calls=40) == await on_postgres(empty_database, seed, calls=40), seed
 
 
 def test_a_seed_replays_step_by_step() -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 
 from shared.runtime.settings import Settings
-from shared.storage.database import Database, migrate
+from shared.storage.database import Database
 from shared.values.ids import new_id
 from shared.web.serving import ServiceApp
+from tests.support.servers import with_tables
 
 
 @dataclass
@@ -59,9 +60,9 @@ def settings_for(*, url: str, home: Path, bootstrap_servers: str = "") -> Settin
 
 @asynccontextmanager
 async def bench(name: str, build: Callable[[Settings], ServiceApp], *, url: str, home: Path) -> AsyncIterator[Bench]:
-    """Migrate an empty database for the service, and run its app on it."""
+    """Give the service its tables in a database of this URL, and run its app on it."""
     settings = settings_for(url=url, home=home)
-    await migrate(url=url, package=f"services.{name}")
+    await with_tables(url, service=name)
     app, database = build(settings), Database(url, pool_size=3)
     try:
         yield Bench(name, app, settings, database)

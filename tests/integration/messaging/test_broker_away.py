@@ -26,8 +26,8 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
 
 
 @pytest.fixture
-async def wire(fresh_database: str, broker: EmbeddedKafka, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=broker.bootstrap_servers, name=unique_name) as made:
+async def wire(empty_database: str, broker: EmbeddedKafka, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=broker.bootstrap_servers, name=unique_name) as made:
         yield made
 
 

@@ -43,8 +43,8 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(fresh_database: str) -> AsyncIterator[Desk]:
-    made = Desk(fresh_database)
+async def desk(empty_database: str) -> AsyncIterator[Desk]:
+    made = Desk(empty_database)
     async with made.database.transaction() as tx:
         await tx.pg.execute("CREATE TABLE kept (n int PRIMARY KEY CHECK (n >= 0))")
     yield made

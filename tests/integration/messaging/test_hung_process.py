@@ -13,10 +13,10 @@ from shared.web.problems import problem_of
 
 
 async def test_r19_whoever_hangs_inside_a_transaction_loses_it_and_its_locks(
-    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_room, "_IDLE_S", 0.3)
-    hanging, working = Database(fresh_database, pool_size=1), Database(fresh_database, pool_size=1)
+    hanging, working = Database(empty_database, pool_size=1), Database(empty_database, pool_size=1)
     async with working.transaction() as tx:
         await tx.pg.execute("CREATE TABLE node (held int NOT NULL)")
         await tx.pg.execute("INSERT INTO node VALUES (0)")
@@ -45,10 +45,10 @@ async def test_r19_whoever_hangs_inside_a_transaction_loses_it_and_its_locks(
 
 @pytest.mark.parametrize("ends", ["with a statement", "with the commit"])
 async def test_who_thinks_for_too_long_between_two_statements_is_told_that_the_database_is_away(
-    fresh_database: str, monkeypatch: pytest.MonkeyPatch, ends: str
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
     monkeypatch.setattr(database_room, "_IDLE_S", 0.1)
-    hasty, patient = Database(fresh_database, pool_size=1), Database(fresh_database, pool_size=1, think_within_s=30)
+    hasty, patient = Database(empty_database, pool_size=1), Database(empty_database, pool_size=1, think_within_s=30)
 
     async def think(database: Database) -> None:
         async with database.snapshot() as tx:

@@ -29,8 +29,8 @@ from tests.support.messaging import Line, line, record_effects, running, until
 
 
 @pytest.fixture
-async def wire(fresh_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
+async def wire(empty_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
         async with made.database.transaction() as tx:
             for statement in (*AUDIT_1, *APPROVALS_1):
                 await tx.pg.execute(statement)

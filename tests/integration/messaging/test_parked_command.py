@@ -18,11 +18,11 @@ FROM generate_series(1, 501) AS n
 """
 
 
-async def test_every_parked_event_is_listed_with_what_it_waits_for(fresh_database: str, tmp_path: Path) -> None:
-    await migrate(url=fresh_database, package="services.credit")
-    settings = settings_for(url=fresh_database, home=tmp_path)
+async def test_every_parked_event_is_listed_with_what_it_waits_for(empty_database: str, tmp_path: Path) -> None:
+    await migrate(url=empty_database, package="services.credit")
+    settings = settings_for(url=empty_database, home=tmp_path)
     assert await parked(settings, services=["credit"]) == {"credit": []}
-    database = Database(fresh_database, pool_size=1)
+    database = Database(empty_database, pool_size=1)
     async with database.transaction() as tx:
         await tx.pg.execute(_PARK)
     await database.close()

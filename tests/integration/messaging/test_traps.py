@@ -19,8 +19,8 @@ from tests.support.messaging import Line, line, running, until
 
 
 @pytest.fixture
-async def wire(fresh_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
+async def wire(empty_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
         yield made
 
 
@@ -208,8 +208,8 @@ async def test_a_second_connection_inside_a_transaction_is_refused_before_it_can
             await wire.publish([wire.happened(thing_id="a")])
 
 
-async def test_a_connection_interrupted_in_the_middle_is_closed_and_never_pooled(fresh_database: str) -> None:
-    database = Database(fresh_database, pool_size=1)
+async def test_a_connection_interrupted_in_the_middle_is_closed_and_never_pooled(empty_database: str) -> None:
+    database = Database(empty_database, pool_size=1)
     begun = asyncio.Event()
     backends: list[int] = []
 

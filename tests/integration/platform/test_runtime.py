@@ -9,12 +9,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from services.risk.main import build
 from shared.runtime.jobs import Jobs, Unrecoverable, being_restarted, down_for_good
 from shared.runtime.offload import close_offload, offload
 from shared.runtime.settings import Settings
 from shared.values.ids import new_id
+from shared.web import serving
 from tests.support.messaging import until
 from tests.support.service import bench, settings_for
 
@@ -100,3 +103,30 @@ async def test_a_database_that_is_away_is_a_503_that_invites_to_come_again(tmp_p
     await app.aclose()
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
     assert (ready.status_code, set(ready.json()["problems"])) == (503, {"database"})
+
+
+async def test_a_server_keeps_a_resting_connection_longer_than_clients_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[float] = []
+
+    class Watched(serving.Server):
+        def __init__(self, config: uvicorn.Config) -> None:
+            kept.append(config.timeout_keep_alive)
+            super().__init__(config)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    monkeypatch.setattr(serving, "Server", Watched)
+    listener, stop, ready = serving.listen(host="127.0.0.1", port=0), asyncio.Event(), asyncio.Event()
+    serve = asyncio.create_task(serving.serve(app, listener=listener, stop=stop, ready=ready))
+    await asyncio.wait_for(ready.wait(), 60)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as http:
+        assert (await http.get("/")).headers.get("connection") != "close"
+    stop.set()
+    await serve
+    [server_s], client_s = kept, httpx.Limits().keepalive_expiry
+    # Were they equal, a request could meet the server's goodbye on its way.
+    assert client_s is not None
+    assert server_s > 2 * client_s

@@ -8,10 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -21,6 +18,7 @@ from services.receivables.domain.crosscheck_file import Header, Keys, write_file
 from shared.values.ids import new_id
 from tests.integration.receivables.desk import ANCHOR, SUPPLIER, Desk, cny, desk, disbursed, key, piece, receivable
 from tests.support.einvoices import Sample
+from tests.support.servers import beside, drop_database
 
 INVOICE = Sample(SUPPLIER, ANCHOR)
 KEY = "the key that these banks share in this period"
@@ -41,20 +39,19 @@ def _give_secrets(opened: Desk, institution: str) -> None:
 
 
 @pytest.fixture
-async def banks(fresh_database: str, tmp_path: Path) -> AsyncIterator[tuple[Desk, Desk]]:
+async def banks(
+    fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path
+) -> AsyncIterator[tuple[Desk, Desk]]:
     """Two banks that know the same firms, each with a database of its own."""
-    name = f"t{uuid4().hex[:12]}"
-    admin = await asyncpg.connect(fresh_database)
-    await admin.execute(f'CREATE DATABASE "{name}"')
-    other = urlunsplit(urlsplit(fresh_database)._replace(path=f"/{name}"))
-    try:
-        async with desk(fresh_database, tmp_path / "north") as north, desk(other, tmp_path / "south") as south:
-            _give_secrets(north, "Bank of the North")
-            _give_secrets(south, "Bank of the South")
-            yield north, south
-    finally:
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        await admin.close()
+    second = f"{unique_name}_south"
+    async with (
+        desk(fresh_database, tmp_path / "north") as north,
+        desk(beside(postgres_url, second), tmp_path / "south") as south,
+    ):
+        _give_secrets(north, "Bank of the North")
+        _give_secrets(south, "Bank of the South")
+        yield north, south
+    await drop_database(postgres_url, second)
 
 
 async def asked(bank: Desk, **changed: str) -> tuple[str, bytes]:

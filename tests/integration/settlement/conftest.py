@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 
 from tests.integration.settlement.desk import Desk, desk_at
 from tests.integration.settlement.netting_town import Town, town_at
+from tests.support.servers import beside, drop_database
 
 
 @pytest.fixture
@@ -26,14 +25,10 @@ async def desk(empty_desk: Desk) -> Desk:
 
 
 @pytest.fixture
-async def town(fresh_database: str, tmp_path: Path) -> AsyncIterator[Town]:
+async def town(fresh_database: str, postgres_url: str, unique_name: str, tmp_path: Path) -> AsyncIterator[Town]:
     """A book, and four firms that know one another."""
-    name = f"{urlsplit(fresh_database).path[1:]}_r"
-    connection = await asyncpg.connect(fresh_database)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    second = urlunsplit(urlsplit(fresh_database)._replace(path=f"/{name}"))
-    async with town_at((fresh_database, second), tmp_path) as made:
+    second = f"{unique_name}_r"
+    async with town_at((fresh_database, beside(postgres_url, second)), tmp_path) as made:
         await made.found("A", "B", "C", "D")
         yield made
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
+    await drop_database(postgres_url, second)

@@ -79,12 +79,12 @@ async def test_an_api_is_unready_while_its_database_is_stopped_and_alive_all_the
 
 
 async def test_an_api_is_unready_until_its_tables_are_there_and_stays_ready_when_they_are_newer_than_it(
-    fresh_database: str, tmp_path: Path
+    empty_database: str, tmp_path: Path
 ) -> None:
-    database = Database(fresh_database, pool_size=1)
-    async with _api(url=fresh_database, home=tmp_path) as http:
+    database = Database(empty_database, pool_size=1)
+    async with _api(url=empty_database, home=tmp_path) as http:
         assert "tributary migrate" in (await _problems(http))["database"]
-        await migrate(url=fresh_database, package="services.risk")
+        await migrate(url=empty_database, package="services.risk")
         assert await _problems(http) == {}
         for revision, is_ready in (("a newer release's", True), ("", False)):
             async with database.transaction() as tx:
@@ -96,10 +96,10 @@ async def test_an_api_is_unready_until_its_tables_are_there_and_stays_ready_when
 
 
 async def test_a_worker_is_ready_once_its_relay_has_been_up_and_not_before(
-    fresh_database: str, kafka_bootstrap: str, tmp_path: Path
+    empty_database: str, kafka_bootstrap: str, tmp_path: Path
 ) -> None:
-    await migrate(url=fresh_database, package="services.risk")
-    async with _worker(url=fresh_database, home=tmp_path, bootstrap=_AWAY) as http:
+    await migrate(url=empty_database, package="services.risk")
+    async with _worker(url=empty_database, home=tmp_path, bootstrap=_AWAY) as http:
 
         async def has_begun() -> bool:
             return bool((await _problems(http))["worker"] == "has not been up yet: relay")
@@ -107,7 +107,7 @@ async def test_a_worker_is_ready_once_its_relay_has_been_up_and_not_before(
         await until(has_begun)
         assert set(await _problems(http)) == {"worker"}
     await ensure_topics(Kafka(kafka_bootstrap))
-    async with _worker(url=fresh_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
+    async with _worker(url=empty_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
 
         async def is_ready() -> bool:
             return await _problems(http) == {}
@@ -116,12 +116,12 @@ async def test_a_worker_is_ready_once_its_relay_has_been_up_and_not_before(
         metrics = (await http.get(http.base_url.copy_with(path="/metrics"))).text
         assert 'tributary_job_down{service="risk",task="relay"} 0.0' in metrics
         assert 'tributary_outbox_pending_records{service="risk"} 0.0' in metrics
-    database = Database(fresh_database, pool_size=1)
+    database = Database(empty_database, pool_size=1)
     async with database.transaction() as tx:
         # As after a restored backup of another cluster: the last ack is of a record that is nowhere.
         await tx.pg.execute("INSERT INTO relay_ack VALUES ('scf.risk.rating.v1-0', 'another cluster', 0, 'e')")
     await database.close()
-    async with _worker(url=fresh_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
+    async with _worker(url=empty_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
 
         async def says_so() -> bool:
             return "risk/relay" in await _problems(http)
@@ -131,16 +131,16 @@ async def test_a_worker_is_ready_once_its_relay_has_been_up_and_not_before(
 
 
 async def test_r25_a_worker_of_a_newer_release_does_nothing_before_the_migration_and_starts_by_itself_after_it(
-    fresh_database: str, kafka_bootstrap: str, tmp_path: Path
+    empty_database: str, kafka_bootstrap: str, tmp_path: Path
 ) -> None:
     await ensure_topics(Kafka(kafka_bootstrap))
-    async with _worker(url=fresh_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
+    async with _worker(url=empty_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
         await asyncio.sleep(1)
         problems = await _problems(http)
         assert "tributary migrate" in problems["database"]
         assert problems["worker"] == "not started yet"
         assert (await http.get("/live")).status_code == 200
-        await migrate(url=fresh_database, package="services.risk")
+        await migrate(url=empty_database, package="services.risk")
 
         async def is_ready() -> bool:
             return await _problems(http) == {}
@@ -149,8 +149,8 @@ async def test_r25_a_worker_of_a_newer_release_does_nothing_before_the_migration
 
 
 @pytest.fixture
-async def wire(fresh_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
-    async with line(url=fresh_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
+async def wire(empty_database: str, kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Line]:
+    async with line(url=empty_database, bootstrap=kafka_bootstrap, name=unique_name) as made:
         yield made
 
 
