@@ -2,8 +2,8 @@
 
 Both are on one server and take turns in small rounds, so whatever else the machine does meets both; the figure is the
 median over the rounds of one divided by the other. The past is made by SQL of a drawdown that was really held, in every
-table that a hold writes, with every index there is. TRIBUTARY_BENCH_PAST says how long it is: ten million drawdowns take
-47 GB and some 20 minutes to make.
+table that a hold writes, with every index there is. TRIBUTARY_BENCH_PAST says how long it is: ten million drawdowns
+take 47 GB and some 20 minutes to make.
 """
 
 from __future__ import annotations
