@@ -192,7 +192,7 @@ REGISTER_1: tuple[str, ...] = (
     # Append-only but for the number, which an entry gets once it has committed.
     """CREATE TABLE register_entry (
         entry_id bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY, number bigint UNIQUE CHECK (number > 0),
-        kind text NOT NULL CHECK (kind IN ('registration', 'discharge')),
+        kind text NOT NULL CHECK (kind IN ('registration', 'amendment', 'discharge')),
         drawdown_id text NOT NULL, reference text NOT NULL, at timestamptz NOT NULL, statement jsonb NOT NULL)""",
     "CREATE INDEX register_entry_open ON register_entry (entry_id) WHERE number IS NULL",
     "CREATE INDEX register_entry_of ON register_entry (drawdown_id, entry_id)",

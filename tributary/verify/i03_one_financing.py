@@ -60,7 +60,7 @@ WHERE p.minor > coalesce(s.minor, 0)
 # Who has documents stands in the register, and who gave them up does not.
 _REGISTER = """
 SELECT a.drawdown_id, a.state, r.stands FROM assignment a CROSS JOIN LATERAL (
-    SELECT coalesce((SELECT e.kind = 'registration' FROM register_entry e WHERE e.drawdown_id = a.drawdown_id
+    SELECT coalesce((SELECT e.kind <> 'discharge' FROM register_entry e WHERE e.drawdown_id = a.drawdown_id
         ORDER BY e.entry_id DESC LIMIT 1), false) AS stands) AS r
 WHERE CASE WHEN r.stands THEN a.state NOT IN ('assigned', 'withdrawn', 'financed')
     ELSE EXISTS (SELECT FROM receivable d WHERE d.drawdown_id = a.drawdown_id AND d.state IN ('assigned', 'financed'))

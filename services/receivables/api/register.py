@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from services.receivables.domain.notices import Delivery
 from services.receivables.domain.register_form import csv_lines, form, json_lines
 from services.receivables.operations.deliver_notices import acknowledge_notice, record_delivery
+from services.receivables.operations.register import begin_export
 from services.receivables.queries import register as reading
 from services.receivables.queries.register import View
 from services.receivables.schemas import AcknowledgementIn, NoticeDeliveryIn
@@ -90,11 +91,11 @@ async def export_register(  # noqa: PLR0917 - FastAPI passes each by name
 ) -> Response:
     """Export the register of assignments in the form that a movables registry takes, streamed in its own order.
 
-    `changes` are the registrations and discharges after the position `since`; `standing` those registrations that
-    nothing has discharged. `x-register-position` is how far the export goes: the next one starts there.
+    `changes` are the registrations, amendments and discharges after the position `since`; `standing` what nothing has
+    discharged, as it was stated last. `x-register-position` is how far the export goes: the next one starts there.
+    Who exported what is in the audit log.
     """
-    del caller
-    newest = await reading.newest_position(database, since=since)
+    newest = await begin_export(database, view=view, since=since, file=file, actor=caller.subject)
     assignee = request.app.state.settings.institution
     lines = _lines(database, view=view, since=since, newest=newest, file=file, assignee=assignee)
     headers = {

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, ClassVar, Literal
 
+from shared.values.money import Amount
+
 COLUMNS: tuple[str, ...] = (
     "position", "kind", "registration_number", "archive_number", "at", "transaction", "term_months", "assignor_name",
     "assignor_identifiers", "assignee_name", "obligor_name", "obligor_identifiers", "item", "item_kind", "document_id",
-    "asset", "number", "issue_date", "due_date", "amount", "currency", "total", "description", "discharge_reason",
+    "asset", "number", "issue_date", "due_date", "amount", "currency", "total", "description", "amendment_reason",
+    "discharge_reason",
 )  # fmt: skip
 Transaction = Literal["assignment_of_receivables", "pledge_of_goods"]
 # What a spreadsheet would run as a formula.
@@ -56,6 +59,27 @@ def statement(
         "collateral": [dict(each) for each in collateral],
         "total": dict(total),
         "description": "; ".join(describe(each) for each in collateral),
+    }
+
+
+def amended(stated: Mapping[str, Any], *, amounts: Mapping[str, Amount], reason: str) -> dict[str, Any] | None:
+    """Return what is stated once documents are worth other amounts, with why; None when that changes nothing.
+
+    Firms are called what they were called when it was registered, and it runs as long.
+    """
+    collateral = [
+        {**each, "amount": amounts[each["document_id"]].model_dump()} if each["document_id"] in amounts else dict(each)
+        for each in stated["collateral"]
+    ]
+    if collateral == stated["collateral"]:
+        return None
+    total = sum(Amount(**each["amount"]).minor for each in collateral)
+    return {
+        **stated,
+        "collateral": collateral,
+        "total": Amount.of(amount_minor=total, currency=stated["total"]["currency"]).model_dump(),
+        "description": "; ".join(describe(each) for each in collateral),
+        "amendment_reason": reason,
     }
 
 

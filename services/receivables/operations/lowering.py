@@ -15,6 +15,7 @@ from datetime import date
 from services.receivables.domain.payments import Payee
 from services.receivables.domain.receivables import Executed, Happened, Step, advance, advance_assignment
 from services.receivables.operations.locking import Row, UnknownReceivable, lock_receivables
+from services.receivables.operations.register import Fallen, amend
 from shared.events.envelope import Event
 from shared.events.receivables import DocumentsWithdrawn, ReceivableDiluted, ReceivablePaid, ReceivableSettled
 from shared.messaging.outbox import append
@@ -85,6 +86,7 @@ class Lowering:
     _notes: list[tuple[str, str, int, str, str, str | None]] = field(default_factory=list)
     _payments: list[tuple[str, str, int, str, date, str | None, str]] = field(default_factory=list)
     _withdrawn: dict[str, str] = field(default_factory=dict)
+    _fallen: list[Fallen] = field(default_factory=list)
 
     def of(self, receivable_id: str) -> Locked:
         """Return one of them; UnknownReceivable when there is none."""
@@ -111,6 +113,9 @@ class Lowering:
         left = Amount.of(amount_minor=found.open_minor, currency=by.currency)
         taken = Amount(**by.wire())
         self.said.append(ReceivableDiluted(receivable_id=receivable_id, by=taken, financeable=left, reason=reason))
+        drawdown_id = found.row["drawdown_id"]
+        if drawdown_id is not None:
+            self._fallen.append(Fallen(drawdown_id, receivable_id, by.amount_minor, found.open_minor, reason))
         self.withdraw(receivable_id, reason=f"diluted: {reason}")
 
     def pay(
@@ -161,6 +166,7 @@ class Lowering:
         await tx.pg.execute(_WITHDRAW, *by_column(self._withdrawn.items(), width=2))
         await tx.pg.execute(_NOTE, *by_column(self._notes, width=6))
         await tx.pg.execute(_PAID, *by_column(self._payments, width=7))
+        await amend(tx, self._fallen)
         ended = [ReceivableSettled(receivable_id=key) for key, each in self.locked.items() if _is_settled(each)]
         await append(tx, [*self.said, *ended], source=SOURCE)
 

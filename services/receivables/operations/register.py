@@ -1,4 +1,4 @@
-"""The bank's own register of assignments and pledges: what was filed and discharged, what it stated, in one order.
+"""The bank's own register of assignments and pledges: what was filed, amended and discharged, in one order.
 
 Entries commit without a number; whoever holds the lock numbers what has committed since. So the register has no gaps,
 and who reads on from a position misses nothing, whatever was still open when it read.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from zlib import crc32
@@ -16,9 +17,10 @@ from zlib import crc32
 from services.receivables.domain.assigning import claim_asset, slice_asset
 from services.receivables.domain.goods import receipt_asset, secured_asset
 from services.receivables.domain.orders import order_asset
-from services.receivables.domain.register_form import statement, term_months
+from services.receivables.domain.register_form import UnknownPosition, amended, statement, term_months
 from services.receivables.operations.locking import Row
 from services.receivables.operations.movables_registry import Filed
+from shared.storage.audit import Entry, record
 from shared.storage.database import Database, Transaction, by_column
 from shared.values.money import Amount
 from shared.values.policies import policy_on
@@ -62,8 +64,20 @@ INSERT INTO register_entry (kind, drawdown_id, reference, at, statement)
 SELECT 'discharge', last.drawdown_id, last.reference, $2, jsonb_build_object('reason', $3::text)
 FROM unnest($1::text[]) AS d(drawdown_id) CROSS JOIN LATERAL (
     SELECT * FROM register_entry e WHERE e.drawdown_id = d.drawdown_id ORDER BY e.entry_id DESC LIMIT 1) AS last
-WHERE last.kind = 'registration' ORDER BY last.entry_id
+WHERE last.kind <> 'discharge' ORDER BY last.entry_id
 """
+_STANDING = """
+SELECT last.drawdown_id, last.reference, last.statement FROM unnest($1::text[]) AS d(drawdown_id) CROSS JOIN LATERAL (
+    SELECT * FROM register_entry e WHERE e.drawdown_id = d.drawdown_id ORDER BY e.entry_id DESC LIMIT 1) AS last
+WHERE last.kind <> 'discharge' ORDER BY last.drawdown_id
+"""
+_ORDERS_OF = "SELECT receivable_id, order_id FROM order_invoice WHERE receivable_id = ANY($1)"
+_AMEND = """
+INSERT INTO register_entry (kind, drawdown_id, reference, at, statement)
+SELECT 'amendment', d.drawdown_id, d.reference, clock_timestamp(), d.statement::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[]) AS d(drawdown_id, reference, statement)
+"""
+NEWEST = "SELECT coalesce(max(number), 0) FROM register_entry"
 NUMBER = """
 UPDATE register_entry e SET number = n.number FROM (
     SELECT w.entry_id, coalesce((SELECT max(number) FROM register_entry), 0) + row_number() OVER (ORDER BY w.entry_id)
@@ -71,6 +85,17 @@ UPDATE register_entry e SET number = n.number FROM (
     FROM (SELECT entry_id FROM register_entry WHERE number IS NULL ORDER BY entry_id LIMIT $1) w) n
 WHERE e.entry_id = n.entry_id
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """A document under a drawdown that fell by a note; `open_minor` is what is left of it."""
+
+    drawdown_id: str
+    document_id: str
+    by_minor: int
+    open_minor: int
+    reason: str
 
 
 async def register(tx: Transaction, filed: Mapping[str, Filed]) -> None:
@@ -96,6 +121,54 @@ async def register_pledges(tx: Transaction, filed: Sequence[tuple[Row, Filed, Am
         for row, each, worth in filed
     ]
     await tx.pg.execute(_REGISTER, *by_column(entries, width=4))
+
+
+async def amend(tx: Transaction, fallen: Sequence[Fallen]) -> None:
+    """Enter what registrations state since documents beneath them fell (R6); the callers hold the assignments.
+
+    An invoice that took the place of a registered order lowers what is stated of that order.
+    """
+    of_drawdown: dict[str, list[Fallen]] = defaultdict(list)
+    for each in fallen:
+        of_drawdown[each.drawdown_id].append(each)
+    if not of_drawdown:
+        return
+    orders = dict(await tx.pg.fetch(_ORDERS_OF, [each.document_id for each in fallen]))
+    entries = []
+    for row in await tx.pg.fetch(_STANDING, list(of_drawdown)):
+        mine = of_drawdown[row["drawdown_id"]]
+        reason = "; ".join(each.reason for each in mine)
+        said = amended(row["statement"], amounts=_amounts(row["statement"], mine, orders), reason=reason)
+        if said is not None:
+            entries.append((row["drawdown_id"], row["reference"], json.dumps(said)))
+    await tx.pg.execute(_AMEND, *by_column(entries, width=3))
+
+
+def _amounts(stated: Mapping[str, Any], fallen: Sequence[Fallen], orders: Mapping[str, str]) -> dict[str, Amount]:
+    """Return what the documents of a registration are worth now: a claim what is open of it, never more than stated."""
+    left = {each["document_id"]: Amount(**each["amount"]).minor for each in stated["collateral"]}
+    for each in fallen:
+        order_id = orders.get(each.document_id, "")
+        if each.document_id in left:
+            left[each.document_id] = min(left[each.document_id], each.open_minor)
+        elif order_id in left:
+            left[order_id] = max(0, left[order_id] - each.by_minor)
+    currency = stated["total"]["currency"]
+    return {key: Amount.of(amount_minor=minor, currency=currency) for key, minor in left.items()}
+
+
+async def begin_export(database: Database, *, view: str, since: int, file: str, actor: str) -> int:
+    """Write down who exports what of the register; return how far it goes. UnknownPosition beyond it.
+
+    It is a disclosure of all of the bank's assignments, so it is written down before the first byte goes out.
+    """
+    async with database.transaction() as tx:
+        newest: int = await tx.pg.fetchval(NEWEST)
+        if since > newest:
+            raise UnknownPosition(position=since, newest=newest)
+        facts = {"view": view, "since": since, "position": newest, "format": file}
+        await record(tx, [Entry(actor, "register.exported", "register", facts)])
+    return newest
 
 
 async def discharge(tx: Transaction, drawdown_ids: Sequence[str], *, reason: str, at: datetime) -> None:

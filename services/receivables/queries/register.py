@@ -6,22 +6,20 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from services.receivables.domain.priority import discharging_payee
-from services.receivables.domain.register_form import UnknownPosition
 from services.receivables.operations.deliver_notices import UnknownNotice
 from shared.storage.database import Database
 from shared.storage.paging import page
 from shared.web.auth import ForeignParty
 
 _PAGE = 500
-NEWEST = "SELECT coalesce(max(number), 0) FROM register_entry"
 CHANGES = """
 SELECT number, kind, drawdown_id, reference, at, statement FROM register_entry
 WHERE number > $1 AND number <= $2 ORDER BY number LIMIT $3
 """
-# What stands at the position: a registration that nothing up to there discharges.
+# What stands at the position: what nothing up to there discharges, as it was stated last.
 STANDING = """
 SELECT e.number, e.kind, e.drawdown_id, e.reference, e.at, e.statement FROM register_entry e
-WHERE e.number > $1 AND e.number <= $2 AND e.kind = 'registration' AND NOT EXISTS (
+WHERE e.number > $1 AND e.number <= $2 AND e.kind <> 'discharge' AND NOT EXISTS (
     SELECT FROM register_entry l WHERE l.drawdown_id = e.drawdown_id AND l.entry_id > e.entry_id AND l.number <= $2)
 ORDER BY e.number LIMIT $3
 """
@@ -87,15 +85,6 @@ async def notice(database: Database, *, notice_id: str) -> dict[str, Any]:
 def _notice(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a notice and whom its obligor must pay to be discharged: the assignee once the notice reached it (R9)."""
     return {**dict(row), "discharged_by_paying": discharging_payee(notified=row["delivered_at"] is not None)}
-
-
-async def newest_position(database: Database, *, since: int) -> int:
-    """Return how far the register is; UnknownPosition when `since` lies beyond it."""
-    async with database.reader() as tx:
-        newest: int = await tx.pg.fetchval(NEWEST)
-    if since > newest:
-        raise UnknownPosition(position=since, newest=newest)
-    return newest
 
 
 async def register_pages(

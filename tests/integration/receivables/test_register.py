@@ -19,16 +19,20 @@ import pytest
 from services.receivables.operations.register import number_register
 from services.receivables.timers import TIMERS
 from shared.events.credit import DrawdownReleased
+from shared.events.receivables import Document
 from shared.values.ids import new_id
+from tests.integration.receivables import order_desk as at
 from tests.integration.receivables.desk import (
     ANCHOR,
     SECOND,
     SUPPLIER,
     Desk,
     closed,
+    cny,
     desk,
     disbursed,
     enterprise,
+    key,
     piece,
     receivable,
 )
@@ -195,6 +199,91 @@ async def test_the_export_goes_on_where_the_last_one_ended_and_repeats_itself_by
     assert [each["archive_number"] for each in standing] == [each.drawdown_id for each in held[1:]]
     empty = await export(opened, since=5)
     assert (empty.status_code, empty.text) == (200, "")
+
+
+async def note(opened: Desk, receivable_id: str, amount: str, reference: str) -> None:
+    body = {"amount": {"amount": amount, "currency": "CNY"}, "reason": "returned goods", "reference": reference}
+    async with opened.maker() as maker:
+        answer = await maker.post(f"/receivables/{receivable_id}/dilutions", json=body, headers=key())
+    assert answer.status_code == 201, answer.text
+
+
+async def test_r6_a_note_on_what_is_registered_amends_what_the_register_states_of_it(opened: Desk) -> None:
+    one = await opened.confirmed()
+    two = await opened.confirmed(replace(INVOICE, number="INV-2", gross="600.00", prepaid="0.00", payable="600.00"))
+    held = opened.held(receivable(one, "900.00"), receivable(two, "600.00"))
+    await opened.hear(held)
+    await opened.hear(disbursed(held.drawdown_id))
+    await opened.hear(enterprise(opened.id(SUPPLIER), "Renamed GmbH", {"vat": SUPPLIER.vat}))
+    # 950 is left of which 900 was assigned: what is stated holds.
+    await note(opened, one, "50.00", "CN-1")
+    await note(opened, one, "150.00", "CN-2")
+    await note(opened, two, "600.00", "CN-3")
+    filed, first, second = await exported(opened)
+    assert [each["kind"] for each in (filed, first, second)] == ["registration", "amendment", "amendment"]
+    assert {each["registration_number"] for each in (filed, first, second)} == {"MR-00000001"}
+    assert [[item["amount"]["amount"] for item in each["collateral"]] for each in (filed, first, second)] == [
+        ["900.00", "600.00"],
+        ["800.00", "600.00"],
+        ["800.00", "0.00"],
+    ]
+    assert [each["total"]["amount"] for each in (filed, first, second)] == ["1500.00", "1400.00", "800.00"]
+    assert second["description"].endswith("invoice INV-2 of 2026-09-01, due 2026-12-01: 0.00 CNY")
+    assert (first["amendment_reason"], first["assignor"]) == ("returned goods", filed["assignor"])
+    assert (first["term_months"], first["assignee"]) == (filed["term_months"], filed["assignee"])
+    assert await exported(opened, view="standing") == [second]
+    rows = list(csv.DictReader(io.StringIO((await export(opened, format="csv", since=1)).text, newline="")))
+    assert [(row["kind"], row["amount"], row["amendment_reason"]) for row in rows[:2]] == [
+        ("amendment", "800.00", "returned goods"),
+        ("amendment", "600.00", "returned goods"),
+    ]
+    await opened.hear(closed(held.drawdown_id))
+    assert [each["kind"] for each in await exported(opened, since=3)] == ["discharge"]
+    assert await exported(opened, view="standing") == []
+
+
+async def test_r6_a_note_on_an_invoice_in_a_registered_orders_place_lowers_what_is_stated_of_the_order(
+    opened: Desk,
+) -> None:
+    order_id = await at.ordered(opened)
+    held = opened.held(Document(kind="order", document_id=order_id, amount=cny("1000.00")))
+    await opened.hear(held)
+    await opened.hear(disbursed(held.drawdown_id))
+    invoice_id = await at.invoiced(opened, at.invoice(opened, "INV-1", ("1", "60", "6")))
+    async with opened.maker() as maker, opened.checker() as checker:
+        body = {"receivable_ids": [invoice_id], "undertaking": "none"}
+        proposed = (await maker.post("/confirmations", json=body)).json()
+        assert (await checker.post(f"/approvals/{proposed['approval_id']}/approve")).status_code == 200
+    assert await opened.state(invoice_id) == "financed"
+    await note(opened, invoice_id, "60.00", "CN-1")
+    (filed, amendment) = await exported(opened)
+    assert (filed["total"]["amount"], amendment["total"]["amount"]) == ("1000.00", "940.00")
+    assert [each["document_id"] for each in amendment["collateral"]] == [order_id]
+
+
+async def test_r6_a_note_on_what_nothing_is_registered_of_enters_nothing(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    held = opened.held(receivable(receivable_id))
+    await opened.hear(held)
+    await opened.hear(DrawdownReleased(drawdown_id=held.drawdown_id, reason="cancelled"))
+    await note(opened, receivable_id, "50.00", "CN-1")
+    assert [each["kind"] for each in await exported(opened)] == ["registration", "discharge"]
+
+
+async def test_who_exports_the_register_and_how_far_is_in_the_audit_log(opened: Desk) -> None:
+    await notice_of(opened)
+    await exported(opened, since=1)
+    await exported(opened, view="standing", format="jsonl")
+    assert (await export(opened, since=9)).status_code == 422
+    async with opened.bench.database.reader() as tx:
+        rows = await tx.pg.fetch("SELECT actor, facts FROM audit WHERE action = 'register.exported' ORDER BY position")
+    told = [{"view": "changes", "since": 1}, {"view": "standing", "since": 0}]
+    assert [json.loads(row["facts"]) for row in rows] == [{**each, "position": 1, "format": "jsonl"} for each in told]
+    async with opened.bench.caller("risk_officer", subject="auditor") as auditor:
+        await auditor.get("/register")
+        async with opened.bench.database.reader() as tx:
+            found = "SELECT actor FROM audit WHERE action = 'register.exported' ORDER BY position DESC LIMIT 1"
+            assert await tx.pg.fetchval(found) == "auditor"
 
 
 async def test_money_after_release_registers_what_it_takes_again(opened: Desk) -> None:
