@@ -16,7 +16,7 @@ from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
 from shared.web.auth import BANK, PARTIES, Caller, access
-from shared.web.callers import answer_of, command_of, own_of
+from shared.web.callers import answer_of, command_of, own_of, party_of
 from shared.web.problems import problem_line, problem_of
 from shared.web.serving import Db
 
@@ -88,8 +88,7 @@ async def list_transfers(
     limit: _Limit = 100,
 ) -> dict[str, Any]:
     """List transfers of slices; a party sees those it offered or was offered."""
-    party = None if caller.is_bank else own_of(caller)
-    return await queries.transfers(database, after=read_cursor(cursor), limit=limit, party=party)
+    return await queries.transfers(database, after=read_cursor(cursor), limit=limit, party=party_of(caller))
 
 
 def _offer(said: TransferIn, *, root_id: str, key: Key, caller: Caller) -> Offer:

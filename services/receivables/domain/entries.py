@@ -43,7 +43,7 @@ def read_json(data: bytes) -> EInvoice:
     unknown, missing = sorted(found.keys() - _NEEDED - _OPTIONAL), sorted(_NEEDED - found.keys())
     if unknown or missing:
         named = ", ".join(
-            [*(f"{name} is missing" for name in missing), *(f"{name[:40]} is unknown" for name in unknown)]
+            [*(f"{name} is missing" for name in missing), *(f"{name[:40]!r} is unknown" for name in unknown)]
         )
         raise UnreadableDocument(f"The document is not an invoice as described: {named[:500]}.")
     payable = found["payable"]

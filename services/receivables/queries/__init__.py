@@ -11,7 +11,7 @@ from services.receivables.domain.trade_lines import TradeLine, stored_line
 from services.receivables.operations.locking import UnknownOrder, UnknownReceivable, UnknownVoucher
 from services.receivables.queries.payments import payment_facts
 from shared.storage.database import Database, Transaction
-from shared.storage.paging import InvalidCursor, page
+from shared.storage.paging import page, read_place
 from shared.values.money import Money
 from shared.web.auth import ForeignParty
 
@@ -196,11 +196,10 @@ async def upload_items(
     database: Database, *, upload_id: str, after: str, limit: int, party: str | None
 ) -> dict[str, Any]:
     """Return a page of what became of an upload's documents; UnknownUpload, ForeignParty or InvalidCursor."""
-    if after and not after.isdecimal():
-        raise InvalidCursor
+    place = read_place(after, first=0)
     async with database.reader() as tx:
         await _upload(tx, upload_id, party)
-        rows = await tx.pg.fetch(_UPLOAD_ITEMS, upload_id, int(after) if after else -1, limit + 1)
+        rows = await tx.pg.fetch(_UPLOAD_ITEMS, upload_id, place, limit + 1)
     return page([dict(row) for row in rows], limit=limit, key=lambda each: str(each["nth"]))
 
 

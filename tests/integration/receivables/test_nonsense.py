@@ -12,7 +12,7 @@ import pytest
 
 from shared.values.ids import new_id
 from shared.web.auth import unclassified_routes
-from tests.integration.receivables.desk import ANCHOR, SECOND, Desk, desk, key
+from tests.integration.receivables.desk import ANCHOR, CSV, SECOND, Desk, desk, key
 
 AMOUNT = {"amount": "1.00", "currency": "CNY"}
 NONSENSE: list[Any] = ["\u0000", "x", "", None, 1, 10**30, [], {}, "é", "9999-99-99", new_id()]
@@ -80,10 +80,12 @@ async def test_nonsense_in_a_list_or_where_its_page_ends_is_refused_by_name(open
             said(await maker.post("/confirmation-lists", content=data, params={"undertaking": "none"}))
         body = {"receivable_ids": [one], "undertaking": "none"}
         batch_id = (await maker.post("/confirmation-batches", json=body)).json()["batch_id"]
-        for place in ("99999999999", "9" * 5000, "\u0663", "-1", "x"):
-            cursor = base64.urlsafe_b64encode(place.encode()).decode()
-            answer = await maker.get(f"/decision-batches/{batch_id}/items", params={"cursor": cursor})
-            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor"), place
+        upload_id = (await maker.post("/uploads", content=b"", headers=CSV)).json()["upload_id"]
+        for path in (f"/decision-batches/{batch_id}/items", f"/uploads/{upload_id}/items"):
+            for place in ("99999999999", "9" * 5000, "\u0663", "-1", "x"):
+                cursor = base64.urlsafe_b64encode(place.encode()).decode()
+                answer = await maker.get(path, params={"cursor": cursor})
+                assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor"), place
 
 
 async def test_every_route_says_who_may_call_it(opened: Desk) -> None:

@@ -249,3 +249,22 @@ async def test_a_row_that_writes_a_letter_where_an_orders_number_belongs_is_take
     after = await progress(opened, said)
     assert (after["state"], after["accepted"]) == ("done", 2)
     assert await count(opened, "citation") == 0
+
+
+async def test_a_row_whose_names_are_no_text_says_so_and_costs_its_neighbours_nothing(opened: Desk) -> None:
+    good = json.dumps(
+        {
+            "seller_id": opened.id(SUPPLIER),
+            "obligor_id": opened.id(ANCHOR),
+            "number": "G-1",
+            "issue_date": "2026-09-01",
+            "payable": {"amount": "10.00", "currency": "CNY"},
+        }
+    )
+    data = "\n".join([r'{"\u0000": 1}', good, r'{"\ud800": 1}', r'{"number": "\u0000"}', "[]"]).encode()
+    said = await sent(opened, data, NDJSON)
+    await work_uploads(opened.bench.database)
+    after = await progress(opened, said)
+    assert (after["state"], after["accepted"], after["refused"]) == ("done", 1, 4)
+    codes = {each["code"] for each in (await items(opened, said))["items"] if each["outcome"] == "refused"}
+    assert codes == {"unreadable_document"}
