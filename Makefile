@@ -20,7 +20,7 @@ up:
 	docker compose up --build
 
 test: check
-	@$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile
+	@$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import pytest
 
 from shared.runtime.telemetry import configure_logging
 from tests.support.memory import roomy_memory_folder
+from tests.support.order import longest_first
 from tests.support.servers import a_database, addresses, beside, drop_database
 
 # The counts of the fault tests are told at the end of the whole run, whoever ran them.
@@ -26,6 +27,10 @@ def pytest_configure() -> None:
     # Hundreds of databases come and go: their files cost ten times as much on a disk. Workers and children inherit it.
     if "TMPDIR" not in os.environ and (folder := roomy_memory_folder()):
         os.environ["TMPDIR"], tempfile.tempdir = folder, None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -135,7 +135,7 @@ async def test_the_cloudevents_sdk_reads_every_record(published: Published) -> N
     try:
         consumer.assign(partitions)
         records: list[Any] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(records) < len(published.events):
                 batches = await consumer.getmany(timeout_ms=200)
                 records += [record for batch in batches.values() for record in batch]

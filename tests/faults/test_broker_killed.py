@@ -40,7 +40,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
 def _kill(node: Node) -> None:
     assert node.process is not None
     node.process.kill()
-    node.process.wait(5)
+    node.process.wait(60)
 
 
 def _alive(cluster: EmbeddedKafka) -> list[Node]:
@@ -62,7 +62,7 @@ async def _controller(cluster: EmbeddedKafka) -> int:
     topic = b"__cluster_metadata"
     asked = bytes([2, len(topic) + 1]) + topic + bytes([2]) + struct.pack(">i", 0) + bytes(3)
     request = struct.pack(">hhih", 55, 0, 1, -1) + b"\0" + asked
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", _alive(cluster)[0].port)
         writer.write(struct.pack(">i", len(request)) + request)
         answer = await reader.readexactly(struct.unpack(">i", await reader.readexactly(4))[0])
@@ -80,7 +80,7 @@ async def _led_without(cluster: EmbeddedKafka, topic: str, gone: Node) -> None:
             return False
         return all(leader not in {-1, gone.number} for leader in leaders)
 
-    await until(is_led, within_s=40)
+    await until(is_led, within_s=60)
 
 
 @pytest.mark.timeout(400)

@@ -55,7 +55,7 @@ async def test_r19_brokers_die_in_turn_and_every_event_takes_effect_once_in_orde
         await asyncio.sleep(1)
         assert node.process is not None
         node.process.kill()
-        node.process.wait(5)
+        node.process.wait(60)
         await asyncio.sleep(4)
         cluster.start_node(node)
         await asyncio.sleep(4)
@@ -67,7 +67,7 @@ async def test_r19_brokers_die_in_turn_and_every_event_takes_effect_once_in_orde
 
     await until(all_came, within_s=90)
     stop.set()
-    await asyncio.wait_for(working, 30)
+    await asyncio.wait_for(working, 60)
     done = defaultdict(list)
     for subject, n in await wire.effects():
         done[subject].append(n)

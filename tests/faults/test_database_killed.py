@@ -38,7 +38,7 @@ async def _die_and_return(server: EmbeddedPostgres) -> None:
     """Kill the postmaster as the kernel does when memory runs out; its children end when they notice."""
     assert server.process is not None
     server.process.kill()
-    server.process.wait(5)
+    server.process.wait(60)
     await asyncio.sleep(0.3)
     await server.start()
 

@@ -69,7 +69,7 @@ async def _stops(wire: Line) -> OutboxBehind:
     """Start the relay as it would be started; it must say what is wrong and send nothing."""
     relay = wire.relay()
     with pytest.raises(OutboxBehind, match="tributary events adopt") as told:
-        await asyncio.wait_for(relay.run(asyncio.Event()), 30)
+        await asyncio.wait_for(relay.run(asyncio.Event()), 60)
     assert relay.published == 0
     return told.value
 
@@ -203,4 +203,4 @@ async def test_r25_a_consumer_restored_to_before_the_topics_start_stops_and_says
     await admin.close()
     await _restore(wire.consumer)
     with pytest.raises(OffsetGone):
-        await asyncio.wait_for(wire.inbox().run(asyncio.Event()), 30)
+        await asyncio.wait_for(wire.inbox().run(asyncio.Event()), 60)

@@ -137,14 +137,14 @@ async def _sleep_past_the_lease(stage: Stage, pair: list[Armed]) -> None:
         return await expired_leases(stage.town) > before
 
     try:
-        await until(asleep, within_s=30)
+        await until(asleep, within_s=60)
         for each in pair:
             each.board.disarm()
         sleeper, *others = sleepers()
         refused = sleeper.board.witnessed()["zombie mark refused"]
         for each in others:
             each.signal(signal.SIGCONT)
-        await until(taken_over, within_s=30)
+        await until(taken_over, within_s=60)
         await playing
     finally:
         for each in pair:
@@ -154,7 +154,7 @@ async def _sleep_past_the_lease(stage: Stage, pair: list[Armed]) -> None:
         copied = await copies_skipped(stage.town) > copies
         return copied and sleeper.board.witnessed()["zombie mark refused"] > refused
 
-    await until(refused_and_skipped, within_s=30)
+    await until(refused_and_skipped, within_s=60)
     await stage.check()
 
 
@@ -219,9 +219,9 @@ async def test_r19_partitions_change_hands_while_a_batch_is_applied_and_the_seco
         # Assigning documents waits for this lock, in the middle of its transaction.
         await other.execute("LOCK TABLE assignment IN EXCLUSIVE MODE")
         playing = asyncio.create_task(stage.play())
-        await until(in_the_middle, within_s=30)
+        await until(in_the_middle, within_s=60)
         town.let_go(second)
-        await until(changed_hands, within_s=40)
+        await until(changed_hands, within_s=60)
     await playing
     await stage.check()
 
@@ -296,7 +296,7 @@ async def test_r19_an_event_that_overtook_its_predecessor_waits_and_its_worker_d
     async def waits() -> bool:
         return any("gap" in each for each in await parked(town))
 
-    await until(waits, within_s=30)
+    await until(waits, within_s=60)
     drainer.board.arm("drain.applied", nth=1)
     for each in resting:
         town.let_go(each)

@@ -155,7 +155,7 @@ async def test_r25_records_that_nobody_can_read_are_kept_aside_and_hold_nobody_u
         async def all_are_told() -> bool:
             return len(await wire.effects()) == 4 and len(await wire.parked()) == len(strays)
 
-        await until(all_are_told, within_s=30)
+        await until(all_are_told, within_s=60)
     assert await _effects(wire) == {"whole": [1, 2], "fine": [1, 2]}
     assert {reason for _, _, reason in await wire.parked()} == {"malformed"}
 

@@ -52,7 +52,7 @@ async def _applied(wire: Line, load: Load, *, rounds: int = 5) -> None:
 
 async def _stops(run: Callable[[asyncio.Event], Awaitable[None]], error: type[Exception]) -> None:
     with pytest.raises(error, match="tributary events republish"):
-        await asyncio.wait_for(run(asyncio.Event()), 30)
+        await asyncio.wait_for(run(asyncio.Event()), 60)
 
 
 async def _republish(wire: Line) -> None:
@@ -144,7 +144,7 @@ async def test_r19_a_topic_deleted_and_made_again_stops_the_running_relay(wire: 
             await load.publish_once()
             return bool(jobs.problems)
 
-        await until(stopped, within_s=40)
+        await until(stopped, within_s=60)
         assert "tributary events republish" in jobs.problems[f"{wire.name}/relay"]
     await _stops(wire.inbox().run, OffsetGone)
     await _republish(wire)

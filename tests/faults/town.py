@@ -207,7 +207,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 def _end(armed: Armed) -> None:
     if armed.process.running is not None:
         armed.process.running.kill()
-        armed.process.running.wait(5)
+        armed.process.running.wait(60)
 
 
 async def tell(town: Town, *, subject: str, sequence: int) -> None:

@@ -141,6 +141,6 @@ async def play(story: Callable[[httpx.AsyncClient, Path], Awaitable[None]], *, h
         rail_timeout_seconds=0.3,
     )
     async with running_platform(settings) as platform:
-        async with httpx.AsyncClient(base_url=platform.origin, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=platform.origin, timeout=60) as http:
             await story(http, platform.settings.home)
         return await invariant_figures(platform.settings)

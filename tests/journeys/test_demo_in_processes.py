@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.journeys.test_demo import DRAW
 
+pytestmark = pytest.mark.timeout(600)
 _OURS = ("TRIBUTARY_", "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
@@ -20,7 +23,7 @@ def test_the_story_is_the_same_with_each_api_and_each_worker_in_a_process_of_its
         env={**env, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -36,7 +36,7 @@ def _environment(home: Path, **changed: str) -> dict[str, str]:
 
 async def _tributary(*arguments: str, env: Mapping[str, str]) -> tuple[int | None, str]:
     process = await _start(*arguments, env=env)
-    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, said.decode()
 
 
@@ -156,7 +156,7 @@ async def test_a_process_that_waits_for_its_servers_never_logs_a_password(tmp_pa
     process = await _start(kind, "risk", env=_environment(tmp_path, TRIBUTARY_PORT=str(port)))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/risk/v1", trust_env=False) as http:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 answer = await _answer(http, "/health/ready")
             assert answer.status_code == 503
             assert "database" in answer.json()["problems"]
@@ -164,7 +164,7 @@ async def test_a_process_that_waits_for_its_servers_never_logs_a_password(tmp_pa
             await asyncio.sleep(0.5 if kind == "work" else 0)
     finally:
         process.terminate()
-    said, _ = await asyncio.wait_for(process.communicate(), 15)
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
     assert said
     assert _CANARY not in "".join([*shown, said.decode()])
 

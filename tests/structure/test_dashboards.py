@@ -84,7 +84,7 @@ async def _told(platform: Platform) -> dict[str, set[str]]:
     issuer = Issuer(home=platform.settings.home, issuer="tributary", audience="tributary")
     token = issuer.issue(subject="m", roles=["bank_maker"], party=None, client_id="m")
     firm = {"name": "Anchor", "country": "CN", "account": "ACC-1", "size_class": "large"}
-    async with httpx.AsyncClient(base_url=platform.origin, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=platform.origin, timeout=60) as http:
         headers = {"authorization": f"Bearer {token}"}
         assert (await http.post("/onboarding/v1/enterprises", json=firm, headers=headers)).status_code == 201
 
@@ -92,7 +92,7 @@ async def _told(platform: Platform) -> dict[str, set[str]]:
             labels = _labels((await http.get("/metrics")).text)
             return "tributary_inbox_event_age_seconds_bucket" in labels and "tributary_inbox_lag_records" in labels
 
-        await until(came, within_s=40)
+        await until(came, within_s=60)
         return _labels((await http.get("/metrics")).text)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from shared.runtime.settings import Settings
 from shared.web.auth import unclassified_routes
+from tests.support.order import LONGEST_FIRST, TESTS
 from tributary.services import SERVICES, builds
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -179,3 +180,7 @@ def test_the_locks_name_no_address() -> None:
 def test_ci_calls_what_the_readme_names() -> None:
     lines = (_ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("exec")] == ["exec make test"]
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert [file for file in LONGEST_FIRST if not (TESTS / file).is_file()] == []

@@ -211,14 +211,14 @@ async def took_effect_once(wire: Line, load: Load, *, within_s: float = 60) -> l
 
     # A copy that was parked for a gap, and is older than its head by now, goes with the next sweep.
     with suppress(TimeoutError):
-        await until(nothing_waits, within_s=5)
+        await until(nothing_waits, within_s=20)
     assert await wire.parked() == []
     assert set(load.answered) <= rounds
     assert rounds <= set(load.answered) | set(load.unanswered)
     return sorted(rounds & set(load.unanswered))
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 60) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within_s):
         while not await condition():

@@ -25,7 +25,7 @@ from tributary.grants import grants, principal, user
 
 _ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _ADMIN = "admin"
-_READY_WITHIN_S = 40.0
+_READY_WITHIN_S = 90.0
 _ATTEMPTS = 3
 # The numbers of Kafka's protocol.
 _RESOURCES = {"topic": 2, "group": 3, "cluster": 4}
@@ -124,7 +124,7 @@ class SecuredKafka:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
 
     async def allow(self, *identities: str, instead: str | None = None) -> None:
         """Give identities, or another user instead, what they may do; return when the broker acts on it."""

@@ -11,7 +11,7 @@ import httpx
 
 from shared.values.ids import new_id
 
-_BUSY, _BUSY_TRIES, _BUSY_PAUSE_S = 503, 20, 0.1
+_BUSY, _BUSY_TRIES, _BUSY_PAUSE_S = 503, 600, 0.1
 _POLL_S = 0.02
 # A machine that has much else to do is slow, not wrong.
 PATIENCE_S = 60.0

@@ -36,7 +36,7 @@ CHAPTERS: Sequence[Callable[[World], Awaitable[None]]] = (
     come_due,
 )
 _EVENTS_PAGE = 500
-_LOOKS, _LOOK_S = 20, 0.15
+_LOOKS, _LOOK_S = 400, 0.15
 
 
 class NotNew(RuntimeError):

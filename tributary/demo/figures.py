@@ -23,7 +23,7 @@ SELECT (SELECT count(*) FROM outbox) - (SELECT count(*) FROM outbox_pending) AS 
     (SELECT count(*) FROM outbox_pending) AS pending
 """
 _COUNTS = ("published", "consumed", "duplicates", "parked")
-_QUIET_WITHIN_S = 10.0
+_QUIET_WITHIN_S = 60.0
 _POLL_S = 0.1
 
 

@@ -29,7 +29,7 @@ async def _served(console: Bench) -> AsyncIterator[tuple[httpx.AsyncClient, asyn
     listener = listen(host="127.0.0.1", port=0)
     port = listener.getsockname()[1]
     serving = asyncio.create_task(serve(console.app, listener=listener, stop=stop, ready=ready))
-    await asyncio.wait_for(ready.wait(), 10)
+    await asyncio.wait_for(ready.wait(), 60)
     token = console.app.fastapi.state.issuer.issue(subject="r", roles=["bank_maker"], party=None, client_id="r")
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", cookies={COOKIE: token}) as client:
@@ -56,7 +56,7 @@ async def _next(lines: AsyncIterator[str]) -> tuple[int, str]:
 
 async def test_a_reader_sees_new_events_and_goes_on_where_it_was(console: Bench) -> None:
     told = received(story())
-    async with _served(console) as (client, _), asyncio.timeout(20):
+    async with _served(console) as (client, _), asyncio.timeout(60):
         await apply(console.database, told[:2])
         async with client.stream("GET", "/console/stream", params={"after": 1}) as answer:
             lines = aiter(answer.aiter_lines())
@@ -72,7 +72,7 @@ async def test_a_reader_sees_new_events_and_goes_on_where_it_was(console: Bench)
 
 
 async def test_an_open_stream_does_not_keep_the_server_from_stopping(console: Bench) -> None:
-    async with _served(console) as (client, stop), asyncio.timeout(20):
+    async with _served(console) as (client, stop), asyncio.timeout(60):
         async with client.stream("GET", "/console/stream") as answer:
             assert answer.status_code == 200
             clock = asyncio.get_running_loop().time

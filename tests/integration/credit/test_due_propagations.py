@@ -92,7 +92,7 @@ async def test_a_programme_that_somebody_else_has_is_left_for_later(world: World
     await _keep(world, [world.rating(supplier, cap="70.00")])
     async with world.database.transaction() as tx:
         await tx.pg.execute("SELECT FROM programme FOR UPDATE")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.create_task(propagate_due(world.database), context=Context())
     assert await _caps(world, supplier) == ["1000000.00"]
     await propagate_due(world.database)

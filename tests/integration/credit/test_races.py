@@ -147,6 +147,6 @@ async def test_expiry_looks_at_the_databases_clock_again_once_it_has_the_locks(w
 
 
 async def _until_it_waits(tx: Transaction) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await tx.pg.fetchval(_WAITING):
             await asyncio.sleep(0.01)

@@ -50,7 +50,7 @@ async def _read(servers: EmbeddedServers) -> tuple[int, bytes | None]:
     async with consumer:
         consumer.assign([TopicPartition("kept", 0)])
         consumer.seek(TopicPartition("kept", 0), 0)
-        record = await asyncio.wait_for(consumer.getone(), 20)
+        record = await asyncio.wait_for(consumer.getone(), 60)
     return answer, record.value
 
 

@@ -30,7 +30,7 @@ async def test_r19_whoever_hangs_inside_a_transaction_loses_it_and_its_locks(
 
     hung = asyncio.create_task(hang())
     await locked.wait()
-    async with asyncio.timeout(10), working.transaction() as tx:
+    async with asyncio.timeout(40), working.transaction() as tx:
         await tx.pg.execute("UPDATE node SET held = held + 1")
     awake.set()
     # It is told as any database that went away: asked again, it works.

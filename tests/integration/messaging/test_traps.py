@@ -164,7 +164,7 @@ async def test_a_batch_that_fails_leaves_neither_effects_nor_offsets(wire: Line)
             CREATE TRIGGER refuse BEFORE UPDATE ON inbox_offset EXECUTE FUNCTION refuse()"""
         )
     with pytest.raises(asyncpg.RaiseError):
-        await asyncio.wait_for(wire.inbox().run(asyncio.Event()), 20)
+        await asyncio.wait_for(wire.inbox().run(asyncio.Event()), 60)
     async with wire.database.transaction() as tx:
         assert await tx.pg.fetchval("SELECT count(*) FROM effect") == 0
         assert await tx.pg.fetchval("SELECT count(*) FROM inbox_head WHERE sequence > 0") == 0
@@ -181,7 +181,7 @@ async def test_an_offset_that_the_topic_no_longer_has_stops_the_inbox_loudly(wir
     async with wire.database.transaction() as tx:
         await tx.pg.execute("INSERT INTO inbox_offset VALUES ($1, 0, 5000)", wire.happened.topic)
     with pytest.raises(OffsetGone):
-        await asyncio.wait_for(wire.inbox().run(asyncio.Event()), 30)
+        await asyncio.wait_for(wire.inbox().run(asyncio.Event()), 60)
 
 
 async def test_r25_an_event_of_an_unknown_type_waits_for_the_release_that_knows_it(wire: Line) -> None:
@@ -225,6 +225,6 @@ async def test_a_connection_interrupted_in_the_middle_is_closed_and_never_pooled
     lingering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await lingering
-    async with asyncio.timeout(10), database.transaction() as tx:
+    async with asyncio.timeout(40), database.transaction() as tx:
         assert await tx.pg.fetchval("SELECT pg_backend_pid()") != backends[0]
     await database.close()

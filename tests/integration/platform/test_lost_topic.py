@@ -31,7 +31,7 @@ async def test_r19_a_lost_cluster_stops_relays_and_inboxes_until_the_topics_are_
     firm = {"name": "Anchor", "country": "CN", "account": "ACC-1", "size_class": "large"}
     async with (
         running_platform(settings, durable=False) as platform,
-        httpx.AsyncClient(base_url=platform.origin, timeout=20) as http,
+        httpx.AsyncClient(base_url=platform.origin, timeout=60) as http,
     ):
         maker = _token(platform, "bank_maker")
         for _ in range(3):
@@ -40,13 +40,13 @@ async def test_r19_a_lost_cluster_stops_relays_and_inboxes_until_the_topics_are_
         async def three_came() -> bool:
             return len(await _feed(http, maker)) == 3
 
-        await until(three_came, within_s=40)
+        await until(three_came, within_s=60)
         before = await _feed(http, maker)
 
     shutil.rmtree(tmp_path / "kafka")
     async with (
         running_platform(settings, durable=False) as platform,
-        httpx.AsyncClient(base_url=platform.origin, timeout=20) as http,
+        httpx.AsyncClient(base_url=platform.origin, timeout=60) as http,
     ):
 
         async def both_sides_say_so() -> bool:
@@ -54,7 +54,7 @@ async def test_r19_a_lost_cluster_stops_relays_and_inboxes_until_the_topics_are_
             reader = (await http.get("/console/v1/health/ready")).json()
             return "republish" in json.dumps(sender["problems"]) and "offset" in json.dumps(reader["problems"])
 
-        await until(both_sides_say_so, within_s=40)
+        await until(both_sides_say_so, within_s=60)
         # Commands go on: what they say waits in the outbox.
         maker = _token(platform, "bank_maker")
         assert (await http.post("/onboarding/v1/enterprises", json=firm, headers=maker)).status_code == 201
@@ -65,13 +65,13 @@ async def test_r19_a_lost_cluster_stops_relays_and_inboxes_until_the_topics_are_
 
     async with (
         running_platform(settings, durable=False) as platform,
-        httpx.AsyncClient(base_url=platform.origin, timeout=20) as http,
+        httpx.AsyncClient(base_url=platform.origin, timeout=60) as http,
     ):
 
         async def four_came() -> bool:
             return len(await _feed(http, maker)) == 4
 
-        await until(four_came, within_s=40)
+        await until(four_came, within_s=60)
         assert (await _feed(http, maker))[:3] == before
         assert (await http.get("/onboarding/v1/health/ready")).status_code == 200
         shown = await show(platform.settings, event_id=before[0])

@@ -68,7 +68,7 @@ async def test_twelve_processes_behave_as_one_platform_and_a_killed_one_comes_ba
     issuer = Issuer(home=platform.settings.home, issuer="tributary", audience="tributary")
     token = issuer.issue(subject="m", roles=["bank_maker"], party=None, client_id="m")
     async with httpx.AsyncClient(
-        base_url=platform.origin, timeout=20, headers={"authorization": f"Bearer {token}"}
+        base_url=platform.origin, timeout=60, headers={"authorization": f"Bearer {token}"}
     ) as http:
         for service in SERVICES:
             assert (await http.get(f"/{service}/v1/health/ready")).json()["status"] == "ready"
@@ -100,14 +100,14 @@ async def test_twelve_processes_behave_as_one_platform_and_a_killed_one_comes_ba
         async def back() -> bool:
             return (await http.get("/onboarding/v1/enterprises")).status_code == 200
 
-        await until(back, within_s=40)
+        await until(back, within_s=60)
         second = (await http.post("/onboarding/v1/enterprises", json={**_FIRM, "account": "ACC-2"})).json()
 
         async def arrived() -> bool:
             events = await http.get("/console/v1/events", params={"limit": 100})
             return any(each["subject"] == second["enterprise_id"] for each in events.json()["items"])
 
-        await until(arrived, within_s=40)
+        await until(arrived, within_s=60)
 
 
 @pytest.mark.parametrize("command", [("serve", "treasury"), ("work", "treasury")])

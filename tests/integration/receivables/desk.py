@@ -169,7 +169,7 @@ async def desk(url: str, home: Path) -> AsyncIterator[Desk]:
 
 async def until_somebody_waits(tx: Transaction) -> None:
     """Return once another transaction on this database waits for a lock."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await tx.pg.fetchval(_WAITING):
             await asyncio.sleep(0.02)
 

@@ -34,7 +34,7 @@ async def _worker(*, url: str, home: Path, bootstrap: str) -> AsyncIterator[http
         update={"host": "127.0.0.1", "port": port}
     )
     working = asyncio.create_task(one.work(settings, service="risk"))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/risk/v1/health", timeout=10) as http:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/risk/v1/health", timeout=60) as http:
 
         async def is_alive() -> bool:
             with suppress(httpx.TransportError):

@@ -11,7 +11,7 @@ from tributary.demo.story.drawing import draw, loan_in, paid_out, quote, reached
 from tributary.demo.story.world import World
 
 _NOSTRO = "BANK-PAYMENTS"
-_RAIL_S = 20.0
+_RAIL_S = 60.0
 
 
 async def meet_trouble(world: World) -> None:
