@@ -7,10 +7,6 @@ figure is the median of the rounds.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +20,7 @@ from tributary.bench.batches import BatchLoad, drive_batches
 from tributary.bench.load import Load, drive
 from tributary.bench.machine import machine
 from tributary.bench.market import BATCH_ITEMS, Market, open_market
+from tributary.bench.server import serving
 from tributary.embedded.servers import EmbeddedServers
 
 CLIENTS = 64
@@ -48,7 +45,7 @@ async def measure(home: Path) -> dict[str, Any]:
             market = await open_market(
                 database, settings=settings, documents=_DOCUMENTS, batches=(_ROUNDS + 1) * _BATCHES_A_ROUND
             )
-            async with _server(settings) as port:
+            async with serving(settings, NAME) as (port, _):
                 return await _measure(database, market, port=port)
         finally:
             await database.close()
@@ -174,27 +171,3 @@ async def _relay_behind(database: Database) -> float:
                 if not await tx.pg.fetchval("SELECT EXISTS (SELECT FROM outbox_pending WHERE shard <> 'bench-0')"):
                     return round(clock() - started, 2)
             await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def _server(settings: Settings) -> AsyncIterator[int]:
-    """Run the measured server in a process of its own; yield its port."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": settings.server_url,
-        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-        "TRIBUTARY_HOME": str(settings.home),
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tributary.bench.server"),
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError
-    try:
-        yield int(await process.stdout.readline())
-    finally:
-        process.stdin.close()
-        await process.wait()

@@ -7,8 +7,6 @@ table` is the receivables alone; `every table` all that a row becomes: the recei
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +24,7 @@ from shared.storage.database import Database, ensure_database, migrate
 from shared.values.ids import new_id
 from shared.web.issuer import Issuer
 from tributary.bench.cpu import cpu_of, postgres_cpu
+from tributary.bench.server import serving
 from tributary.embedded.servers import EmbeddedServers
 
 SMALL, LARGE, FULL = 20_000, 100_000, 1_000_000
@@ -77,7 +76,7 @@ async def rows_a_second(home: Path) -> dict[str, Any]:
         postgres = servers.postgres.process
         try:
             firms = await _firms(database)
-            async with serving(settings) as (port, server), client_of(settings, port, role="bank_maker") as http:
+            async with serving(settings, NAME) as (port, server), client_of(settings, port, role="bank_maker") as http:
                 await _upload(http, Sent(firms, rows=SMALL, series=0), rows=SMALL)
                 if postgres is None:
                     raise RuntimeError
@@ -193,22 +192,3 @@ async def client_of(
         base_url=f"http://127.0.0.1:{port}/{NAME}/v1", headers=headers, timeout=120, trust_env=False
     ) as http:
         yield http
-
-
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[int, int]]:
-    """Run the measured server in a process of its own; yield its port and its process."""
-    environment = {**os.environ, "DATABASE_URL": settings.server_url, "TRIBUTARY_HOME": str(settings.home)}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tributary.bench.receivables_server"),
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError
-    try:
-        yield int(await process.stdout.readline()), process.pid
-    finally:
-        process.stdin.close()
-        await process.wait()

@@ -18,7 +18,8 @@ from services.receivables.main import NAME
 from shared.runtime.settings import Settings
 from shared.storage.database import Database, ensure_database, migrate
 from shared.values.ids import new_id
-from tributary.bench.rows import client_of, serving
+from tributary.bench.rows import client_of
+from tributary.bench.server import serving
 from tributary.embedded.servers import EmbeddedServers
 
 _ROUNDS, _BATCHES, _BATCH = 5, 2, 500
@@ -76,7 +77,7 @@ async def splits_a_second(home: Path) -> dict[str, Any]:
                 await tx.pg.execute(_SEED[1], anchor)
                 await tx.pg.execute("CREATE TABLE bare_slice (LIKE slice INCLUDING ALL)")
             async with (
-                serving(settings) as (port, _),
+                serving(settings, NAME) as (port, _),
                 client_of(settings, port, role="sme", party=holder) as offering,
                 client_of(settings, port, role="sme", party=transferee) as accepting,
             ):

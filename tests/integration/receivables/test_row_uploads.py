@@ -261,7 +261,8 @@ async def test_a_row_whose_names_are_no_text_says_so_and_costs_its_neighbours_no
             "payable": {"amount": "10.00", "currency": "CNY"},
         }
     )
-    data = "\n".join([r'{"\u0000": 1}', good, r'{"\ud800": 1}', r'{"number": "\u0000"}', "[]"]).encode()
+    bad = (r'{"\u0000": 1}', r'{"\ud800": 1}', r'{"number": "\u0000"}', "[]")
+    data = "\n".join([good, *bad]).encode()
     said = await sent(opened, data, NDJSON)
     await work_uploads(opened.bench.database)
     after = await progress(opened, said)
