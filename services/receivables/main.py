@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.receivables.api import router
 from services.receivables.api.uploads import STREAMED
+from services.receivables.domain.assents import InvalidAssentDate
 from services.receivables.domain.batches import BatchTooLarge, NothingChosen
 from services.receivables.domain.credit_notes import DuplicateNote, NoteNotApplicable
 from services.receivables.domain.crosscheck_file import CrosscheckNotSetUp, UnreadableCrosscheck
@@ -26,6 +27,7 @@ from services.receivables.operations.crosschecks import AnsweredBefore, UnknownC
 from services.receivables.operations.decide_notes import UnknownCreditNote
 from services.receivables.operations.deliver_notices import UnknownNotice
 from services.receivables.operations.dilute import DuplicateDilution
+from services.receivables.operations.document_assent import AssentWaits
 from services.receivables.operations.locking import (
     UnknownGoods,
     UnknownOrder,
@@ -61,6 +63,7 @@ STATUSES: ErrorStatuses = {
     BatchTooLarge: 422,
     NothingChosen: 422,
     InvalidPaidDate: 422,
+    InvalidAssentDate: 422,
     InvalidSlice: 422,
     VoucherTooLong: 422,
     InvalidDelivery: 422,
@@ -86,6 +89,7 @@ STATUSES: ErrorStatuses = {
     OtherNotice: 409,
     DeliveredBefore: 409,
     AnsweredBefore: 409,
+    AssentWaits: 409,
     TooManyAnswers: 409,
     CrosscheckNotSetUp: 409,
     DuplicateReceipt: 409,

@@ -302,6 +302,16 @@ class NoticeDeliveryIn(Body):
     proof_sha256: _Digest | None = None
 
 
+class AssentIn(Body):
+    """An obligor's assent that came outside of the platform: who signed it, when, how it came, and what proves it."""
+
+    given_date: date
+    signed_by: Reference
+    means: Literal["registered_mail", "courier", "email", "in_person"]
+    proof: Reference
+    proof_sha256: _Digest
+
+
 class AcknowledgementIn(Body):
     """The text that the obligor acknowledges, by its digest."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.receivables.api.batches import batches
+from services.receivables.api.cancellations import cancellations
 from services.receivables.api.credit_notes import credit_notes
 from services.receivables.api.crosschecks import crosschecks
 from services.receivables.api.goods import goods
@@ -15,6 +16,7 @@ from services.receivables.api.transfers import transfers
 from services.receivables.api.uploads import uploads
 
 router.include_router(batches)
+router.include_router(cancellations)
 router.include_router(credit_notes)
 router.include_router(goods)
 router.include_router(life)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from shared.events.settlement import BusinessDayOpened
 from shared.values.ids import new_id
 from tests.integration.receivables import order_desk as at
 from tests.integration.receivables.desk import (
@@ -83,6 +85,81 @@ async def test_once_confirmed_its_obligor_assents_and_nobody_else(opened: Desk) 
         assert (await obligor.post(path)).status_code == 200
         assert (await obligor.post(path)).json()["code"] == "already_decided"
     assert await opened.state(receivable_id) == "cancelled"
+
+
+EVIDENCE = {
+    "given_date": "2026-11-20",
+    "signed_by": "Zhao, head of purchasing",
+    "means": "courier",
+    "proof": "SF1029384756",
+    "proof_sha256": "ab" * 32,
+}
+
+
+async def test_r22_for_an_obligor_without_checkers_two_of_the_bank_take_its_documented_assent(opened: Desk) -> None:
+    await opened.hear(BusinessDayOpened(open_date=date(2026, 11, 24)))
+    receivable_id = await opened.confirmed()
+    _, proposal = await asked(opened, receivable_id)
+    path = f"/cancellations/{proposal}/assents"
+    async with (
+        opened.bench.caller("bank_maker", subject="li") as maker,
+        opened.bench.caller("bank_checker", subject="wu") as checker,
+        opened.sme(SUPPLIER) as seller,
+        opened.checker() as obligor,
+    ):
+        (waiting,) = (await maker.get("/cancellations")).json()["items"]
+        assert (waiting["approval_id"], waiting["receivable_id"]) == (proposal, receivable_id)
+        assert (waiting["obligor_id"], waiting["open"]["amount"]) == (opened.id(ANCHOR), "1000.00")
+        for client in (seller, obligor, checker):
+            assert (await client.post(path, json=EVIDENCE, headers=key())).status_code == 403
+        assert (await seller.get("/cancellations")).status_code == 403
+        for changed, code in (
+            ({"given_date": "2026-11-25"}, "invalid_assent_date"),
+            ({"given_date": "2026-08-31"}, "invalid_assent_date"),
+            ({"proof_sha256": "ab"}, "invalid_request"),
+            ({"proof": ""}, "invalid_request"),
+        ):
+            refused = await maker.post(path, json={**EVIDENCE, **changed}, headers=key())
+            assert (refused.status_code, refused.json()["code"]) == (422, code)
+        unknown = await maker.post(f"/cancellations/{new_id()}/assents", json=EVIDENCE, headers=key())
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_approval")
+        once = key()
+        proposed, again = [await maker.post(path, json=EVIDENCE, headers=once) for _ in range(2)]
+        assert (proposed.status_code, again.json()) == (201, proposed.json())
+        assert (await maker.post(path, json=EVIDENCE, headers=key())).json()["code"] == "assent_waits"
+        decision = f"/approvals/{proposed.json()['approval_id']}/approve"
+        assert (await maker.post(decision)).json()["code"] == "own_proposal"
+        assert (await obligor.post(decision)).json()["code"] == "unknown_approval"
+        assert await opened.state(receivable_id) == "confirmed"
+        assert (await checker.post(decision)).status_code == 200
+        assert await opened.state(receivable_id) == "cancelled"
+        assert (await obligor.get("/approvals")).json()["items"] == [], "what it was asked is answered"
+        late = await obligor.post(f"/approvals/{proposal}/approve")
+        assert (late.status_code, late.json()["code"]) == (409, "already_decided")
+        assert (await maker.get("/cancellations")).json()["items"] == []
+    assert [each["subject"] for each in await opened.events("receivable.cancelled.v1")] == [receivable_id]
+    async with opened.bench.database.reader() as tx:
+        (row,) = await tx.pg.fetch("SELECT actor, facts FROM audit WHERE action = 'assent.documented'")
+    assert (row["actor"], json.loads(row["facts"])["proof"]) == ("wu", "SF1029384756")
+
+
+async def test_an_obligor_that_answers_itself_meanwhile_is_the_one_that_counts(opened: Desk) -> None:
+    await opened.hear(BusinessDayOpened(open_date=date(2026, 11, 24)))
+    receivable_id = await opened.confirmed()
+    _, proposal = await asked(opened, receivable_id)
+    path = f"/cancellations/{proposal}/assents"
+    async with (
+        opened.bench.caller("bank_maker", subject="li") as maker,
+        opened.bench.caller("bank_checker", subject="wu") as checker,
+        opened.checker() as obligor,
+    ):
+        documented = (await maker.post(path, json=EVIDENCE, headers=key())).json()["approval_id"]
+        declined = await obligor.post(f"/approvals/{proposal}/decline", json={"reason": "it is owed"})
+        assert declined.status_code == 200, declined.text
+        refused = await checker.post(f"/approvals/{documented}/approve")
+        assert (refused.status_code, refused.json()["code"]) == (409, "already_decided")
+        assert (await maker.post(path, json=EVIDENCE, headers=key())).json()["code"] == "already_decided"
+    assert await opened.state(receivable_id) == "confirmed"
 
 
 async def test_what_is_assigned_financed_vouchered_or_paid_in_part_is_never_taken_back(opened: Desk) -> None:
