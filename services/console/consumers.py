@@ -100,6 +100,7 @@ _READ_MODELS: dict[type[Event], Handler] = {
     settlement.CollectionReceived: keep(
         COLLECTION, "account", "received", "applied", "unmatched", "value_date", "reference"
     ),
+    settlement.CollectionCleared: keep(COLLECTION, "unmatched"),
 }
 _PUBLISHED = [kind for kind in EVENT_TYPES.values() if kind.__module__ in {each.__name__ for each in PUBLISHERS}]
 

@@ -8,7 +8,7 @@ from services.receivables.operations.assign_documents import assign_documents
 from services.receivables.operations.follow_loans import finance_documents, free_documents, settle_documents
 from services.receivables.operations.movables_registry import MovablesRegistry
 from services.receivables.operations.parties import keep_business_day, keep_enterprises, keep_programmes
-from services.receivables.operations.pay import keep_collections
+from services.receivables.operations.pay import keep_clearings, keep_collections
 from services.receivables.operations.release_goods import release_repaid
 from services.receivables.operations.set_off import set_off
 from shared.events.credit import DrawdownHeld, DrawdownReleased
@@ -16,6 +16,7 @@ from shared.events.onboarding import EnterpriseRegistered, ProgrammeActivated, P
 from shared.events.settlement import (
     BusinessDayClosed,
     BusinessDayOpened,
+    CollectionCleared,
     CollectionReceived,
     LoanClosed,
     LoanDisbursed,
@@ -51,5 +52,6 @@ def handlers(settings: Settings) -> Handlers:
         LoanRepaid: release_repaid,
         LoanClosed: partial(settle_documents, registry=registry),
         CollectionReceived: keep_collections,
+        CollectionCleared: keep_clearings,
         NettingAccepted: set_off,
     }

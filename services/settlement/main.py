@@ -10,9 +10,19 @@ from services.settlement.domain.business_day import (
     DayInTheFuture,
     ValueDateAhead,
 )
+from services.settlement.domain.clearing import (
+    DebtNotTold,
+    MoreThanWaits,
+    NotItsOwners,
+    NotThisWay,
+    NotWhereItCameFrom,
+    PaidADebt,
+    TakesNothing,
+)
 from services.settlement.domain.loans import NotPossible
 from services.settlement.domain.netting import TooMuchDebt
 from services.settlement.domain.proposals import NettingClosed, NettingTooLate, UnknownNetting
+from services.settlement.operations.clear_suspense import UnknownSuspense
 from services.settlement.operations.find_out import UnknownLoan
 from services.settlement.operations.record_statement import EntryConflict
 from services.settlement.operations.run_netting import DebtsMoved, TooLongToAccept
@@ -34,6 +44,14 @@ STATUSES: ErrorStatuses = {
     NotPossible: 409,
     UnknownLoan: 404,
     EntryConflict: 409,
+    UnknownSuspense: 404,
+    MoreThanWaits: 409,
+    PaidADebt: 409,
+    DebtNotTold: 409,
+    NotItsOwners: 409,
+    TakesNothing: 409,
+    NotThisWay: 422,
+    NotWhereItCameFrom: 422,
     UnknownNetting: 404,
     UnknownRun: 404,
     NettingClosed: 409,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.values.money import Amount
 
@@ -56,6 +56,33 @@ class EntryIn(Body):
     value_date: date
     reference: _Text = Field(default="", max_length=500)
     end_to_end_id: _Text | None = Field(default=None, max_length=70)
+    counterparty_account: _Text | None = Field(default=None, min_length=1, max_length=40)
+
+
+class ClearingIn(Body):
+    """What becomes of what waits in suspense: all of it, unless an amount says less.
+
+    To a `loan`; to the `owner` of a receivable; back to the `payer`, to the account that the statement tells or a
+    person does; or `debit`: against what had gone out unexplained and came back.
+    """
+
+    way: Literal["loan", "owner", "payer", "debit"]
+    reason: _Text = Field(min_length=3, max_length=1000)
+    amount: Amount | None = None
+    loan_id: _Id | None = None
+    receivable_id: _Id | None = None
+    account: _Text | None = Field(default=None, min_length=1, max_length=40)
+    against: _Id | None = None
+
+    @model_validator(mode="after")
+    def names_what_its_way_needs(self) -> Self:
+        """Refuse a loan without its id, and what another way needs."""
+        needs = {"loan": {"loan_id"}, "owner": {"receivable_id"}, "payer": set(), "debit": {"against"}}[self.way]
+        given = {name for name in ("loan_id", "receivable_id", "account", "against") if getattr(self, name) is not None}
+        if not needs <= given <= needs | ({"account"} if self.way == "payer" else set()):
+            message = f"{self.way} needs {', '.join(sorted(needs)) or 'nothing more, or an account'}"
+            raise ValueError(message)
+        return self
 
 
 class StatementIn(Body):

@@ -43,13 +43,14 @@ _LOAN = (
 )
 _RAIL = (
     """CREATE TABLE payment (
-        end_to_end_id text PRIMARY KEY, loan_id text NOT NULL REFERENCES loan,
-        purpose text NOT NULL CHECK (purpose IN ('disbursement', 'surplus')), account text NOT NULL,
+        end_to_end_id text PRIMARY KEY, loan_id text REFERENCES loan,
+        purpose text NOT NULL CHECK (purpose IN ('disbursement', 'surplus', 'clearing')), account text NOT NULL,
         currency text NOT NULL, amount_minor bigint NOT NULL CHECK (amount_minor > 0), value_date date NOT NULL,
         state text NOT NULL DEFAULT 'due'
             CHECK (state IN ('due', 'sent', 'unknown', 'given_up', 'confirmed', 'refused', 'stopped', 'replaced')),
         reason text, instructed_at timestamptz NOT NULL DEFAULT clock_timestamp(), sent_at timestamptz,
-        submitted_at timestamptz, answered_at timestamptz)""",
+        submitted_at timestamptz, answered_at timestamptz,
+        CHECK ((loan_id IS NULL) = (purpose = 'clearing')))""",
     """CREATE INDEX payment_open ON payment (state, end_to_end_id)
         WHERE state IN ('due', 'sent', 'unknown', 'given_up')""",
     "CREATE INDEX payment_loan ON payment (loan_id)",
@@ -122,7 +123,9 @@ SETTLEMENT_1: tuple[str, ...] = (
         costs_minor bigint NOT NULL DEFAULT 0, penalty_minor bigint NOT NULL DEFAULT 0,
         interest_minor bigint NOT NULL DEFAULT 0, principal_minor bigint NOT NULL DEFAULT 0,
         surplus_minor bigint NOT NULL DEFAULT 0, excess_minor bigint NOT NULL DEFAULT 0,
-        suspense_minor bigint NOT NULL DEFAULT 0, suspense_id text,
+        suspense_minor bigint NOT NULL DEFAULT 0, suspense_id text UNIQUE,
+        waiting_minor bigint NOT NULL DEFAULT 0 CHECK (waiting_minor BETWEEN 0 AND suspense_minor),
+        document_id text, counterparty_account text,
         recorded_by text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         PRIMARY KEY (account, entry_id))""",
     "CREATE UNIQUE INDEX statement_entry_collection ON statement_entry (collection_id) WHERE collection_id IS NOT NULL",
@@ -130,7 +133,23 @@ SETTLEMENT_1: tuple[str, ...] = (
     # A payment went out once: a second debit under its end-to-end id is another movement.
     """CREATE UNIQUE INDEX statement_entry_proof ON statement_entry (end_to_end_id)
         WHERE outcome IN ('disbursed', 'paid')""",
-    "CREATE UNIQUE INDEX statement_entry_suspense ON statement_entry (suspense_id) WHERE suspense_id IS NOT NULL",
+    "CREATE INDEX statement_entry_waiting ON statement_entry (suspense_id) WHERE waiting_minor > 0",
+    # What a person made of what waited. What is paid out is done when it has left, and waits again when it is refused.
+    """CREATE TABLE clearing (
+        clearing_id text PRIMARY KEY, suspense_id text NOT NULL REFERENCES statement_entry (suspense_id),
+        way text NOT NULL CHECK (way IN ('loan', 'owner', 'payer', 'debit')), amount_minor bigint NOT NULL
+            CHECK (amount_minor > 0),
+        loan_id text REFERENCES loan, receivable_id text, against text REFERENCES statement_entry (suspense_id),
+        end_to_end_id text UNIQUE REFERENCES payment,
+        state text NOT NULL CHECK (state IN ('ordered', 'done', 'refused')), reason text NOT NULL,
+        proposed_by text NOT NULL, cleared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        CHECK ((end_to_end_id IS NOT NULL) = (way IN ('owner', 'payer'))))""",
+    "CREATE INDEX clearing_suspense ON clearing (suspense_id, clearing_id)",
+    "CREATE INDEX clearing_against ON clearing (against) WHERE against IS NOT NULL",
+    # What a receivable without a loan took of a receipt, as receivables said it.
+    """CREATE TABLE debt_paid (
+        collection_id text NOT NULL, receivable_id text NOT NULL, amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+        PRIMARY KEY (collection_id, receivable_id))""",
 )
 
 # obligation is a projection of receivables' events, which come in any order: what is not known yet is empty. Each

@@ -179,7 +179,9 @@ class ReceivablePaid(ReceivableEvent):
     """Trigger: the obligor paid, the seller before notice or the collection account (R7, R9). Consumers: credit.
 
     Contents: what was paid in all, what is still payable. With a `drawdown_id` it went through that loan's waterfall:
-    the loan fell, so that what is eligible beneath it need not. Consumers: settlement nets no more than is payable.
+    the loan fell, so that what is eligible beneath it need not; over slices, it is paid on the receivable beneath them.
+    Consumers: settlement nets no more than is payable, and knows by the `collection_id` what a debt without a loan took
+    of a receipt.
     """
 
     type: ClassVar[str] = "receivable.paid.v1"
@@ -189,6 +191,7 @@ class ReceivablePaid(ReceivableEvent):
     payee: Literal["seller", "collection_account"]
     paid_date: date
     drawdown_id: str | None = None
+    collection_id: str | None = None
 
 
 class ReceivableCancelled(ReceivableEvent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -172,6 +172,31 @@ class CollectionReceived(Event):
     unmatched: Amount
     value_date: date
     reference: str
+    loan_id: str | None = None
+    document_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.collection_id
+
+
+class CollectionCleared(Event):
+    """Trigger: what waited of a receipt went where two persons said. Consumers: console, receivables (what was paid).
+
+    Contents: how much, how much `passed` there of the receipt in all, and what still waits. To a `loan` and its
+    waterfall; to the `owner` of a receivable or back to the `payer`, once it has left; or against a `debit` that it
+    returned.
+    """
+
+    type: ClassVar[str] = "collection.cleared.v1"
+    topic: ClassVar[str] = "scf.settlement.collection.v1"
+    collection_id: str
+    clearing_id: str
+    way: Literal["loan", "owner", "payer", "debit"]
+    amount: Amount
+    passed: Amount
+    unmatched: Amount
+    value_date: date
     loan_id: str | None = None
     document_id: str | None = None
 

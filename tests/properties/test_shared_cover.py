@@ -40,7 +40,7 @@ def _cover(name: str, lines: Collection[str] | None) -> Cover:
     return Cover(
         cover_id=name,
         asset=name,
-        kind="factory_building",
+        kind="building",
         state=CoverState.REGISTERED,
         value_minor=0,
         valued_on=DAY,

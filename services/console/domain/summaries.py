@@ -92,6 +92,7 @@ SUMMARIES: dict[str, str] = {
     "set_off.made.v1": "Every debt of a netting fell",
     "set_off.refused.v1": "No debt of a netting fell: {reason}",
     "collection.received.v1": "{received} received for {reference}: {applied} applied, {unmatched} unmatched",
+    "collection.cleared.v1": "{amount} of a receipt that waited is cleared ({way}), {unmatched} waits",
 }
 
 # Words that facts carry as they are, in lower case with spaces; any other reads as it came.

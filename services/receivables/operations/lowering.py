@@ -128,8 +128,12 @@ class Lowering:
         paid_date: date,
         actor: str,
         drawdown_id: str | None = None,
+        collection_id: str | None = None,
     ) -> None:
-        """Take a payment off what is open; with a `drawdown_id` it went through that loan's waterfall."""
+        """Take a payment off what is open; with a `drawdown_id` it went through that loan's waterfall.
+
+        A `collection_id` names the receipt of which it took so much without a loan.
+        """
         found = self.of(receivable_id)
         found.paid_minor += by.amount_minor
         found.take(by_minor=by.amount_minor)
@@ -143,6 +147,7 @@ class Lowering:
                 payee=payee,
                 paid_date=paid_date,
                 drawdown_id=drawdown_id,
+                collection_id=collection_id,
             )
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -12,7 +13,7 @@ from services.receivables.operations.locking import Row
 from services.receivables.operations.lowering import Lowering, lock_to_lower
 from shared.events.credit import DrawdownEvent
 from shared.events.envelope import Received
-from shared.events.settlement import CollectionReceived
+from shared.events.settlement import CollectionCleared, CollectionReceived
 from shared.messaging.applying import NotYet
 from shared.storage.audit import Entry, record
 from shared.storage.database import Transaction
@@ -39,6 +40,11 @@ GROUP BY s.drawdown_id, v.receivable_id, v.maturity_date ORDER BY v.maturity_dat
 _PAID_BY_LOANS = """
 SELECT drawdown_id, receivable_id, sum(amount_minor)::bigint AS paid_minor FROM payment
 WHERE receivable_id = ANY($1) AND drawdown_id = ANY($2) GROUP BY drawdown_id, receivable_id
+"""
+_PAID_BY_RECEIPTS = """
+SELECT split_part(reference, '/', 2) AS collection_id, receivable_id, amount_minor FROM payment
+WHERE receivable_id = ANY($1) AND split_part(reference, '/', 1) = 'collection'
+    AND split_part(reference, '/', 2) = ANY($2)
 """
 _NAMED = "SELECT receivable_id FROM receivable WHERE receivable_id = ANY($1) AND NOT vouchered"
 _TOLD = "SELECT reference FROM payment WHERE reference = ANY($1)"
@@ -84,6 +90,20 @@ async def pay_seller(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """Money of one receipt that pays documents; `in_all` is all of the receipt that ever went there."""
+
+    reference: str
+    collection_id: str
+    loan_id: str | None
+    document_id: str | None
+    minor: int
+    currency: str
+    on: date
+    in_all: bool = False
+
+
 async def keep_collections(tx: Transaction, events: Sequence[Received]) -> None:
     """Keep what came to the collection account for receivables: once a collection, whatever it repaid.
 
@@ -91,8 +111,33 @@ async def keep_collections(tx: Transaction, events: Sequence[Received]) -> None:
     more. NotYet before the drawdown is known here.
     """
     said = [event.event for event in events if isinstance(event.event, CollectionReceived)]
-    told = {row["reference"] for row in await tx.pg.fetch(_TOLD, [_reference(each) for each in said])}
-    fresh = [each for each in said if _reference(each) not in told and (each.loan_id or each.document_id)]
+    await _keep(tx, [_received(each) for each in said])
+
+
+async def keep_clearings(tx: Transaction, events: Sequence[Received]) -> None:
+    """Keep what two persons passed on of money that waited: it pays what the collection itself did not pay already."""
+    said = [event.event for event in events if isinstance(event.event, CollectionCleared)]
+    await _keep(tx, [_cleared(each) for each in said])
+
+
+def _received(said: CollectionReceived) -> _Came:
+    # On a loan what its waterfall took; without one the money waits in suspense, and the debt is paid all the same.
+    came = said.applied if said.loan_id is not None else said.received
+    where = (said.loan_id, said.document_id)
+    return _Came(_reference(said.collection_id), said.collection_id, *where, came.minor, came.currency, said.value_date)
+
+
+def _cleared(said: CollectionCleared) -> _Came:
+    reference = f"{_reference(said.collection_id)}/{said.clearing_id}"
+    where = (said.loan_id, said.document_id)
+    return _Came(
+        reference, said.collection_id, *where, said.passed.minor, said.passed.currency, said.value_date, in_all=True
+    )
+
+
+async def _keep(tx: Transaction, said: Sequence[_Came]) -> None:
+    told = {row["reference"] for row in await tx.pg.fetch(_TOLD, [each.reference for each in said])}
+    fresh = [each for each in said if each.reference not in told and (each.loan_id or each.document_id)]
     loan_ids = [each.loan_id for each in fresh if each.loan_id is not None]
     of_loan = await _documents_of(tx, loan_ids)
     beneath = await tx.pg.fetch(OF_SLICES, loan_ids)
@@ -103,13 +148,24 @@ async def keep_collections(tx: Transaction, events: Sequence[Received]) -> None:
     known = {row["receivable_id"] for row in named}
     lowering = await lock_to_lower(tx, {*known, *(each for found in of_loan.values() for each in found)})
     most = await _left_of_slices(tx, beneath)
+    before = await _paid_before(tx, lowering, fresh)
     for each in fresh:
         candidates = of_loan.get(each.loan_id or "", [])
         first = roots.get(each.document_id or "", each.document_id)
         if first is not None and (first in known or first in candidates):
             candidates = [first, *(other for other in candidates if other != first)]
-        _collect(lowering, each, candidates, most)
+        _collect(lowering, each, candidates, most, before)
     await lowering.write(tx)
+
+
+async def _paid_before(tx: Transaction, lowering: Lowering, said: Sequence[_Came]) -> Counter[tuple[str, str]]:
+    """Return what each receipt has paid of each receivable; asked only of what was passed on later."""
+    found: Counter[tuple[str, str]] = Counter()
+    later = {each.collection_id for each in said if each.in_all}
+    rows = await tx.pg.fetch(_PAID_BY_RECEIPTS, list(lowering.locked), list(later)) if later else []
+    for row in rows:
+        found[row["collection_id"], row["receivable_id"]] += row["amount_minor"]
+    return found
 
 
 async def _left_of_slices(tx: Transaction, beneath: Sequence[Row]) -> dict[tuple[str | None, str], int]:
@@ -124,30 +180,33 @@ async def _left_of_slices(tx: Transaction, beneath: Sequence[Row]) -> dict[tuple
 
 def _collect(
     lowering: Lowering,
-    said: CollectionReceived,
+    said: _Came,
     candidates: Sequence[str],
     most: dict[tuple[str | None, str], int],
+    before: Counter[tuple[str, str]],
 ) -> None:
-    """Let one collection pay what it came for; the seller's own money on a loan counts as the obligor's, as ever."""
-    currency = said.received.currency
-    # On a loan what its waterfall took; without one the money waits in suspense, and the debt is paid all the same.
-    received = said.applied if said.loan_id is not None else said.received
+    """Let one receipt pay what it came for; the seller's own money on a loan counts as the obligor's, as ever."""
+    minor = said.minor
+    if said.in_all:
+        minor = max(0, minor - sum(before[said.collection_id, key] for key in candidates))
     opens = [
         (key, min(found.open_minor, most.get((said.loan_id, key), found.open_minor)))
         for key in candidates
-        if (found := lowering.of(key)).state in _PAYABLE and found.row["currency"] == currency
+        if (found := lowering.of(key)).state in _PAYABLE and found.row["currency"] == said.currency
     ]
-    for receivable_id, minor in spread(received.minor, opens).items():
+    for receivable_id, share in spread(minor, opens).items():
+        before[said.collection_id, receivable_id] += share
         if (said.loan_id, receivable_id) in most:
-            most[said.loan_id, receivable_id] -= minor
+            most[said.loan_id, receivable_id] -= share
         lowering.pay(
             receivable_id,
-            by=Money(minor, currency),
-            reference=_reference(said),
+            by=Money(share, said.currency),
+            reference=said.reference,
             payee="collection_account",
-            paid_date=said.value_date,
+            paid_date=said.on,
             actor="events",
             drawdown_id=said.loan_id,
+            collection_id=said.collection_id if said.loan_id is None else None,
         )
         if said.loan_id is None:
             lowering.withdraw(receivable_id, reason="paid to the collection account")
@@ -167,8 +226,8 @@ async def _documents_of(tx: Transaction, loan_ids: Sequence[str]) -> dict[str, l
     return found
 
 
-def _reference(said: CollectionReceived) -> str:
-    return f"collection/{said.collection_id}"
+def _reference(collection_id: str) -> str:
+    return f"collection/{collection_id}"
 
 
 def _payable(row: Row, *, delivered_at: Any) -> Payable:

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.settlement import queries
-from services.settlement.operations import book, find_out, rail
+from services.settlement.operations import book, clear_suspense, find_out, rail
 from services.settlement.operations.close_days import close_days
 from services.settlement.operations.record_statement import StatementEntry, record_statement
-from services.settlement.schemas import BehaviourIn, BookIn, EvidenceIn, StatementIn
+from services.settlement.schemas import BehaviourIn, BookIn, ClearingIn, EvidenceIn, StatementIn
 from shared.messaging.parked import DECISIONS
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
@@ -119,6 +119,24 @@ async def list_suspense(
     return await queries.suspense(database, after=read_cursor(cursor), limit=limit)
 
 
+@router.get("/suspense/{suspense_id}")
+async def read_suspense(suspense_id: str, database: Db, _: Annotated[Caller, access(*BANK)]) -> dict[str, Any]:
+    """Read what came into suspense, and what became of it."""
+    return await queries.suspended(database, suspense_id=parse_id(suspense_id))
+
+
+@router.post("/suspense/{suspense_id}/clearings", status_code=201)
+async def propose_clearing(
+    suspense_id: str, body: ClearingIn, database: Db, caller: Annotated[Caller, access("bank_maker")]
+) -> dict[str, Any]:
+    """Propose what becomes of what waits: to a loan, to a receivable's owner, back to the payer, against a debit."""
+    asked = clear_suspense.Asked(minor=0, **body.model_dump(exclude={"amount"}))
+    proposal = await clear_suspense.propose_clearing(
+        database, suspense_id=parse_id(suspense_id), asked=asked, amount=body.amount, actor=caller.subject
+    )
+    return proposal.wire()
+
+
 @router.get("/ledger/accounts")
 async def list_accounts(database: Db, _: Annotated[Caller, access(*BANK)]) -> dict[str, Any]:
     """List the ledger's accounts with their balances."""
@@ -148,6 +166,11 @@ async def read_income(database: Db, _: Annotated[Caller, access(*BANK)]) -> dict
 router.include_router(
     approvals_router(
         deciders=("bank_checker",),
-        approved={"business_day.close": close_days, "loan.evidence": find_out.accept_evidence, **DECISIONS},
+        approved={
+            "business_day.close": close_days,
+            "loan.evidence": find_out.accept_evidence,
+            clear_suspense.KIND: clear_suspense.clear_suspense,
+            **DECISIONS,
+        },
     )
 )

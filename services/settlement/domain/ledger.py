@@ -46,6 +46,7 @@ class Kind(StrEnum):
     SUSPENSE = "suspense"
     PAYMENT_SUSPENSE = "payment_suspense"
     SURPLUS_PAYMENT = "surplus_payment"
+    CLEARING = "clearing"
 
 
 # Asset accounts grow on the debit side, the others on the credit side.
@@ -135,20 +136,22 @@ def earning(earned: Earned, *, correction: bool = False) -> list[Entry]:
     ]
 
 
-def collection(allocation: Allocation, *, form: Form) -> Entry:
-    """Return a receipt as the waterfall applied it."""
+def collection(allocation: Allocation, *, form: Form, waited: bool = False) -> Entry:
+    """Return a receipt as the waterfall applied it; of one that waited in suspense, what does not wait any more."""
     lent = Account.LOANS if form == "loan" else Account.PURCHASES
     return entry(
-        Kind.COLLECTION,
+        Kind.CLEARING if waited else Kind.COLLECTION,
         [
-            Posting(Account.NOSTRO, debit=allocation.total),
+            Posting(Account.SUSPENSE, debit=allocation.total - allocation.suspense)
+            if waited
+            else Posting(Account.NOSTRO, debit=allocation.total),
             Posting(Account.COSTS_DUE, credit=allocation.costs),
             Posting(Account.PENALTY_DUE, credit=allocation.penalty),
             Posting(Account.INTEREST_DUE, credit=allocation.interest),
             Posting(lent, credit=allocation.principal),
             Posting(Account.DUE_TO_SELLER, credit=allocation.surplus),
             Posting(Account.EXCESS, credit=allocation.kept),
-            Posting(Account.SUSPENSE, credit=allocation.suspense),
+            Posting(Account.SUSPENSE, credit=0 if waited else allocation.suspense),
         ],
     )
 
@@ -166,6 +169,22 @@ def payment_suspense(amount_minor: int) -> Entry:
     return entry(
         Kind.PAYMENT_SUSPENSE,
         [Posting(Account.PAID_SUSPENSE, debit=amount_minor), Posting(Account.NOSTRO, credit=amount_minor)],
+    )
+
+
+def cleared_out(amount_minor: int) -> Entry:
+    """Return the payment of what waited to whoever it belongs to."""
+    return entry(
+        Kind.CLEARING,
+        [Posting(Account.SUSPENSE, debit=amount_minor), Posting(Account.NOSTRO, credit=amount_minor)],
+    )
+
+
+def cleared_against(amount_minor: int) -> Entry:
+    """Return money that had gone out unexplained and came back: neither waits any more."""
+    return entry(
+        Kind.CLEARING,
+        [Posting(Account.SUSPENSE, debit=amount_minor), Posting(Account.PAID_SUSPENSE, credit=amount_minor)],
     )
 
 

@@ -49,6 +49,10 @@ _DILUTED = """
 UPDATE obligation o SET open_minor = d.owed FROM unnest($1::text[], $2::bigint[]) AS d(receivable_id, owed)
 WHERE o.receivable_id = d.receivable_id
 """
+_TOOK = """
+INSERT INTO debt_paid AS d (collection_id, receivable_id, amount_minor) VALUES ($1, $2, $3)
+ON CONFLICT (collection_id, receivable_id) DO UPDATE SET amount_minor = d.amount_minor + excluded.amount_minor
+"""
 _USED = """
 INSERT INTO obligation_use (receivable_id, drawdown_id) SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT DO NOTHING
@@ -94,10 +98,18 @@ async def keep_agreed(tx: Transaction, events: Sequence[Received]) -> None:
 
 
 async def keep_lowered(tx: Transaction, events: Sequence[Received]) -> None:
-    """Lower what is owed: by a credit note or set-off, or because it was paid."""
+    """Lower what is owed: by a credit note or set-off, or because it was paid; keep what a receipt paid of it."""
     kept = [event.event for event in events if isinstance(event.event, ReceivableDiluted | ReceivablePaid)]
     await _lock(tx, [each.receivable_id for each in kept])
     await tx.pg.execute(_DILUTED, *by_column([(each.receivable_id, each.financeable.minor) for each in kept], width=2))
+    await tx.pg.executemany(
+        _TOOK,
+        [
+            (each.collection_id, each.receivable_id, each.by.minor)
+            for each in kept
+            if isinstance(each, ReceivablePaid) and each.collection_id is not None
+        ],
+    )
     await end_changed(tx, [each.receivable_id for each in kept])
 
 

@@ -24,10 +24,12 @@ def receive(
     collection_id: str,
     order: Sequence[str],
     work: Work,
+    waited: bool = False,
 ) -> tuple[Allocation, date]:
     """Apply a receipt to what is due, then ahead; return where it went and the date it counts from.
 
-    A receipt dated before an earlier one of the same loan counts from that one's date: what was allocated stays.
+    A receipt dated before an earlier one of the same loan counts from that one's date: what was allocated stays. One
+    that `waited` comes out of suspense, and what the loan does not take stays there.
     """
     terms = loan.terms()
     counted = max(filter(None, (value_date, loan.disbursed_date, loan.last_receipt_date)))
@@ -43,7 +45,7 @@ def receive(
     )
     _pay(loan, allocation, counted, due=due)
     work.booked += bookings(
-        [collection(allocation, form=terms.form)],
+        [collection(allocation, form=terms.form, waited=waited)],
         currency=loan.row["currency"],
         value_date=counted,
         posting_date=work.open_date,
@@ -71,13 +73,13 @@ def has_room(loan: Loan) -> bool:
 
 
 def receive_rest(
-    loan: Loan, *, receipt_minor: int, value_date: date, collection_id: str, work: Work
+    loan: Loan, *, receipt_minor: int, value_date: date, collection_id: str, work: Work, waited: bool = False
 ) -> tuple[Allocation, date]:
     """Apply what an obligor pays on a closed loan, which owes nothing: by the same rule as on an open one."""
     allocation = allocate(receipt_minor=receipt_minor, owed=Owed(), paper=paper_of(loan))
     loan.received += receipt_minor - allocation.suspense
     work.booked += bookings(
-        [collection(allocation, form=loan.row["form"])],
+        [collection(allocation, form=loan.row["form"], waited=waited)],
         currency=loan.row["currency"],
         value_date=value_date,
         posting_date=work.open_date,

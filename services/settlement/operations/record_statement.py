@@ -22,7 +22,7 @@ from services.settlement.operations.loan_rows import Loan, Work, lock_loans, sav
 from services.settlement.operations.pay_surplus import Surplus, order_surpluses
 from services.settlement.operations.post_entries import bookings
 from services.settlement.operations.receive import has_room, receive, receive_rest
-from services.settlement.operations.run_payments import confirm_surpluses
+from services.settlement.operations.run_payments import confirm_others
 from shared.events.settlement import CollectionReceived
 from shared.storage.audit import Entry as AuditEntry
 from shared.storage.audit import record
@@ -36,8 +36,9 @@ _WITHOUT_PAUSE = 50  # entries: a long statement must not make the loop stand st
 _ENTRY = """
 INSERT INTO statement_entry (account, entry_id, collection_id, loan_id, outcome, direction, currency, amount_minor,
     value_date, applied_date, reference, end_to_end_id, costs_minor, penalty_minor, interest_minor, principal_minor,
-    surplus_minor, excess_minor, suspense_minor, suspense_id, recorded_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+    surplus_minor, excess_minor, suspense_minor, waiting_minor, suspense_id, document_id, counterparty_account,
+    recorded_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21, $22, $23)
 """
 _REFERRED = """
 SELECT r.reference, r.loan_id FROM loan_reference r JOIN loan l USING (loan_id)
@@ -68,6 +69,7 @@ class StatementEntry:
     value_date: date
     reference: str
     end_to_end_id: str | None
+    counterparty_account: str | None = None
 
     @property
     def movement(self) -> tuple[str, str, int, date]:
@@ -91,6 +93,7 @@ class _Outcome:
     counted: date | None = None
     in_suspense: int = 0
     suspense_id: str | None = None
+    document_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -105,7 +108,7 @@ class _Statement:
     payments: Mapping[str, Mapping[str, Any]]
     proven: set[str]
     owed: frozenset[str]
-    surpluses_paid: list[tuple[Mapping[str, Any], date]] = field(default_factory=list)
+    went_out: list[tuple[Mapping[str, Any], date]] = field(default_factory=list)
     surpluses_due: list[Surplus] = field(default_factory=list)
 
 
@@ -171,7 +174,9 @@ async def _load(tx: Transaction, account: str, entries: Sequence[StatementEntry]
         referred.setdefault(row["reference"], []).append(row["loan_id"])
     named = [entry.end_to_end_id for entry in entries if entry.end_to_end_id]
     rows = await tx.pg.fetch("SELECT loan_id FROM payment WHERE end_to_end_id = ANY($1)", named)
-    loan_ids = {row["loan_id"] for row in rows} | {loan_id for found in referred.values() for loan_id in found}
+    loan_ids = {row["loan_id"] for row in rows if row["loan_id"]} | {
+        loan_id for found in referred.values() for loan_id in found
+    }
     loans = await lock_loans(tx, loan_ids=loan_ids)
     payments = await tx.pg.fetch(
         "SELECT * FROM payment WHERE end_to_end_id = ANY($1) ORDER BY end_to_end_id FOR UPDATE", named
@@ -212,11 +217,13 @@ def _prove(entry: StatementEntry, statement: _Statement) -> _Outcome:
     expected = payment and (payment["currency"], payment["amount_minor"])
     if payment is None or end_to_end_id in statement.proven or expected != (entry.amount.currency, entry.amount.minor):
         return _unexplained(entry, statement)
+    if payment["purpose"] == "clearing" and payment["state"] == "refused":
+        return _unexplained(entry, statement)  # what was refused waits again, or went another way since
     statement.proven.add(end_to_end_id)
-    loan = statement.loans[payment["loan_id"]]
-    if payment["purpose"] == "surplus":
+    loan = statement.loans.get(payment["loan_id"])
+    if loan is None or payment["purpose"] == "surplus":
         if payment["state"] != "confirmed":
-            statement.surpluses_paid.append((payment, entry.value_date))
+            statement.went_out.append((payment, entry.value_date))
         return _Outcome(entry, "paid", loan)
     take(loan, Happened(Input.PROVEN, entry.value_date), work=statement.work)
     return _Outcome(entry, "disbursed", loan)
@@ -260,6 +267,7 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
             account, currency = loan.row["seller_account"], loan.row["currency"]
             surplus = Surplus(loan.loan_id, account, currency, allocation.surplus, work.open_date)
             statement.surpluses_due.append(surplus)
+    outcome.document_id = _document_named(entry, statement, loan)
     work.events.append(
         CollectionReceived(
             collection_id=collection_id,
@@ -270,7 +278,7 @@ def _collect(entry: StatementEntry, statement: _Statement) -> _Outcome:
             value_date=entry.value_date,
             reference=entry.reference,
             loan_id=None if loan is None else loan.loan_id,
-            document_id=_document_named(entry, statement, loan),
+            document_id=outcome.document_id,
         )
     )
     return outcome
@@ -302,7 +310,7 @@ def _loan_named(entry: StatementEntry, statement: _Statement) -> Loan | None:
 async def _write(tx: Transaction, statement: _Statement, outcomes: Sequence[_Outcome], actor: str) -> None:
     await save(tx, list(statement.loans.values()), work=statement.work)
     await save_payments(tx, statement.work)
-    await confirm_surpluses(tx, statement.surpluses_paid, open_date=statement.work.open_date)
+    await confirm_others(tx, statement.went_out, open_date=statement.work.open_date)
     await order_surpluses(tx, statement.surpluses_due)
     await tx.pg.executemany(_ENTRY, [(statement.account, *_row(each), actor) for each in outcomes])
     facts = {"entries": [each.entry.entry_id for each in outcomes]}
@@ -326,6 +334,8 @@ def _row(each: _Outcome) -> tuple[Any, ...]:
         *(getattr(each.allocation, part) for part in _PARTS),
         each.in_suspense,
         each.suspense_id,
+        each.document_id,
+        entry.counterparty_account,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from services.settlement.domain.ledger import surplus_payment
 from services.settlement.domain.loans import Input
 from services.settlement.operations.book import open_day
+from services.settlement.operations.clear_suspense import confirm_clearings, refuse_clearings
 from services.settlement.operations.disburse import Happened, save_payments, take
 from services.settlement.operations.loan_rows import Work, lock_loans, save
 from services.settlement.operations.post_entries import bookings, post_entries
@@ -88,11 +89,12 @@ async def _hear(tx: Transaction, answers: Sequence[RailAnswer]) -> None:
         refused = Happened(Input.REFUSED, answer.value_date, "refused_by_the_rail")
         inputs[row["loan_id"]] = paid if answer.paid else refused
     await _take_all(tx, inputs, open_date=open_date)
-    surpluses = await _surpluses(tx, list(said))
-    went_out = [(row, said[row["end_to_end_id"]].value_date) for row in surpluses if said[row["end_to_end_id"]].paid]
-    await confirm_surpluses(tx, went_out, open_date=open_date)
-    came_back = [row["end_to_end_id"] for row in surpluses if not said[row["end_to_end_id"]].paid]
+    others = await _others(tx, list(said))
+    went_out = [(row, said[row["end_to_end_id"]].value_date) for row in others if said[row["end_to_end_id"]].paid]
+    await confirm_others(tx, went_out, open_date=open_date)
+    came_back = [row["end_to_end_id"] for row in others if not said[row["end_to_end_id"]].paid]
     await _mark(tx, came_back, state="refused")
+    await refuse_clearings(tx, came_back)
 
 
 async def _notice_silence(tx: Transaction, end_to_end_ids: Sequence[str]) -> None:
@@ -100,8 +102,8 @@ async def _notice_silence(tx: Transaction, end_to_end_ids: Sequence[str]) -> Non
     waiting = await _disbursements(tx, end_to_end_ids)
     silent = {row["loan_id"]: Happened(Input.SILENT, row["value_date"]) for row in waiting}
     await _take_all(tx, silent, open_date=open_date)
-    surpluses = await _surpluses(tx, end_to_end_ids)
-    await _mark(tx, [row["end_to_end_id"] for row in surpluses if row["state"] == "sent"], state="unknown")
+    others = await _others(tx, end_to_end_ids)
+    await _mark(tx, [row["end_to_end_id"] for row in others if row["state"] == "sent"], state="unknown")
 
 
 async def _take_all(tx: Transaction, inputs: Mapping[str, Happened], *, open_date: date) -> None:
@@ -114,12 +116,12 @@ async def _take_all(tx: Transaction, inputs: Mapping[str, Happened], *, open_dat
     await save_payments(tx, work)
 
 
-async def confirm_surpluses(
-    tx: Transaction, paid: Sequence[tuple[Mapping[str, Any], date]], *, open_date: date
-) -> None:
-    """Book surplus payments that went out, each with the value date it went out on."""
+async def confirm_others(tx: Transaction, paid: Sequence[tuple[Mapping[str, Any], date]], *, open_date: date) -> None:
+    """Book surpluses and cleared money that went out, each with the value date it went out on."""
     booked = []
     for row, value_date in paid:
+        if row["purpose"] != "surplus":
+            continue
         booked += bookings(
             [surplus_payment(row["amount_minor"])],
             currency=row["currency"],
@@ -130,6 +132,7 @@ async def confirm_surpluses(
         )
     await post_entries(tx, booked)
     await _mark(tx, [row["end_to_end_id"] for row, _ in paid], state="confirmed")
+    await confirm_clearings(tx, paid, open_date=open_date)
 
 
 async def _disbursements(tx: Transaction, end_to_end_ids: Sequence[str]) -> list[Any]:
@@ -140,10 +143,10 @@ async def _disbursements(tx: Transaction, end_to_end_ids: Sequence[str]) -> list
     return rows
 
 
-async def _surpluses(tx: Transaction, end_to_end_ids: Sequence[str]) -> list[Any]:
-    """Lock the surplus payments that still wait; always after loans."""
+async def _others(tx: Transaction, end_to_end_ids: Sequence[str]) -> list[Any]:
+    """Lock the payments of surpluses and of cleared money that still wait; always after loans."""
     rows: list[Any] = await tx.pg.fetch(
-        """SELECT * FROM payment WHERE end_to_end_id = ANY($1) AND purpose = 'surplus'
+        """SELECT * FROM payment WHERE end_to_end_id = ANY($1) AND purpose <> 'disbursement'
             AND state IN ('sent', 'unknown') ORDER BY end_to_end_id FOR UPDATE""",
         list(end_to_end_ids),
     )

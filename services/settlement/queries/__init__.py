@@ -10,6 +10,7 @@ from services.settlement.queries.reading import (
     income,
     loan,
     loans,
+    suspended,
     suspense,
     transactions,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "netting_run",
     "nettings",
     "obligations",
+    "suspended",
     "suspense",
     "transactions",
 ]

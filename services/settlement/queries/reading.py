@@ -11,6 +11,7 @@ from services.settlement.domain.business_day import BookNotOpen
 from services.settlement.domain.instalments import Line, schedule
 from services.settlement.domain.ledger import Account
 from services.settlement.domain.staging import stage
+from services.settlement.operations.clear_suspense import UnknownSuspense
 from services.settlement.operations.find_out import UnknownLoan
 from services.settlement.operations.loan_rows import Loan, with_balances
 from shared.storage.database import Database, Transaction
@@ -76,11 +77,34 @@ async def suspense(database: Database, *, after: str, limit: int) -> dict[str, A
     """Return a page of what waits in suspense for a person: the entry it came with, and how much of it waits."""
     async with database.reader() as tx:
         rows = await tx.pg.fetch(
-            """SELECT * FROM statement_entry WHERE suspense_id IS NOT NULL AND suspense_id > $1
+            """SELECT * FROM statement_entry WHERE waiting_minor > 0 AND suspense_id > $1
             ORDER BY suspense_id LIMIT $2""",
             *(after, limit + 1),
         )
     return page([_suspense(row) for row in rows], limit=limit, key=lambda item: str(item["suspense_id"]))
+
+
+async def suspended(database: Database, *, suspense_id: str) -> dict[str, Any]:
+    """Return what came into suspense and what became of it; UnknownSuspense."""
+    async with database.snapshot() as tx:
+        row = await tx.pg.fetchrow("SELECT * FROM statement_entry WHERE suspense_id = $1", suspense_id)
+        if row is None:
+            raise UnknownSuspense(suspense_id=suspense_id)
+        cleared = await tx.pg.fetch(
+            "SELECT * FROM clearing WHERE suspense_id = $1 OR against = $1 ORDER BY clearing_id", suspense_id
+        )
+    plain = (
+        *("clearing_id", "suspense_id", "way", "loan_id", "receivable_id", "against", "end_to_end_id", "state"),
+        *("reason", "proposed_by", "cleared_at"),
+    )
+    clearings = [
+        {
+            **{name: each[name] for name in plain},
+            "amount": Amount.of(amount_minor=each["amount_minor"], currency=row["currency"]).model_dump(),
+        }
+        for each in cleared
+    ]
+    return {**_suspense(row), "clearings": clearings}
 
 
 async def accounts(database: Database) -> dict[str, Any]:
@@ -237,12 +261,13 @@ def _collection(row: Mapping[str, Any]) -> dict[str, Any]:
 def _suspense(row: Mapping[str, Any]) -> dict[str, Any]:
     plain = (
         *("suspense_id", "account", "entry_id", "direction", "outcome", "loan_id", "value_date", "reference"),
-        *("end_to_end_id", "recorded_by", "recorded_at"),
+        *("end_to_end_id", "document_id", "counterparty_account", "recorded_by", "recorded_at"),
     )
     return {
         **{name: row[name] for name in plain},
         "moved": _money(row, "amount_minor"),
         "in_suspense": _money(row, "suspense_minor"),
+        "waiting": _money(row, "waiting_minor"),
     }
 
 

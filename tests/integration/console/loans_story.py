@@ -48,8 +48,18 @@ def repaid(loan_id: str, line_id: str, principal: str, outstanding: str, *, day:
         value_date=on,
         reference="INV-1",
     )
+    cleared = settlement.CollectionCleared(
+        collection_id=collection.collection_id,
+        clearing_id=f"{principal}/1",
+        way="payer",
+        amount=_cny("1.00"),
+        passed=_cny("1.00"),
+        unmatched=_cny("4.00"),
+        value_date=on,
+    )
     return [
         collection,
+        cleared,
         settlement.LoanRepaid(
             loan_id=loan_id,
             collection_id=collection.collection_id,

@@ -90,7 +90,7 @@ async def test_the_queues_hold_what_waits_for_a_person(console: Bench) -> None:
     assert [row["drawdown_id"] for row in found["incidents"]] == [LATE]
     assert [row["end_to_end_id"] for row in found["unknown_payments"]] == ["E2E-3"]
     assert [row["number"] for row in found["referred_receivables"]] == ["INV-3"]
-    assert [row["unmatched_minor"] for row in found["unmatched_receipts"]] == [500, 500]
+    assert [row["unmatched_minor"] for row in found["unmatched_receipts"]] == [400, 400]
     assert [(row["parties"], row["cleared_minor"]) for row in found["open_nettings"]] == [(3, 18_000)]
     assert found["overdue_loans"] == found["parked"] == []
 

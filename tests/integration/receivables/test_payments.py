@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from shared.events.credit import DrawdownReleased
-from shared.events.settlement import BusinessDayOpened, CollectionReceived
+from shared.events.settlement import BusinessDayOpened, CollectionCleared, CollectionReceived
 from shared.values.ids import new_id
 from tests.integration.receivables.desk import (
     ANCHOR,
@@ -56,6 +56,22 @@ def collected(amount: str, *, loan_id: str | None = None, document_id: str | Non
         reference=document_id or loan_id or "",
         loan_id=loan_id,
         document_id=document_id,
+    )
+
+
+def cleared(receipt: CollectionReceived, amount: str, *, in_all: str | None = None, **where: str) -> CollectionCleared:
+    """Return what settlement says once two persons passed on what waited of a receipt."""
+    return CollectionCleared.model_validate(
+        {
+            "collection_id": receipt.collection_id,
+            "clearing_id": new_id(),
+            "way": "loan" if "loan_id" in where else "owner",
+            "amount": cny(amount),
+            "passed": cny(in_all or amount),
+            "unmatched": cny("0.00"),
+            "value_date": DAY,
+            **where,
+        }
     )
 
 
@@ -208,6 +224,36 @@ async def test_r13_what_comes_on_a_slice_is_paid_on_the_root_up_to_the_slice_and
     async with opened.sme(SUPPLIER) as first:
         told_first = (await first.get(f"/receivables/{root}/payments")).json()
     assert "drawdown_id" not in str(told_first), "whose loan it went to, another holder is not told (R23)"
+
+
+async def test_r7_what_is_passed_on_later_pays_only_what_the_receipt_did_not_pay_already(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    named = collected("400.00", document_id=receivable_id)
+    passed = cleared(named, "400.00", document_id=receivable_id)
+    await opened.hear(named, passed, passed)
+    assert (await opened.read(f"/receivables/{receivable_id}"))["open"]["amount"] == "600.00"
+    # Nobody named it when it came: it is paid by what was passed to its owner, in two parts, each once.
+    unnamed = collected("500.00")
+    first = cleared(unnamed, "200.00", document_id=receivable_id)
+    await opened.hear(unnamed, first, cleared(unnamed, "300.00", in_all="500.00", document_id=receivable_id), first)
+    shown = await opened.read(f"/receivables/{receivable_id}")
+    assert (shown["paid"]["amount"], shown["open"]["amount"]) == ("900.00", "100.00")
+    said = await opened.events("receivable.paid.v1")
+    assert [(each["by"]["amount"], each["collection_id"]) for each in said] == [
+        ("400.00", named.collection_id),
+        ("200.00", unnamed.collection_id),
+        ("300.00", unnamed.collection_id),
+    ]
+
+
+async def test_r5_what_is_passed_to_a_loan_later_pays_its_documents(opened: Desk) -> None:
+    receivable_id = await opened.confirmed()
+    loan = opened.held(receivable(receivable_id))
+    await opened.hear(loan, disbursed(loan.drawdown_id))
+    receipt = collected("300.00")
+    await opened.hear(receipt, cleared(receipt, "250.00", loan_id=loan.drawdown_id))
+    shown = await opened.read(f"/receivables/{receivable_id}")
+    assert (shown["paid"]["amount"], shown["state"]) == ("250.00", "financed")
 
 
 async def test_r7_what_comes_for_a_receivable_without_a_loan_lowers_what_can_be_financed(opened: Desk) -> None:

@@ -62,7 +62,7 @@ async def test_r19_a_restored_book_that_instructs_a_drawdown_again_asks_for_the_
     await desk.run_rail()
     # As from a backup of before: neither loan nor payment; the rail is elsewhere and knows what it paid.
     async with desk.service.database.transaction() as tx:
-        await tx.pg.execute("TRUNCATE payment, loan_balance, instalment, loan_reference, loan")
+        await tx.pg.execute("TRUNCATE clearing, payment, loan_balance, instalment, loan_reference, loan")
     await desk.give(approved)
     await desk.run_rail()
     assert (await desk.loan(approved.drawdown_id))["state"] == "disbursed"

@@ -52,6 +52,21 @@ async def test_i4_r3_interest_that_is_not_booked_or_billed_otherwise_is_caught(
 
 
 @pytest.mark.parametrize(
+    ("waits", "says"),
+    [
+        ("waiting_minor = 5", "collections_in_suspense: 5 waits, 0 CNY in the ledger"),
+        ("waiting_minor = 0", "0 waits under s, 5 was not cleared"),
+    ],
+)
+async def test_i4_r25_money_in_suspense_that_is_not_in_the_ledger_or_went_without_two_persons_is_caught(
+    clean: Copies, waits: str, says: str
+) -> None:
+    spoiled = "UPDATE statement_entry SET suspense_id = 's', suspense_minor = 5, ? WHERE loan_id = 'd-small'"
+    result = await found(i04_ledger, clean, settlement=spoiled.replace("?", waits))
+    assert (result.violations, result.examples) == (1, [says])
+
+
+@pytest.mark.parametrize(
     ("service", "statement", "says"),
     [
         ("credit", "DELETE FROM reinstatement WHERE drawdown_id = 'd-small'", "500 repaid, 0 reinstated"),
