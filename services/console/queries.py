@@ -89,9 +89,9 @@ LEFT JOIN enterprise s ON s.enterprise_id = n.seller_id LEFT JOIN enterprise o O
 _NUMBERS = "SELECT receivable_id, number FROM receivable WHERE receivable_id = ANY($1)"
 # The fullest first.
 _NEAR = f"""
-SELECT n.*, p.name AS programme_name FROM ({_LINES} WHERE t.near_limit
-    ORDER BY (t.held_minor + t.utilised_minor)::float8 / greatest(t.cap_minor, 1) DESC, t.line_id LIMIT $1) n
+SELECT t.*, p.name AS programme_name FROM ({_LINES} WHERE t.near_limit) t
 LEFT JOIN programme_exposure p USING (programme_id)
+ORDER BY (t.held_minor + t.utilised_minor)::float8 / greatest(t.cap_minor, 1) DESC, t.line_id LIMIT $1
 """  # noqa: S608 - columns from this file only
 
 

@@ -18,7 +18,9 @@ from playwright.async_api import Browser, Page
 
 import services.console.main
 import services.onboarding.main
+from services.onboarding.operations.enterprises import propose_suspension, register_enterprise
 from services.onboarding.operations.identities import register_identity
+from shared.storage.approvals import propose
 from shared.web.auth import COOKIE
 from tests.browser.serving import CHROMIUM, served
 from tests.integration.console.story import DOUBTFUL, DRAW, INVOICE, WAITING, apply, received, story
@@ -102,7 +104,7 @@ async def test_a_new_event_appears_by_itself_until_the_reader_pauses(site: Site)
         await page.goto("/console/feed")
         await page.get_by_text("Live", exact=True).wait_for()
         await apply(site.console.database, told[3:4])
-        await page.get_by_text("Tai Lake Moulds is registered").wait_for(timeout=5000)
+        await page.get_by_text("Tai Lake Moulds is registered").wait_for(timeout=60_000)
         assert "Tai Lake Moulds" in await page.locator("#events tr").first.inner_text()
         assert await page.locator("#events tr").count() == 4
         await page.get_by_role("button", name="Pause").click()
@@ -154,9 +156,9 @@ async def test_today_tells_what_waits_and_what_happened_just_now_and_comes_anew_
         await page.get_by_text("Live", exact=True).wait_for()
         assert await page.get_by_role("link", name="Referred drawdowns").count() == 0
         await apply(site.console.database, told[referred : referred + 1])
-        await page.get_by_text("A person decides on the drawdown").wait_for(timeout=5000)
+        await page.get_by_text("A person decides on the drawdown").wait_for(timeout=60_000)
         assert await page.locator("#events tr").count() == 8, "the oldest goes"
-        await page.get_by_role("link", name="Referred drawdowns").wait_for(timeout=15_000)
+        await page.get_by_role("link", name="Referred drawdowns").wait_for(timeout=60_000)
         await page.get_by_role("link", name="Referred drawdowns").click()
         await page.get_by_role("link", name="Huai River Castings").click()
         await page.get_by_role("heading", name="Drawdown of Huai River Castings").wait_for()
@@ -174,7 +176,62 @@ async def test_a_session_that_ended_is_told_and_leads_back_to_the_page(site: Sit
             await page.route("**/receivables/v1/**", lambda route: route.fulfill(status=401, body="{}"))
             await page.goto("/console/uploads")
         alert = page.get_by_role("alert").filter(has_text="Your session has ended")
-        await alert.wait_for(timeout=15_000)
+        await alert.wait_for(timeout=60_000)
         assert await alert.count() == 1
         await alert.get_by_role("link", name="Sign in").click()
         assert await page.locator("[name=redirect]").get_attribute("value") == f"/console/{place}"
+
+
+async def test_r22_a_proposal_is_listed_for_a_second_person_and_never_decided_by_who_made_it(site: Site) -> None:
+    database = site.onboarding.database
+    people = {
+        role: await register_identity(database, name=role, roles=[role], party=None, actor="test")
+        for role in ("bank_maker", "bank_checker")
+    }
+    firm = await register_enterprise(
+        database,
+        name="Huai River Castings",
+        country="CN",
+        legal_identifiers={"uscc": "91350100M000100Y43"},
+        group_head_id=None,
+        size_class="small",
+        industry="",
+        account="ACC-1",
+        actor="test",
+    )
+    maker = people["bank_maker"]
+    await propose_suspension(database, enterprise_id=firm, reason="court order", actor=maker["identity_id"])
+    async with site.page() as page:
+        await page.goto("/console/today")
+        await page.get_by_role("link", name="Proposals for a second person").click()
+        row = page.get_by_role("row", name="A firm is suspended")
+        assert "court order" in await row.inner_text()
+        await row.get_by_role("radio").check()
+        await page.get_by_label("Approve").check()
+        for role, answer in (("bank_maker", "never who proposed it"), ("bank_checker", "Decided")):
+            await page.get_by_label("Client id").fill(people[role]["client_id"])
+            await page.get_by_label("Client secret").fill(people[role]["client_secret"])
+            await page.get_by_role("button", name="Sign and decide").click()
+            await page.get_by_text(answer).wait_for()
+        await row.wait_for(state="detached", timeout=10_000)
+    async with database.reader() as tx:
+        state = await tx.pg.fetchval("SELECT state FROM enterprise WHERE enterprise_id = $1", firm)
+    assert state == "suspended"
+
+
+async def test_what_another_tab_decided_meanwhile_is_refused_and_says_so(site: Site) -> None:
+    database = site.onboarding.database
+    checker = await register_identity(database, name="c", roles=["bank_checker"], party=None, actor="test")
+    async with database.transaction() as tx:
+        await propose(tx, kind="programme.limit", subject="p", content={}, proposer="somebody")
+    async with site.page() as page:
+        await page.goto("/console/proposals")
+        await page.get_by_role("radio", name="Decide on A programme's limit changes").check()
+        async with database.transaction() as tx:
+            await tx.pg.execute("UPDATE approval SET state = 'declined', decided_by = 'another'")
+        await page.get_by_label("Decline").check()
+        await page.get_by_label("Why").fill("not now")
+        await page.get_by_label("Client id").fill(checker["client_id"])
+        await page.get_by_label("Client secret").fill(checker["client_secret"])
+        await page.get_by_role("button", name="Sign and decide").click()
+        await page.get_by_text("Somebody decided before").wait_for()
