@@ -36,28 +36,31 @@ SELECT t.*, e.name AS enterprise_name, {_AVAILABLE.format("t.cap_minor")},
     {_SHORTFALL.format("t.cap_minor", "shortfall_minor")}
 FROM line_exposure t LEFT JOIN enterprise e USING (enterprise_id)
 """  # noqa: S608 - columns from this file only
-_DRAWDOWNS = """
+# By the oldest instalment that is not paid, to the day, whatever was announced (R15).
+_PAST_DUE = """CASE WHEN l.state = 'disbursed'
+    THEN greatest(0, (SELECT open_date FROM book) - l.oldest_unpaid::date) ELSE 0 END AS days_past_due"""
+_DRAWDOWNS = f"""
 SELECT d.*, e.name AS enterprise_name, o.name AS obligor_name, p.name AS programme_name, l.state AS loan_state,
-    l.days_past_due, l.maturity_date, l.end_to_end_id, a.state AS assignment_state, a.registry_reference
+    {_PAST_DUE}, l.maturity_date, l.end_to_end_id, a.state AS assignment_state, a.registry_reference
 FROM drawdown d
 LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
 LEFT JOIN enterprise o ON o.enterprise_id = d.obligor_id
 LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
 LEFT JOIN loan l ON l.loan_id = d.drawdown_id
 LEFT JOIN assignment a ON a.drawdown_id = d.drawdown_id
-"""
+"""  # noqa: S608 - columns from this file only
 _TOTALS = """
 SELECT currency, sum(limit_minor)::bigint AS limit_minor, sum(reserved_minor)::bigint AS reserved_minor,
     sum(held_minor)::bigint AS held_minor, sum(utilised_minor)::bigint AS utilised_minor,
     sum(greatest(0, coalesce(limit_minor, 0) - held_minor - utilised_minor))::bigint AS available_minor
 FROM programme_exposure WHERE currency IS NOT NULL GROUP BY currency ORDER BY currency
 """
-_LOANS = """
-SELECT l.*, d.enterprise_id, e.name AS enterprise_name, p.name AS programme_name FROM loan l
+_LOANS = f"""
+SELECT l.*, {_PAST_DUE}, d.enterprise_id, e.name AS enterprise_name, p.name AS programme_name FROM loan l
 LEFT JOIN drawdown d ON d.drawdown_id = l.loan_id
 LEFT JOIN enterprise e ON e.enterprise_id = d.enterprise_id
 LEFT JOIN programme_exposure p ON p.programme_id = d.programme_id
-"""
+"""  # noqa: S608 - columns from this file only
 # A loan, or a drawdown before it is one: they share an id. What was agreed and what was paid stand in the feed:
 # the last approval, and every receipt.
 _LOAN = """
@@ -112,7 +115,9 @@ _QUEUES = {
     "unknown_payments": _since(
         f"{_LOANS} WHERE l.state = 'unknown' ORDER BY l.loan_id", key="loan_id", told="loan.disbursement_unknown.v1"
     ),
-    "overdue_loans": f"{_LOANS} WHERE l.days_past_due > 0 ORDER BY l.days_past_due DESC, l.loan_id LIMIT $1",
+    "overdue_loans": f"""{_LOANS} WHERE l.state = 'disbursed'
+        AND l.oldest_unpaid < (SELECT to_char(open_date, 'YYYY-MM-DD') FROM book)
+        ORDER BY l.oldest_unpaid, l.loan_id LIMIT $1""",  # noqa: S608 - the statement above and parameters
     "referred_receivables": _since(
         f"{_RECEIVABLES} WHERE r.state = 'referred' ORDER BY r.receivable_id",
         key="receivable_id",

@@ -50,10 +50,12 @@ CONSOLE_1: tuple[str, ...] = (
     "CREATE TABLE assignment (drawdown_id text PRIMARY KEY, state text, registry_reference text, reason text)",
     """CREATE TABLE loan (
         loan_id text PRIMARY KEY, currency text, state text, principal_minor bigint, paid_out_minor bigint,
-        outstanding_minor bigint, end_to_end_id text, disbursed_date date, maturity_date date, days_past_due int,
-        reason text, standing jsonb) WITH (fillfactor = 70)""",
+        outstanding_minor bigint, end_to_end_id text, disbursed_date date, maturity_date date,
+        reason text, standing jsonb, oldest_unpaid text GENERATED ALWAYS AS (
+            jsonb_path_query_first(standing, '$.instalments[*] ? (@.settled_date == null).due_date') #>> '{}') STORED)
+        WITH (fillfactor = 70)""",
     "CREATE INDEX loan_unknown ON loan (loan_id) WHERE state = 'unknown'",
-    "CREATE INDEX loan_overdue ON loan (days_past_due DESC, loan_id) WHERE days_past_due > 0",
+    "CREATE INDEX loan_unpaid ON loan (oldest_unpaid, loan_id) WHERE state = 'disbursed'",
     """CREATE TABLE receivable (
         receivable_id text PRIMARY KEY, seller_id text, obligor_id text, number text, currency text,
         payable_minor bigint, financeable_minor bigint, due_date date, state text, undertaking text, reasons text[],
@@ -106,7 +108,7 @@ LOAN = Model(
     "loan_id",
     [
         *("currency", "state", "principal_minor", "paid_out_minor", "outstanding_minor", "end_to_end_id"),
-        *("disbursed_date", "maturity_date", "days_past_due", "reason", "standing"),
+        *("disbursed_date", "maturity_date", "reason", "standing"),
     ],
 )
 RECEIVABLE = Model(

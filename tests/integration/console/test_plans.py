@@ -27,8 +27,11 @@ INSERT INTO drawdown (drawdown_id, line_id, programme_id, enterprise_id, obligor
     exposure_minor, state)
 SELECT 'd' || n, 'l1', 'p1', 'e' || 1 + n % 5000, 'e1', 'CNY', 1, 1, CASE WHEN n < 9 THEN 'referred' ELSE 'repaid' END
 FROM generate_series(1, 20000) n;
-INSERT INTO loan (loan_id, state, days_past_due)
-SELECT 'd' || n, CASE WHEN n < 9 THEN 'unknown' ELSE 'closed' END, CASE WHEN n < 9 THEN n ELSE 0 END
+INSERT INTO book VALUES ('book', '2026-03-10');
+INSERT INTO loan (loan_id, state, standing)
+SELECT 'd' || n, CASE WHEN n < 9 THEN 'unknown' WHEN n < 5000 THEN 'disbursed' ELSE 'closed' END, jsonb_build_object(
+    'instalments', jsonb_build_array(jsonb_build_object('settled_date', NULL,
+        'due_date', '2026-03-10'::date - CASE WHEN n BETWEEN 11 AND 18 THEN n - 10 ELSE 0 END)))
 FROM generate_series(1, 20000) n;
 INSERT INTO receivable (receivable_id, state) SELECT 'r' || n, CASE WHEN n < 9 THEN 'referred' ELSE 'settled' END
 FROM generate_series(1, 20000) n;

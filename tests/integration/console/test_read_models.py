@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from services.console.consumers import HANDLERS, PUBLISHERS
 from services.console.domain.summaries import SUMMARIES
 from services.console.main import build
 from services.console.tables import STATE
-from shared.events import credit
+from shared.events import credit, settlement
 from shared.events.audit import AuditSealed
 from shared.events.envelope import EVENT_TYPES
 from tests.integration.console.story import (
@@ -81,6 +82,32 @@ async def test_the_whole_story_is_applied_and_shown_as_it_was_told(console: Benc
     assert (programme["held_minor"], programme["utilised_minor"]) == (9_000, 5_000)
     assert (programme["limit_minor"], programme["available_minor"]) == (90_000, 76_000)
     assert (programme["name"], programme["state"]) == ("Jiangnan supply", "suspended")
+
+
+async def test_r15_lists_show_the_days_past_due_of_the_business_date_whatever_was_announced(console: Bench) -> None:
+    told = received(story())
+    paid_out = next(nth for nth, each in enumerate(told) if isinstance(each.event, settlement.LoanDisbursed))
+    await apply(console.database, told[: paid_out + 1])
+    reads = console.app.fastapi.state.database
+    (lent,) = [
+        each for each in await queries.drawdowns(reads, before="", limit=10) if each["loan_state"] == "disbursed"
+    ]
+    async with console.database.reader() as tx:
+        due = date.fromisoformat(
+            await tx.pg.fetchval("SELECT oldest_unpaid FROM loan WHERE loan_id = $1", lent["drawdown_id"])
+        )
+    # Not announced before grace is over, and then by marks: the lists count all the same.
+    for days in (0, 1, 2, 45):
+        async with console.database.transaction() as tx:
+            await tx.pg.execute("UPDATE book SET open_date = $1", due + timedelta(days=days))
+        late = [each["days_past_due"] for each in (await queries.queues(reads, limit=10))["overdue_loans"]]
+        assert late == ([days] if days else [])
+        shown = {
+            each["drawdown_id"]: each["days_past_due"] for each in await queries.drawdowns(reads, before="", limit=10)
+        }
+        assert shown[lent["drawdown_id"]] == days
+    await apply(console.database, told[paid_out + 1 :])
+    assert (await queries.queues(reads, limit=10))["overdue_loans"] == []
 
 
 async def test_the_queues_hold_what_waits_for_a_person(console: Bench) -> None:
