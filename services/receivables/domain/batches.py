@@ -9,7 +9,15 @@ from hashlib import sha256
 from typing import ClassVar, Literal
 
 from services.receivables.domain.documents import UnreadableDocument, read_number, read_text
-from services.receivables.domain.receivables import Executed, NotPossible, Step, advance
+from services.receivables.domain.receivables import (
+    AlreadyApplied,
+    Executed,
+    NotPossible,
+    State,
+    Step,
+    advance,
+    advance_rejected,
+)
 from shared.values.money import Money
 
 MOST = 10_000
@@ -46,6 +54,8 @@ class Standing:
     state: str
     disputed: bool
     open: Money
+    paid_minor: int = 0
+    acknowledged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +73,18 @@ def why_not(found: Standing | None, *, step: Step, chosen: Money | None = None) 
     if found.disputed and step is Step.CONFIRM:
         return "disputed"
     try:
-        if not isinstance(advance(document_id=found.receivable_id, state=found.state, asked=step), Executed):
+        if not isinstance(_advance(found, step), Executed):
             return found.state
-    except NotPossible:
-        return found.state
+    except NotPossible as error:
+        return error.state.replace(" ", "_")
     return CHANGED if chosen is not None and chosen != found.open else None
+
+
+def _advance(found: Standing, step: Step) -> Executed[State] | AlreadyApplied:
+    here = {"document_id": found.receivable_id, "state": found.state}
+    if step is Step.REJECT:
+        return advance_rejected(**here, paid_minor=found.paid_minor, acknowledged=found.acknowledged)
+    return advance(**here, asked=step)
 
 
 def totals_of(amounts: Iterable[Money]) -> list[Money]:

@@ -131,10 +131,25 @@ def advance_cancelled(
     *, document_id: str, state: str, vouchered: bool, paid_minor: int
 ) -> Executed[State] | AlreadyApplied:
     """Return what its seller's taking it back makes of a receivable; NotPossible once something stands on it."""
-    stands = "vouchered" if vouchered else "paid in part" if paid_minor else state
-    if stands != state:
-        raise NotPossible(document_id=document_id, state=stands, asked=str(Step.CANCEL))
-    return advance(document_id=document_id, state=state, asked=Step.CANCEL)
+    stands = "vouchered" if vouchered else "paid in part" if paid_minor else ""
+    return _unless(stands, document_id=document_id, state=state, asked=Step.CANCEL)
+
+
+def advance_rejected(
+    *, document_id: str, state: str, paid_minor: int, acknowledged: bool
+) -> Executed[State] | AlreadyApplied:
+    """Return what its obligor's rejecting it makes of a receivable; NotPossible once it paid on it or agreed to it.
+
+    A rejected claim's number is free again (R8): what was paid or set off would be owed and financed once more.
+    """
+    stands = "paid in part" if paid_minor else "acknowledged" if acknowledged else ""
+    return _unless(stands, document_id=document_id, state=state, asked=Step.REJECT)
+
+
+def _unless(stands: str, *, document_id: str, state: str, asked: Step) -> Executed[State] | AlreadyApplied:
+    if stands:
+        raise NotPossible(document_id=document_id, state=stands, asked=str(asked))
+    return advance(document_id=document_id, state=state, asked=asked)
 
 
 class Assignment(StrEnum):

@@ -19,19 +19,21 @@ from shared.values.money import Amount, Money
 
 _LARGEST_LIST = 2 * 1024 * 1024
 CHOSEN = """
-SELECT receivable_id, seller_id, number, state, disputed, currency, financeable_minor, issue_date FROM receivable
+SELECT receivable_id, seller_id, number, state, disputed, currency, financeable_minor, issue_date, paid_minor,
+    acknowledged FROM receivable
 WHERE obligor_id = $1 AND state = 'validated' AND NOT disputed AND ($2::text IS NULL OR seller_id = $2)
     AND ($3::date IS NULL OR due_date >= $3) AND ($4::date IS NULL OR due_date <= $4)
     AND ($5::bigint IS NULL OR (financeable_minor <= $5 AND currency = $6)) ORDER BY receivable_id LIMIT $7
 """
 _BY_ID = """
-SELECT receivable_id, seller_id, number, state, disputed, currency, financeable_minor, issue_date FROM receivable
+SELECT receivable_id, seller_id, number, state, disputed, currency, financeable_minor, issue_date, paid_minor,
+    acknowledged FROM receivable
 WHERE receivable_id = ANY($1) AND obligor_id = $2
 """
 # Of a number that stands twice (another year) the list does not say which: neither is meant.
 BY_NUMBER = """
 SELECT r.receivable_id, r.seller_id, r.number, r.number_key, r.state, r.disputed, r.currency, r.financeable_minor,
-    r.issue_date
+    r.issue_date, r.paid_minor, r.acknowledged
 FROM receivable r JOIN unnest($1::text[], $2::text[]) AS d(seller_id, number_key) USING (seller_id, number_key)
 WHERE r.obligor_id = $3 AND r.state NOT IN ('rejected', 'cancelled')
 """
@@ -63,7 +65,9 @@ class Choice:
 def standing_of(row: Row) -> Standing:
     """Return a row as it stands, as its obligor is told."""
     amount = Money(row["financeable_minor"], row["currency"])
-    return Standing(row["receivable_id"], told(row["state"]), row["disputed"], amount)
+    return Standing(
+        row["receivable_id"], told(row["state"]), row["disputed"], amount, row["paid_minor"], row["acknowledged"]
+    )
 
 
 async def choose(tx: Transaction, asked: Filter | Sequence[str] | Sequence[Named], *, party: str) -> list[Choice]:

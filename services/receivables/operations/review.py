@@ -7,7 +7,7 @@ from typing import Literal
 import asyncpg
 
 from services.receivables.domain.duplicates import DuplicateDocument
-from services.receivables.domain.receivables import AlreadyApplied, Step, advance, told
+from services.receivables.domain.receivables import AlreadyApplied, Step, advance, advance_rejected, told
 from services.receivables.operations.agree import count_agreed
 from services.receivables.operations.invoice_orders import lock_cited
 from services.receivables.operations.locking import Row, lock_receivable
@@ -66,7 +66,9 @@ async def decide_referral(
 
 async def _reject(tx: Transaction, row: Row, *, reason: str, actor: str) -> None:
     receivable_id = row["receivable_id"]
-    step = advance(document_id=receivable_id, state=row["state"], asked=Step.REJECT)
+    step = advance_rejected(
+        document_id=receivable_id, state=row["state"], paid_minor=row["paid_minor"], acknowledged=row["acknowledged"]
+    )
     if isinstance(step, AlreadyApplied):
         return
     await tx.pg.execute("UPDATE receivable SET state = 'rejected' WHERE receivable_id = $1", receivable_id)

@@ -66,6 +66,36 @@ async def test_r8_before_it_is_confirmed_its_seller_takes_it_back_and_its_number
     assert (await opened.read(f"/assignments/{held.drawdown_id}"))["code"] == "document_not_free"
 
 
+async def test_r8_what_was_paid_in_part_or_both_agreed_on_is_not_rejected_and_its_number_not_free_again(
+    opened: Desk,
+) -> None:
+    await opened.hear(BusinessDayOpened(open_date=date(2026, 9, 2)))
+    paid = await opened.taken()
+    agreed = await opened.taken(
+        Sample(SUPPLIER, ANCHOR, number="Z-77", gross="300.00", prepaid="0.00", payable="300.00")
+    )
+    async with opened.maker() as obligor, opened.sme(SUPPLIER) as seller:
+        payment = {"amount": cny("400.00").model_dump(), "paid_date": "2026-09-02", "reference": "P-1"}
+        assert (await seller.post(f"/receivables/{paid}/payments", json=payment, headers=key())).status_code == 201
+        for firm in (obligor, seller):
+            assert (await firm.post(f"/receivables/{agreed}/acknowledgements")).status_code == 200
+        for debt, stands in ((paid, "paid in part"), (agreed, "acknowledged")):
+            refused = await obligor.post(f"/receivables/{debt}/rejections", json=WHY)
+            assert (refused.status_code, refused.json()["state"]) == (409, stands)
+        free = await opened.taken(
+            Sample(SUPPLIER, ANCHOR, number="Y-1", gross="90.00", prepaid="0.00", payable="90.00")
+        )
+        body = {"receivable_ids": [paid, agreed, free], "code": "other", **WHY}
+        batch_id = (await obligor.post("/rejection-batches", json=body)).json()["batch_id"]
+        items = (await obligor.get(f"/decision-batches/{batch_id}/items")).json()["items"]
+    assert [(each["outcome"], each["code"]) for each in items] == [
+        ("refused", "paid_in_part"),
+        ("refused", "acknowledged"),
+        ("rejected", None),
+    ]
+    assert (await opened.upload(ubl(Sample(SUPPLIER, ANCHOR)))).json()["code"] == "duplicate_document"
+
+
 async def test_once_confirmed_its_obligor_assents_and_nobody_else(opened: Desk) -> None:
     receivable_id = await opened.confirmed()
     status, proposal = await asked(opened, receivable_id)
