@@ -97,7 +97,8 @@ CREDIT_1: tuple[str, ...] = (
     "CREATE INDEX reinstatement_of ON reinstatement (drawdown_id)",
     """CREATE TABLE deficiency (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, deficiency_minor bigint NOT NULL,
-        claim_minor bigint NOT NULL, noted_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
+        claim_minor bigint NOT NULL, top_up_minor bigint NOT NULL DEFAULT 0 CHECK (top_up_minor >= 0),
+        noted_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
     "CREATE INDEX deficiency_line ON deficiency (line_id)",
     """CREATE TABLE overdue_loan (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, since timestamptz NOT NULL DEFAULT clock_timestamp())""",

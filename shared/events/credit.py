@@ -310,6 +310,27 @@ class DrawdownReinstated(DrawdownEvent):
     line_id: str
 
 
+class DrawdownTopUpDue(DrawdownEvent):
+    """Trigger: its goods carry less than the loan needs by more than policy lets pass. Consumers: console.
+
+    Contents: what is lacking: so much is repaid, or goods or cover that carry it come beside; `goods` is what goods
+    must be worth to be lent against for it. Told again when it has grown as much again (R6).
+    """
+
+    type: ClassVar[str] = "drawdown.top_up_due.v1"
+    enterprise_id: str
+    lacking: Amount
+    goods: Amount
+    outstanding: Amount
+
+
+class DrawdownTopUpEnded(DrawdownEvent):
+    """Trigger: a loan that was called for more security lacks nothing any more. Consumers: console."""
+
+    type: ClassVar[str] = "drawdown.top_up_ended.v1"
+    enterprise_id: str
+
+
 class DrawdownRepaid(DrawdownEvent):
     """Trigger: outstanding principal reached zero. Consumers: receivables settles the documents."""
 

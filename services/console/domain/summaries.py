@@ -71,6 +71,9 @@ SUMMARIES: dict[str, str] = {
     "drawdown.cancellation_requested.v1": "The drawdown of {who} is to be cancelled: {reason}",
     "drawdown.utilised.v1": "{who} uses {principal}",
     "drawdown.reinstated.v1": "{principal} of {who} is available again, {outstanding} is open",
+    "drawdown.top_up_due.v1": "The goods of {enterprise_id} lack {lacking} of what its loan needs: goods worth {goods} "
+    "or a repayment are due",
+    "drawdown.top_up_ended.v1": "The loan of {enterprise_id} on goods lacks nothing any more",
     "drawdown.repaid.v1": "The drawdown of {who} is repaid",
     "business_day.opened.v1": "The book opens on {open_date}",
     "business_day.closed.v1": "{closed_date} is closed, {open_date} is open",

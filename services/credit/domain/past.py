@@ -13,6 +13,8 @@ HOLDS = frozenset({"drawdown.held.v1", "drawdown.referred.v1", "drawdown.approve
 CANCELS, RELEASES = "drawdown.cancellation_requested.v1", "drawdown.released.v1"
 USES, REPAYS, ENDS = "drawdown.utilised.v1", "drawdown.reinstated.v1", "drawdown.repaid.v1"
 TELLING = (*sorted(HOLDS), CANCELS, RELEASES, USES, REPAYS, ENDS)
+# What is called for beside a loan moves nothing of what its path carries.
+SILENT = ("drawdown.top_up_due.v1", "drawdown.top_up_ended.v1")
 
 
 @dataclass(frozen=True, slots=True)

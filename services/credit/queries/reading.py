@@ -29,17 +29,19 @@ WHERE l.line_id > $1 AND ($2::text IS NULL OR l.enterprise_id = $2) AND ($3::tex
 ORDER BY l.line_id LIMIT $5
 """
 _DRAWDOWNS = """
-SELECT w.*, coalesce(f.deficiency_minor, 0) AS deficiency_minor, coalesce(f.claim_minor, 0) AS claim_minor
+SELECT w.*, coalesce(f.deficiency_minor, 0) AS deficiency_minor, coalesce(f.claim_minor, 0) AS claim_minor,
+    coalesce(f.top_up_minor, 0) AS top_up_minor
 FROM drawdown w LEFT JOIN deficiency f USING (drawdown_id)
 WHERE w.drawdown_id > $1 AND ($2::text IS NULL OR w.enterprise_id = $2) AND ($3::text IS NULL OR w.line_id = $3)
 ORDER BY w.drawdown_id LIMIT $4
 """
 _DRAWDOWN = """
-SELECT w.*, coalesce(f.deficiency_minor, 0) AS deficiency_minor, coalesce(f.claim_minor, 0) AS claim_minor
+SELECT w.*, coalesce(f.deficiency_minor, 0) AS deficiency_minor, coalesce(f.claim_minor, 0) AS claim_minor,
+    coalesce(f.top_up_minor, 0) AS top_up_minor
 FROM drawdown w LEFT JOIN deficiency f USING (drawdown_id) WHERE w.drawdown_id = $1
 """
 _REFERRALS = """
-SELECT w.*, 0 AS deficiency_minor, 0 AS claim_minor FROM drawdown w
+SELECT w.*, 0 AS deficiency_minor, 0 AS claim_minor, 0 AS top_up_minor FROM drawdown w
 WHERE w.state = 'referred' AND w.drawdown_id > $1 ORDER BY w.drawdown_id LIMIT $2
 """
 # A firm's documents: what it may be paid for, and what it owes.
@@ -267,6 +269,7 @@ def _drawdown(row: Mapping[str, Any]) -> dict[str, Any]:
         "incident": row["incident"],
         "deficiency": amount("deficiency_minor"),
         "claim": amount("claim_minor"),
+        "top_up": amount("top_up_minor"),
         "held_at": row["held_at"],
         "expires_at": row["expires_at"],
     }

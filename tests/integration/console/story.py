@@ -235,6 +235,14 @@ def _repaid_drawdown() -> list[Event]:
         *repaid(DRAW, LINE, "40.00", "60.00", day=DAY),
         settlement.LoanCured(loan_id=DRAW, cured_date=DAY + timedelta(days=70)),
         *repaid(DRAW, LINE, "60.00", "0.00", day=DAY),
+        credit.DrawdownTopUpDue(
+            drawdown_id=DRAW,
+            enterprise_id=SUPPLIER,
+            lacking=cny("10.00"),
+            goods=cny("12.50"),
+            outstanding=cny("60.00"),
+        ),
+        credit.DrawdownTopUpEnded(drawdown_id=DRAW, enterprise_id=SUPPLIER),
         credit.DrawdownRepaid(drawdown_id=DRAW),
         settlement.LoanClosed(loan_id=DRAW, closed_date=DAY + timedelta(days=70)),
         receivables.NoticeDelivered(

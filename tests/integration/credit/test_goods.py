@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -89,6 +90,44 @@ async def test_r6_goods_that_fall_below_what_was_lent_stop_draws_and_those_that_
     await world.hear_together([_worth(goods_id, owner, "10.00"), _worth(goods_id, owner, "101000.00")])
     assert await _deficiency(world, drawdown) == ("0.00", "0.00")
     assert (await world.line_of(owner))["drawable"]
+
+
+async def test_r6_a_loan_whose_goods_lack_too_much_is_called_for_more_once_and_again_when_it_grows(
+    world: World,
+) -> None:
+    owner, goods_id, drawdown = await _lent(world)
+
+    async def calls() -> list[tuple[str, ...]]:
+        async with world.database.reader() as tx:
+            rows = await tx.pg.fetch(
+                "SELECT type, body FROM outbox WHERE type LIKE 'drawdown.top_up%' AND subject = $1 ORDER BY position",
+                drawdown,
+            )
+        bodies = [(row["type"], json.loads(row["body"])) for row in rows]
+        return [
+            (kind, body["lacking"]["amount"], body["goods"]["amount"]) if "lacking" in body else (kind,)
+            for kind, body in bodies
+        ]
+
+    due, ended = "drawdown.top_up_due.v1", "drawdown.top_up_ended.v1"
+    # Of 60,000 five hundredths are 3,000: so much may lack.
+    await world.hear(_worth(goods_id, owner, "95000.00"))
+    assert (await _deficiency(world, drawdown), await calls()) == (("3000.00", "0.00"), [])
+    await world.hear(_worth(goods_id, owner, "94999.00"))
+    told = [(due, "3000.60", "5001.00")]
+    assert await calls() == told
+    assert (await world.drawdown(drawdown))["top_up"]["amount"] == "3000.60"
+    await world.hear(_worth(goods_id, owner, "94000.00"), _worth(goods_id, owner, "96000.00"))
+    assert await calls() == told, "what falls or rises a little is not told again"
+    await world.hear(_worth(goods_id, owner, "80000.00"))
+    told.append((due, "12000.00", "20000.00"))
+    assert await calls() == told
+    await world.hear(world.repaid(drawdown, "12000.00", outstanding="48000.00"))
+    assert await calls() == [*told, (ended,)]
+    assert (await world.drawdown(drawdown))["top_up"]["amount"] == "0.00"
+    await world.hear(_worth(goods_id, owner, "1.00"), world.repaid(drawdown, "48000.00"))
+    assert [kind for kind, *_ in await calls()] == [due, due, ended, due, ended]
+    assert (await world.drawdown(drawdown))["top_up"]["amount"] == "0.00"
 
 
 async def test_repayment_lessens_what_is_lacking_whichever_is_heard_first(world: World) -> None:
