@@ -42,7 +42,7 @@ async def post_run(
     caller: Annotated[Caller, access("bank_maker")],
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Net what is free and propose it to the parties; with cash, quote what that would clear besides."""
+    """Net what is free and propose it to the parties; with cash, quote what both would clear."""
     key = await command_of(request, caller, idempotency_key, route="POST /settlement/v1/netting/runs")
     answer = await run_netting(
         database,

@@ -113,7 +113,7 @@ class Run:
 
 
 def run(debts: Sequence[Debt], *, legs_at_most: int, cash: Cash | None = None) -> Run:
-    """Return what is proposed of these debts, and what cash would clear besides; TooMuchDebt or NotProved."""
+    """Return what is proposed of these debts, and what they and cash would clear; TooMuchDebt or NotProved."""
     cycles = cycles_of(debts, clear(debts).cleared)
     bundles = tuple(Bundle(tuple(taken), legs) for taken, legs in bundles_of(debts, cycles, legs_at_most=legs_at_most))
     return Run(bundles, cash_to_clear_all(debts), clear(debts, cash=cash) if cash is not None else None)

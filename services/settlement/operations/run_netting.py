@@ -87,7 +87,7 @@ async def run_netting(
 ) -> Answer:
     """Net what is free between the named firms, or between all; each bundle of rounds is a proposal of its own.
 
-    With cash, what it would clear besides is quoted, and nothing more: no money moves. BookNotOpen, UnknownCurrency,
+    With cash, what both would clear is quoted, and nothing more: no money moves. BookNotOpen, UnknownCurrency,
     TooLongToAccept, TooMuchDebt or DebtsMoved otherwise.
     """
     minor_digits(currency)
