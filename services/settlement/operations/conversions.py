@@ -36,9 +36,7 @@ async def keep_conversions(tx: Transaction, events: Sequence[Received]) -> None:
     if not rows:
         return
     names = sorted({drawdown_id for _, drawdown_id in rows})
-    await tx.pg.execute(
-        "SELECT FROM drawdown WHERE drawdown_id = ANY($1) ORDER BY drawdown_id FOR NO KEY UPDATE", names
-    )
+    await tx.pg.execute(_LOCK, names)
     known = {row["drawdown_id"] for row in await tx.pg.fetch(_NAMED, *by_column(rows, width=2), names)}
     for drawdown_id in names:
         if drawdown_id not in known:

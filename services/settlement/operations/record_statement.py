@@ -44,6 +44,8 @@ _REFERRED = """
 SELECT r.reference, r.loan_id FROM loan_reference r JOIN loan l USING (loan_id)
 WHERE r.reference = ANY($1) AND l.collection_account = $2 ORDER BY l.maturity_date, l.loan_id
 """
+# Refused, what was cleared waits again and what is the seller's is paid anew: either may have gone out since.
+_GIVEN_UP = {("clearing", "refused"), ("surplus", "replaced")}
 _PARTS = ("costs", "penalty", "interest", "principal", "surplus", "excess")
 
 
@@ -217,8 +219,8 @@ def _prove(entry: StatementEntry, statement: _Statement) -> _Outcome:
     expected = payment and (payment["currency"], payment["amount_minor"])
     if payment is None or end_to_end_id in statement.proven or expected != (entry.amount.currency, entry.amount.minor):
         return _unexplained(entry, statement)
-    if payment["purpose"] == "clearing" and payment["state"] == "refused":
-        return _unexplained(entry, statement)  # what was refused waits again, or went another way since
+    if (payment["purpose"], payment["state"]) in _GIVEN_UP:
+        return _unexplained(entry, statement)
     statement.proven.add(end_to_end_id)
     loan = statement.loans.get(payment["loan_id"])
     if loan is None or payment["purpose"] == "surplus":

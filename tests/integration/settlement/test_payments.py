@@ -317,6 +317,20 @@ async def test_a_refused_surplus_is_paid_again_the_next_day_to_the_account_the_s
     assert (await desk.balances())["due_to_seller"] == "0.00"
 
 
+async def test_a_surplus_that_was_paid_again_and_went_out_before_all_the_same_waits_for_a_person(desk: Desk) -> None:
+    loan_id = await desk.disburse(face=cny("100500.00"))
+    await desk.behave("refuse", account="SELLER-1")
+    await desk.collect("100500.00", on=OPENING, reference=loan_id)
+    await desk.run_rail()
+    await desk.open_on(OPENING + timedelta(days=1))
+    first = next(each for each in (await desk.loan(loan_id))["payments"] if each["state"] == "replaced")
+    proof = debit("500.00", on=OPENING, end_to_end_id=first["end_to_end_id"])
+    assert (await desk.statement(proof, account="NOSTRO-1")).json()["entries"][0]["outcome"] == "unmatched"
+    await desk.run_rail()
+    balances = await desk.balances()
+    assert (balances["due_to_seller"], balances["payments_in_suspense"]) == ("0.00", "500.00")
+
+
 async def test_a_silent_surplus_payment_is_proven_by_the_statement(desk: Desk) -> None:
     loan_id = await desk.disburse(face=cny("100500.00"))
     await desk.behave("silence", account="SELLER-1")
