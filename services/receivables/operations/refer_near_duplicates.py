@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from services.receivables.domain.duplicates import number_key
 from services.receivables.domain.near_duplicates import Guise, Stated, Tolerance, near_duplicates
@@ -16,11 +17,11 @@ NEAR_DUPLICATE = "near_duplicate"
 
 # Registrations that share an identifier, or a name, are taken for one firm where a claim could be sold twice.
 TWINS = """
-SELECT p.enterprise_id, q.enterprise_id AS twin_id
+SELECT p.enterprise_id, q.enterprise_id AS twin_id, p.identifier_key AS mark
 FROM party_identifier p JOIN party_identifier q USING (identifier_key)
 WHERE p.enterprise_id = ANY($1) AND q.enterprise_id <> p.enterprise_id
 UNION
-SELECT e.enterprise_id, t.enterprise_id FROM enterprise e JOIN enterprise t USING (name_key)
+SELECT e.enterprise_id, t.enterprise_id, e.name_key FROM enterprise e JOIN enterprise t USING (name_key)
 WHERE e.enterprise_id = ANY($1) AND t.enterprise_id <> e.enterprise_id
 """
 # What stands of each seller and amount, the nearest issue dates first, and of those what came last: in a run of numbers
@@ -44,24 +45,36 @@ _KEEP = """
 INSERT INTO near_duplicate (receivable_id, other_id, guise, policy_version)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
 """
-Twins = Mapping[str, frozenset[str]]
 Near = Mapping[str, list[tuple[str, Guise]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """The other registrations of each firm that has any, and what they have in common with it."""
+
+    others: Mapping[str, frozenset[str]]
+    marks: Mapping[str, frozenset[str]]
+
+
 async def twins_of(tx: Transaction, firms: Collection[str]) -> Twins:
-    """Return the other registrations of each firm that has any."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """Return the other registrations of firms."""
+    others: dict[str, set[str]] = defaultdict(set)
+    marks: dict[str, set[str]] = defaultdict(set)
     for row in await tx.pg.fetch(TWINS, sorted(set(firms))):
-        found[row["enterprise_id"]].add(row["twin_id"])
-    return {firm: frozenset(twins) for firm, twins in found.items()}
+        others[row["enterprise_id"]].add(row["twin_id"])
+        marks[row["enterprise_id"]].add(row["mark"])
+    return Twins(*({firm: frozenset(each) for firm, each in found.items()} for found in (others, marks)))
 
 
 def amounts_to_lock(stated: Sequence[tuple[Stated, Money]], *, twins: Twins) -> list[str]:
-    """Return the names of the locks under which two near duplicates see each other: of each seller and amount."""
+    """Return the names of the locks under which two near duplicates see each other: of each seller and amount.
+
+    Twins meet at what they have in common: however many there are, each takes a lock or two.
+    """
     return [
-        f"{seller} {payable.currency} {payable.amount_minor}"
+        f"{mark} {payable.currency} {payable.amount_minor}"
         for each, payable in stated
-        for seller in (each.seller_id, *twins.get(each.seller_id, ()))
+        for mark in twins.marks.get(each.seller_id, (each.seller_id,))
     ]
 
 
@@ -78,7 +91,7 @@ async def refer_near_duplicates(tx: Transaction, stored: Sequence[tuple[Stated, 
             *(each.issue_date.isoformat(), str(near.days), str(near.at_most)),
         )
         for nth, ((each, owed), near) in enumerate(zip(stored, tolerances, strict=True))
-        for seller in (each.seller_id, *sorted(twins.get(each.seller_id, ())))
+        for seller in (each.seller_id, *sorted(twins.others.get(each.seller_id, ())))
     ]
     place = {each.receivable_id: nth for nth, (each, _) in enumerate(stored)}
     standing: dict[int, list[Stated]] = defaultdict(list)
@@ -87,7 +100,7 @@ async def refer_near_duplicates(tx: Transaction, stored: Sequence[tuple[Stated, 
     found = {
         stored[nth][0].receivable_id: near
         for nth, others in standing.items()
-        if (near := near_duplicates(stored[nth][0], others, tolerance=tolerances[nth], twins=twins))
+        if (near := near_duplicates(stored[nth][0], others, tolerance=tolerances[nth], twins=twins.others))
     }
     if found:
         await tx.pg.execute(_REFER, list(found), NEAR_DUPLICATE)

@@ -107,6 +107,21 @@ async def test_r8_of_two_taken_in_at_once_one_waits(opened: Desk) -> None:
         assert sorted([await task for task in tasks]) == ["referred", "referred", "validated"]
 
 
+async def test_r8_of_two_that_two_registrations_of_one_firm_send_at_once_one_waits(opened: Desk) -> None:
+    twin = new_id()
+    await opened.hear(enterprise(twin, "Bolt Supplier (branch)", {"vat": SUPPLIER.vat}))
+
+    async def take(number: str, issued: str, seller_id: str) -> Any:
+        data = as_json(opened, number, issued=issued, seller_id=seller_id)
+        return (await opened.upload(data, JSON)).json()["state"]
+
+    for month in range(1, 7):
+        sellers = (opened.id(SUPPLIER), twin)
+        sent = [take(f"A-{month}00", f"2026-{month:02d}-01", seller) for seller in sellers]
+        tasks = [asyncio.create_task(each, context=Context()) for each in sent]
+        assert sorted([await task for task in tasks]) == ["referred", "validated"]
+
+
 async def test_r8_honest_monthly_invoices_and_a_split_sale_wait_for_nobody(opened: Desk) -> None:
     numbers = [(f"RENT-{month:02d}", date(2026, month, 1)) for month in range(1, 10)]
     numbers += [(f"INV-{number}", date(2026, 9, 1)) for number in range(2001, 2007)]

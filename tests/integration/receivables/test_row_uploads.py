@@ -15,7 +15,8 @@ from services.receivables import queries
 from services.receivables.operations import receive_uploads, work_rows
 from services.receivables.operations.take_uploads import work_uploads
 from services.receivables.queries import _PART
-from tests.integration.receivables.desk import ANCHOR, CSV, SECOND, SUPPLIER, Desk, desk
+from shared.values.ids import new_id
+from tests.integration.receivables.desk import ANCHOR, CSV, SECOND, SUPPLIER, Desk, desk, enterprise
 from tests.integration.receivables.test_intake import HEADER
 from tests.integration.receivables.test_uploads import items, progress
 
@@ -269,3 +270,11 @@ async def test_a_row_whose_names_are_no_text_says_so_and_costs_its_neighbours_no
     assert (after["state"], after["accepted"], after["refused"]) == ("done", 1, 4)
     codes = {each["code"] for each in (await items(opened, said))["items"] if each["outcome"] == "refused"}
     assert codes == {"unreadable_document"}
+
+
+async def test_r8_however_many_firms_have_one_name_a_chunk_takes_no_more_locks_than_a_server_has(opened: Desk) -> None:
+    await opened.hear(*(enterprise(new_id(), SUPPLIER.name, {}) for _ in range(60)))
+    said = await sent(opened, many(opened, 500))
+    await work_uploads(opened.bench.database)
+    after = await progress(opened, said)
+    assert (after["state"], after["accepted"]) == ("done", 500)
