@@ -13,6 +13,7 @@ import pytest
 from shared.runtime.settings import Settings
 from shared.web.auth import unclassified_routes
 from tests.support.order import LONGEST_FIRST, TESTS
+from tributary.embedded.setup import PAGE_FILES
 from tributary.services import SERVICES, builds
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -184,3 +185,10 @@ def test_ci_calls_what_the_readme_names() -> None:
 
 def test_the_files_that_begin_first_are_there() -> None:
     assert [file for file in LONGEST_FIRST if not (TESTS / file).is_file()] == []
+
+
+def test_set_up_fetches_for_the_pages_what_they_load_and_nothing_else() -> None:
+    pages = _ROOT / "services" / "console" / "templates" / "page.html"
+    loaded = set(re.findall(r'"([\w.]+\.(?:js|css))"', pages.read_text(encoding="utf-8")))
+    ours = {path.name for path in (_ROOT / "services" / "console" / "assets").iterdir()}
+    assert loaded - ours == {Path(name).name for name in PAGE_FILES}

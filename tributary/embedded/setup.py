@@ -19,8 +19,8 @@ _WANTED = {
     "htmx.org": "dist/htmx.min.js",
     "htmx-ext-sse": "sse.js",
     "picocss__pico": "css/pico.min.css",
-    "echarts": "echarts.min.js",
 }
+PAGE_FILES = tuple(_WANTED.values())
 # Where a pack keeps the sheets that are used, and the folder in which services look for them.
 _SHEETS = {
     "phive-rules-en16931": ("external/schematron/1.3.16/", "en16931"),
