@@ -80,7 +80,7 @@ def explain(derived: Derivation, *, language: Language) -> list[str]:
             volume=amount(derived.volume),
             tier=derived.tier,
             direction=word(derived.direction),
-            weight=derived.weight,
+            weight=amount(derived.weight),
             reserved=amount(derived.reserved),
             floor=amount(derived.floor),
             ceiling=amount(derived.ceiling),
@@ -137,7 +137,7 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
     "en": {
         "available": "{name} can draw {amount}: the {node} binds.",
         "propagation": (
-            "Trade of {volume} reaches it on tier {tier} ({direction}), weight {weight}; propagation reserves "
+            "Trade of {volume} reaches it on tier {tier} ({direction}) and weighs {weight} there; propagation reserves "
             "{reserved} between floor {floor} and ceiling {ceiling} (least of {bounds}): cap {cap}."
         ),
         "share": " (carries {share} of each drawdown)",
@@ -157,7 +157,7 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
     "zh": {
         "available": "{name}当前可用额度为 {amount}，由{node}约束。",
         "propagation": (
-            "与核心企业的贸易额 {volume} 传导至第 {tier} 层（{direction}），权重 {weight}；额度传导为其分配 "
+            "与核心企业的贸易额 {volume} 传导至第 {tier} 层（{direction}），加权后 {weight}；额度传导为其分配 "
             "{reserved}，介于下限 {floor} 与上限 {ceiling}（取{bounds}中最小者）之间，授信上限为 {cap}。"
         ),
         "share": "（承担每笔提款的 {share}）",

@@ -39,9 +39,9 @@ def test_each_node_is_a_sum_that_a_reader_can_check() -> None:
     assert explain(DERIVED, language="en") == [
         "Huai River Castings can draw CNY 100.00: the line itself binds.",
         (
-            "Trade of CNY 600.00 reaches it on tier 2 (upstream), weight 30000; propagation reserves CNY 200.00 "
-            "between floor CNY 0.00 and ceiling CNY 450.00 (least of rating cap CNY 450.00, quota CNY 900.00): "
-            "cap CNY 200.00."
+            "Trade of CNY 600.00 reaches it on tier 2 (upstream) and weighs CNY 300.00 there; propagation reserves "
+            "CNY 200.00 between floor CNY 0.00 and ceiling CNY 450.00 (least of rating cap CNY 450.00, quota "
+            "CNY 900.00): cap CNY 200.00."
         ),
         (
             "The anchor group's limit (carries 0.300000 of each drawdown): sanctioned CNY 50.00 − held CNY 60.00 − "
