@@ -79,6 +79,8 @@ _READ_MODELS: dict[type[Event], Handler] = {
     credit.DrawdownReleased: move_drawdowns,
     credit.DrawdownUtilised: move_drawdowns,
     credit.DrawdownReinstated: move_drawdowns,
+    credit.DrawdownTopUpDue: move_drawdowns,
+    credit.DrawdownTopUpEnded: move_drawdowns,
     credit.DrawdownRepaid: move_drawdowns,
     settlement.BusinessDayOpened: keep(BOOK, "open_date"),
     settlement.BusinessDayClosed: keep(BOOK, "open_date"),

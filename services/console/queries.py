@@ -111,6 +111,11 @@ _QUEUES = {
         key="drawdown_id",
         told="drawdown.referred.v1",
     ),
+    "top_ups_due": _since(
+        f"{_DRAWDOWNS} WHERE d.top_up_minor > 0 ORDER BY d.drawdown_id",
+        key="drawdown_id",
+        told="drawdown.top_up_due.v1",
+    ),
     "incidents": f"{_DRAWDOWNS} WHERE d.incident IS NOT NULL ORDER BY d.drawdown_id LIMIT $1",
     "unknown_payments": _since(
         f"{_LOANS} WHERE l.state = 'unknown' ORDER BY l.loan_id", key="loan_id", told="loan.disbursement_unknown.v1"

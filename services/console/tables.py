@@ -44,8 +44,10 @@ CONSOLE_1: tuple[str, ...] = (
         drawdown_id text PRIMARY KEY, line_id text NOT NULL, programme_id text NOT NULL, enterprise_id text NOT NULL,
         obligor_id text NOT NULL, currency text NOT NULL, principal_minor bigint NOT NULL, state text NOT NULL,
         exposure_minor bigint NOT NULL, disbursed_minor bigint, held_minor bigint NOT NULL DEFAULT 0,
-        utilised_minor bigint NOT NULL DEFAULT 0, reason text, incident text) WITH (fillfactor = 70)""",
+        utilised_minor bigint NOT NULL DEFAULT 0, top_up_minor bigint NOT NULL DEFAULT 0, reason text,
+        incident text) WITH (fillfactor = 70)""",
     "CREATE INDEX drawdown_waiting ON drawdown (drawdown_id) WHERE state IN ('referred', 'cancelling')",
+    "CREATE INDEX drawdown_top_up ON drawdown (drawdown_id) WHERE top_up_minor > 0",
     "CREATE INDEX drawdown_incident ON drawdown (drawdown_id) WHERE incident IS NOT NULL",
     "CREATE TABLE assignment (drawdown_id text PRIMARY KEY, state text, registry_reference text, reason text)",
     """CREATE TABLE loan (

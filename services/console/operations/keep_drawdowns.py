@@ -13,6 +13,8 @@ from shared.events.credit import (
     DrawdownReinstated,
     DrawdownReleased,
     DrawdownRepaid,
+    DrawdownTopUpDue,
+    DrawdownTopUpEnded,
     DrawdownUtilised,
 )
 from shared.events.envelope import Event, Received
@@ -62,7 +64,9 @@ _CHANGES: dict[type[Event], str] = {
     # A purchase's face shrinks in proportion to what is open; after a reversal more is open than before.
     DrawdownReinstated: """state = CASE g.minor WHEN 0 THEN d.state ELSE 'utilised' END,
         utilised_minor = coalesce(div(d.exposure_minor::numeric * g.minor, nullif(d.disbursed_minor, 0)), 0)::bigint""",
-    DrawdownRepaid: "state = 'repaid', utilised_minor = 0",
+    DrawdownTopUpDue: "top_up_minor = g.minor",
+    DrawdownTopUpEnded: "top_up_minor = 0",
+    DrawdownRepaid: "state = 'repaid', utilised_minor = 0, top_up_minor = 0",
 }
 _STATEMENTS = {kind: _MOVE.replace("{changes}", changes) for kind, changes in _CHANGES.items()}
 
@@ -111,6 +115,8 @@ def _minor(event: Event) -> int:
             return event.principal.minor
         case DrawdownReinstated():
             return event.outstanding.minor
+        case DrawdownTopUpDue():
+            return event.lacking.minor
         case _:
             return 0
 

@@ -21,6 +21,7 @@ from services.console.api.assets import assets
 from services.console.api.languages import LANGUAGES, LOCALES
 from services.console.domain.summaries import SUMMARIES, WORDS
 from services.console.main import build
+from shared.events.credit import DrawdownTopUpDue
 from shared.events.settlement import LoanOverdue
 from shared.web.auth import BANK, COOKIE, unclassified_routes
 from tests.integration.console.story import (
@@ -189,6 +190,21 @@ async def test_a_credit_note_shows_what_it_lowers_or_why_it_waits_and_where_a_de
     assert "所引用发票的融资情况不同" in chinese
     assert ("INV-11" in lowered, "5.00" in lowered, "data-decide" in lowered) == (True, True, False)
     assert missing.status_code == 404
+
+
+async def test_r6_a_loan_that_is_called_for_more_security_waits_in_a_queue_until_nothing_is_lacking(
+    console: Bench,
+) -> None:
+    told = received(story())
+    due = next(nth for nth, each in enumerate(told) if isinstance(each.event, DrawdownTopUpDue))
+    await apply(console.database, told[: due + 1])
+    async with _browser(console, "risk_officer") as reader:
+        waiting = (await reader.get("/console/queues", params={"lang": "zh"})).text
+        await apply(console.database, told[due + 1 :])
+        over = (await reader.get("/console/queues")).text
+    (queue,) = re.findall(r'<section class="queue" aria-labelledby="top-ups-due">.*?</section>', waiting, re.DOTALL)
+    assert ("补仓" in queue, "10.00" in queue, f'href="/console/loans/{DRAW}"' in queue) == (True, True, True)
+    assert 'id="top-ups-due"' not in over
 
 
 async def test_a_browser_is_answered_in_its_own_language(console: Bench) -> None:
