@@ -23,9 +23,11 @@ def _logs() -> None:
     configure_logging(level="ERROR")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # Hundreds of databases come and go: their files cost ten times as much on a disk. Workers and children inherit it.
-    if "TMPDIR" not in os.environ and (folder := roomy_memory_folder()):
+    # The long runs write more than memory should hold.
+    is_asked = "TMPDIR" not in os.environ and not config.getoption("--run-long")
+    if is_asked and (folder := roomy_memory_folder()):
         os.environ["TMPDIR"], tempfile.tempdir = folder, None
 
 

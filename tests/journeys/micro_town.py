@@ -140,7 +140,7 @@ async def play(story: Callable[[httpx.AsyncClient, Path], Awaitable[None]], *, h
         hold_seconds=600,
         rail_timeout_seconds=0.3,
     )
-    async with running_platform(settings) as platform:
+    async with running_platform(settings, durable=False) as platform:
         async with httpx.AsyncClient(base_url=platform.origin, timeout=60) as http:
             await story(http, platform.settings.home)
         return await invariant_figures(platform.settings)

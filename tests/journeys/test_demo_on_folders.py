@@ -85,9 +85,7 @@ def test_a_folder_of_anything_is_taken_or_refused_file_by_file_and_the_story_sti
     assert "a third supplier of the anchor" in " ".join(step.text for step in result.steps)
 
 
-_LONG = {"peppol-bis3", "xrechnung", "zugferd-xml"}
-
-
+# The short run tells the story on the folder above, and takes these folders in file by file in test_real_invoices.
 @pytest.mark.parametrize("name", ["peppol-bis3", "en16931", "xrechnung", "zugferd-xml"])
 def test_a_published_folder_is_taken_as_its_list_says(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -95,7 +93,7 @@ def test_a_published_folder_is_taken_as_its_list_says(
     folder = SHARED / "documents" / name
     if not folder.is_dir():
         pytest.skip(f"{folder.parent.name}/{name} is not here")
-    if name in _LONG and not request.config.getoption("--run-long"):
+    if not request.config.getoption("--run-long"):
         pytest.skip("one of the long runs: --run-long")
     result = run(folder_plan(folder, today=TODAY), tmp_path)
     assert result.failures == []

@@ -17,7 +17,7 @@ from tests.journeys.micro_town import Town, cny, line_of, play, reached
 from tributary.demo.client import Person, until
 from tributary.demo.people import people_of
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 _BEFORE = timedelta(days=140)
 _LATE = timedelta(days=6)
 

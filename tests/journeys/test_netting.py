@@ -16,7 +16,7 @@ from tests.journeys.micro_town import Town, cny, play
 from tributary.demo.client import Person, Refused, until
 from tributary.demo.people import people_of
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 _RECEIVABLES, _NETTING = "/receivables/v1", "/settlement/v1/netting"
 
 

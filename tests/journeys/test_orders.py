@@ -170,7 +170,7 @@ async def _noted(trade: _Trade, receivable_id: str, loan_id: str) -> None:
     }
     body = json.dumps(note).encode()
     taken = await trade.sme.send_file("/receivables/v1/documents", name="", body=body, media_type="application/json")
-    assert (taken["state"], taken["receivable_id"]) == ("applied", receivable_id)
+    assert (taken["state"], taken["parts"]) == ("applied", [{"receivable_id": receivable_id, "by": cny("5000.00")}])
 
     async def lacking() -> dict[str, Any] | None:
         found = await trade.sme.get(f"/credit/v1/drawdowns/{loan_id}")

@@ -16,7 +16,7 @@ from tests.journeys.micro_town import Town, cny, line_of, play, reached
 from tributary.demo.client import Refused
 from tributary.demo.people import people_of
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 _DIGEST = "5e" * 32
 
 

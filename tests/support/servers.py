@@ -63,7 +63,7 @@ async def with_tables(url: str, *, service: str) -> None:
     connection = await asyncpg.connect(server_url)
     template = await _template(connection, server_url, service)
     await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
     await connection.close()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from tests.support.messaging import until
 from tributary.addresses import Addresses, read_addresses
@@ -139,9 +140,20 @@ async def test_a_killed_platform_starts_again_with_everything_it_had_confirmed(t
         assert await asyncio.wait_for(process.wait(), 60) == 0, _log(tmp_path).read_text()
 
 
-async def test_commands_go_on_while_kafka_is_away_and_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
-    async with _up(tmp_path) as (_, addresses), httpx.AsyncClient(base_url=addresses.origin, timeout=5) as http:
-        maker = await _maker(http, tmp_path)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Path, Addresses]]:
+    """Run a platform for the tests that leave it running; yield its folder and where it is."""
+    home = tmp_path_factory.mktemp("up") / "first"
+    async with _up(home) as (_, addresses):
+        yield home, addresses
+
+
+async def test_commands_go_on_while_kafka_is_away_and_a_server_that_dies_is_started_again(
+    lasting: tuple[Path, Addresses],
+) -> None:
+    home, addresses = lasting
+    async with httpx.AsyncClient(base_url=addresses.origin, timeout=30) as http:
+        maker = await _maker(http, home)
 
         async def registered(name: str) -> bool:
             with suppress(httpx.TransportError):
@@ -155,29 +167,29 @@ async def test_commands_go_on_while_kafka_is_away_and_a_server_that_dies_is_star
                 return feed.status_code == 200 and name in feed.text
             return False
 
-        os.kill(int((tmp_path / "kafka" / "node1" / "pid").read_text()), signal.SIGKILL)
+        os.kill(int((home / "kafka" / "node1" / "pid").read_text()), signal.SIGKILL)
         assert await registered("Without Kafka")
         await until(lambda: seen("Without Kafka"), within_s=60)
-        os.kill(int((tmp_path / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+        os.kill(int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
         await until(lambda: registered("After PostgreSQL"), within_s=60)
         await until(lambda: seen("After PostgreSQL"), within_s=60)
 
 
-async def test_what_stands_in_the_way_is_one_sentence(tmp_path: Path) -> None:
-    async with _up(tmp_path / "first") as (_, addresses):
-        port = int(addresses.origin.rpartition(":")[2])
-        for home, taken, sentence in (
-            (tmp_path / "first", 0, f"{tmp_path / 'first'} is in use by another Tributary"),
-            (tmp_path / "second", port, f"Port {port} is taken"),
-        ):
-            process = await _start(home, port=taken)
-            _, said = await asyncio.wait_for(process.communicate(), 60)
-            assert process.returncode == 1
-            assert said.decode().startswith(sentence)
-            assert len(said.decode().strip().splitlines()) == 1
-        shown = await _start(tmp_path / "first", "events", "show", "nothing")
-        _, said = await asyncio.wait_for(shown.communicate(), 60)
-        assert (shown.returncode, said.decode().strip()) == (1, "No outbox holds an event 'nothing'.")
+async def test_what_stands_in_the_way_is_one_sentence(lasting: tuple[Path, Addresses], tmp_path: Path) -> None:
+    first, addresses = lasting
+    port = int(addresses.origin.rpartition(":")[2])
+    for home, taken, sentence in (
+        (first, 0, f"{first} is in use by another Tributary"),
+        (tmp_path / "second", port, f"Port {port} is taken"),
+    ):
+        process = await _start(home, port=taken)
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 1
+        assert said.decode().startswith(sentence)
+        assert len(said.decode().strip().splitlines()) == 1
+    shown = await _start(first, "events", "show", "nothing")
+    _, said = await asyncio.wait_for(shown.communicate(), 60)
+    assert (shown.returncode, said.decode().strip()) == (1, "No outbox holds an event 'nothing'.")
 
 
 @pytest.mark.parametrize(

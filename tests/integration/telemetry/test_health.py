@@ -135,6 +135,12 @@ async def test_r25_a_worker_of_a_newer_release_does_nothing_before_the_migration
 ) -> None:
     await ensure_topics(Kafka(kafka_bootstrap))
     async with _worker(url=empty_database, home=tmp_path, bootstrap=kafka_bootstrap) as http:
+
+        async def asks_for_the_migration() -> bool:
+            return "tributary migrate" in (await _problems(http)).get("database", "")
+
+        await until(asks_for_the_migration)
+        # It goes on asking, and does nothing else.
         await asyncio.sleep(1)
         problems = await _problems(http)
         assert "tributary migrate" in problems["database"]

@@ -139,8 +139,12 @@ async def test_lag_is_shown_for_the_partitions_that_a_process_has_while_it_has_t
         lag = _series("inbox_lag_records", group=f"scf.{wire.name}")
         return len(await wire.effects()) == 5 and lag == {(str(n), topic): 0 for n in range(3)}
 
+    async def all_are_sent() -> bool:
+        async with wire.database.reader() as tx:
+            return not await tx.pg.fetchval("SELECT count(*) FROM outbox_pending")
+
     async with running(wire.relay().run):
-        await asyncio.sleep(0.5)
+        await until(all_are_sent)
         async with running(wire.inbox({wire.happened: slowly}).run):
             await until(none_is_left)
     assert {4, 3, 2, 1} <= seen
