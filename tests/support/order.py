@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-# Each takes more than ten seconds of a processor, most of them the whole platform and a story told on it.
+# Each takes twenty seconds of a processor or more, the first a hundred: most start servers, processes, a whole platform.
 LONGEST_FIRST = (
-    "journeys/test_told_platform.py",
-    "journeys/test_demo_on_folders.py",
     "faults/test_processes.py",
-    "journeys/test_demo_in_processes.py",
-    "journeys/test_orders.py",
-    "journeys/test_products.py",
-    "journeys/test_demo.py",
     "integration/platform/test_up.py",
+    "journeys/test_told_platform.py",
+    "journeys/test_demo_in_processes.py",
     "properties/test_simulation.py",
+    "journeys/test_demo_on_folders.py",
+    "faults/test_broker_killed.py",
+    "browser/test_pages.py",
+    "journeys/test_demo.py",
+    "browser/test_intake.py",
+    "faults/test_broker_nodes.py",
 )
 
 
