@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-# Each takes twenty seconds of a processor or more, the first a hundred: most start servers, processes, a whole platform.
+# Each takes twenty seconds of a processor or more, the first a hundred: most start servers, or a whole platform.
 LONGEST_FIRST = (
     "faults/test_processes.py",
     "integration/platform/test_up.py",
