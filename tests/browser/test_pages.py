@@ -213,7 +213,7 @@ async def test_r22_a_proposal_is_listed_for_a_second_person_and_never_decided_by
             await page.get_by_label("Client secret").fill(people[role]["client_secret"])
             await page.get_by_role("button", name="Sign and decide").click()
             await page.get_by_text(answer).wait_for()
-        await row.wait_for(state="detached", timeout=10_000)
+        await row.wait_for(state="detached", timeout=60_000)
     async with database.reader() as tx:
         state = await tx.pg.fetchval("SELECT state FROM enterprise WHERE enterprise_id = $1", firm)
     assert state == "suspended"
