@@ -303,6 +303,13 @@ async def credit_notes(database: Database, *, before: str, state: str, limit: in
         )
 
 
+async def receipt(database: Database, *, collection_id: str) -> Row | None:
+    """Return one receipt, or None."""
+    async with database.reader() as tx:
+        row: Row | None = await tx.pg.fetchrow("SELECT * FROM collection WHERE collection_id = $1", collection_id)
+    return row
+
+
 async def credit_note(database: Database, *, credit_note_id: str) -> Row | None:
     """Return one credit note, with the documents that it lowers by their numbers; None when there is none."""
     async with database.reader() as tx:

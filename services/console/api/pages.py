@@ -133,6 +133,15 @@ async def loan(loan_id: str, request: Request, database: Db, _: Annotated[Caller
     return render(request, "loan.html", loan=row, where=where, receipts=receipts, open_date=open_date)
 
 
+@router.get("/console/receipts/{collection_id}")
+async def receipt(collection_id: str, request: Request, database: Db, _: Annotated[Caller, access(*BANK)]) -> Response:
+    """Show a receipt, and the form by which a maker proposes what becomes of what waits of it."""
+    found = await queries.receipt(database, collection_id=parse_id(collection_id))
+    if found is None:
+        raise Problem(status=404, code="not_found", detail="There is no such receipt.")
+    return render(request, "receipt.html", receipt=found)
+
+
 @router.get("/console/what-if")
 async def what_if(
     request: Request, database: Db, _: Annotated[Caller, access(*BANK)], programme: str | None = None

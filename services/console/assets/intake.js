@@ -302,10 +302,24 @@ function partsOf(form) {
     .map((each) => ({ receivable_id: each.dataset.receivable, by: { amount: each.value, currency: form.dataset.currency } }));
 }
 
+// What becomes of money that waits: only what its way asks for is said.
+function cleared(form, field) {
+  const target = { loan: "loan_id", owner: "receivable_id", debit: "against" }[field("way")];
+  return {
+    way: field("way"),
+    reason: field("reason"),
+    ...(target ? { [target]: field("target") } : field("account") && { account: field("account") }),
+    ...(field("amount") && { amount: { amount: field("amount"), currency: form.dataset.clearing } }),
+  };
+}
+
 // A decision on a credit note says what falls by how much; one on a document, whether it is accepted.
 function said(form, field) {
   if (form.dataset.proposals) {
     return field("decision") === "decline" ? { reason: field("reason") } : {};
+  }
+  if (form.dataset.clearing !== undefined) {
+    return cleared(form, field);
   }
   if (!form.dataset.parts) {
     return { decision: field("decision"), reason: field("reason") };
@@ -314,7 +328,7 @@ function said(form, field) {
 }
 
 async function refusedBecause(form, answer) {
-  const refusals = { 403: form.dataset.forbidden, 404: form.dataset.taken, 409: form.dataset.taken };
+  const refusals = { 403: form.dataset.forbidden, 404: form.dataset.taken, 409: form.dataset.taken, 422: form.dataset.taken };
   const refusal = refusals[answer.status] ?? form.dataset.failed;
   const { reasons } = answer.status === 409 ? await answer.json() : {};
   return reasons ? `${refusal} ${reasons.map(wordsOf(form)).join(", ")}` : refusal;
