@@ -189,7 +189,8 @@ async def _checked(tx: Transaction, suspense_id: str, asked: Asked) -> _Clearing
     if suspense_id not in rows:
         raise UnknownSuspense(suspense_id=suspense_id)
     entry = rows[suspense_id]
-    named = await _debt(tx, entry, entry["document_id"])
+    # On a loan its documents took what the loan did, and what waits is what it left.
+    named = await _debt(tx, entry, entry["document_id"]) if entry["loan_id"] is None else None
     waits, received, direction, currency = (
         entry[name] for name in ("waiting_minor", "amount_minor", "direction", "currency")
     )

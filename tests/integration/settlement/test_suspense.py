@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from types import SimpleNamespace
@@ -248,3 +249,31 @@ async def test_what_paid_one_s_receivable_repays_its_owner_s_loan_and_nobody_els
         await tx.pg.execute("UPDATE obligation SET creditor_id = $1", desk.seller)
     assert (await clear(desk, suspense_id, "loan", loan_id=loan_id)).status_code == 200
     assert await waiting(desk) == {}
+
+
+async def test_what_a_loan_left_of_a_receipt_that_named_its_document_goes_back_to_the_payer(desk: Desk) -> None:
+    document = await owed(desk, by="100000.00")
+    await desk.disburse(document_id=document)
+    await desk.collect("100030.00", on=OPENING, reference=document)
+    suspense_id = await only(desk)
+    assert await waiting(desk) == {suspense_id: "30.00"}
+    assert (await clear(desk, suspense_id, "payer", account="PAYER-1")).status_code == 200
+    await desk.run_rail()
+    assert (await desk.balances())["collections_in_suspense"] == "0.00"
+
+
+async def test_of_many_decisions_at_once_exactly_as_many_are_done_as_money_waits(desk: Desk) -> None:
+    await desk.collect("7.00", on=OPENING, reference="?")
+    suspense_id = await only(desk)
+    part = cny("2.00").model_dump()
+    ids = [
+        (await propose(desk, suspense_id, "payer", account="A", amount=part)).json()["approval_id"] for _ in range(6)
+    ]
+    answers = await asyncio.gather(
+        *(desk.checker.post(f"/approvals/{each}/approve") for each in ids), desk.run_rail(), desk.run_rail()
+    )
+    done = [answer.status_code for answer in answers if answer is not None]
+    assert (done.count(200), done.count(409)) == (3, 3)
+    await desk.run_rail(rounds=2)
+    assert await waiting(desk) == {suspense_id: "1.00"}
+    assert (await desk.balances())["collections_in_suspense"] == "1.00"
