@@ -57,6 +57,12 @@ LEFT JOIN LATERAL (SELECT sum(end_minor - start_minor)::bigint AS minor FROM sli
     WHERE root_id = v.root_id AND drawdown_id = p.drawdown_id) AS s ON true
 WHERE p.minor > coalesce(s.minor, 0)
 """
+# A credit note that is applied lowered something, by no more than it takes back; any other nothing (R6).
+_NOTES = """
+SELECT n.credit_note_id, n.state, n.amount_minor, coalesce(sum(d.amount_minor), 0)::bigint AS lowered
+FROM credit_note n LEFT JOIN dilution d USING (credit_note_id) GROUP BY n.credit_note_id
+HAVING coalesce(sum(d.amount_minor), 0) > n.amount_minor OR (n.state = 'applied') <> (count(d.receivable_id) > 0)
+"""
 # Who has documents stands in the register, and who gave them up does not.
 _REGISTER = """
 SELECT a.drawdown_id, a.state, r.stands FROM assignment a CROSS JOIN LATERAL (
@@ -108,6 +114,11 @@ async def _check_paid(tx: Transaction, result: Result) -> None:
         result.violate(
             f"receivable {row['receivable_id']}: {row['financeable_minor']} is open of {row['payable_minor']}, of "
             f"which {row['noted']} was taken off and {row['paid']} paid"
+        )
+    async for row in tx.pg.cursor(_NOTES):
+        result.violate(
+            f"credit note {row['credit_note_id']} over {row['amount_minor']} is {row['state']} and lowered "
+            f"{row['lowered']}"
         )
     async for row in tx.pg.cursor(_OVERPAID):
         result.violate(

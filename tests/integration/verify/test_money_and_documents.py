@@ -125,6 +125,14 @@ _NO_CLAIM = "DROP INDEX receivable_claim, receivable_waiting"
 _NO_OVERLAP = "ALTER TABLE slice DROP CONSTRAINT slice_overlap"
 
 
+_CREDIT_NOTE = """
+INSERT INTO credit_note (credit_note_id, seller_id, obligor_id, number, number_key, issue_year, document_type, syntax,
+    profile, file, issue_date, currency, amount_minor, cites, cited_keys, state, reasons, actor)
+SELECT 'cn', min(enterprise_id), max(enterprise_id), 'CN', 'cn', 2026, '381', 'ubl', '', '', '2026-10-01', 'CNY', 5,
+    '[]', '{}', 'applied', '{}', 'x' FROM enterprise
+"""
+
+
 @pytest.mark.parametrize(
     ("statements", "says"),
     [
@@ -177,6 +185,16 @@ _NO_OVERLAP = "ALTER TABLE slice DROP CONSTRAINT slice_overlap"
                 WHERE receivable_id = 'doc-vouchered'""",
             ],
             "drawdown d-held paid 7 of receivable doc-vouchered, of which its slices are 0",
+        ),
+        ([_CREDIT_NOTE], "credit note cn over 5 is applied and lowered 0"),
+        (
+            [
+                _CREDIT_NOTE,
+                """INSERT INTO dilution (receivable_id, reference, amount_minor, reason, actor, credit_note_id)
+                SELECT receivable_id, 'CN', 6, 'x', 'x', 'cn' FROM receivable WHERE number = 'INV0'""",
+                "UPDATE receivable SET financeable_minor = financeable_minor - 6 WHERE number = 'INV0'",
+            ],
+            "credit note cn over 5 is applied and lowered 6",
         ),
     ],
 )
