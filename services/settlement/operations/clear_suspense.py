@@ -168,7 +168,9 @@ async def confirm_clearings(
     tx: Transaction, paid: Sequence[tuple[Mapping[str, Any], date]], *, open_date: date
 ) -> None:
     """Book what has left, each with the value date it went out on, and say so."""
-    dates = {row["end_to_end_id"]: value_date for row, value_date in paid}
+    dates = {row["end_to_end_id"]: value_date for row, value_date in paid if row["purpose"] == "clearing"}
+    if not dates:
+        return
     entries = {row["suspense_id"]: row for row in await tx.pg.fetch(_OF_PAYMENTS, list(dates))}
     for row in await tx.pg.fetch(_LEFT, list(dates)):
         entry = entries[row["suspense_id"]]
@@ -179,6 +181,8 @@ async def confirm_clearings(
 
 async def refuse_clearings(tx: Transaction, end_to_end_ids: Sequence[str]) -> None:
     """Let what the rail refused wait again, for another decision."""
+    if not end_to_end_ids:
+        return
     await tx.pg.fetch(_OF_PAYMENTS, list(end_to_end_ids))
     await tx.pg.execute(_REFUSED, list(end_to_end_ids))
 

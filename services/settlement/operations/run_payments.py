@@ -92,9 +92,9 @@ async def _hear(tx: Transaction, answers: Sequence[RailAnswer]) -> None:
     others = await _others(tx, list(said))
     went_out = [(row, said[row["end_to_end_id"]].value_date) for row in others if said[row["end_to_end_id"]].paid]
     await confirm_others(tx, went_out, open_date=open_date)
-    came_back = [row["end_to_end_id"] for row in others if not said[row["end_to_end_id"]].paid]
-    await _mark(tx, came_back, state="refused")
-    await refuse_clearings(tx, came_back)
+    came_back = [row for row in others if not said[row["end_to_end_id"]].paid]
+    await _mark(tx, [row["end_to_end_id"] for row in came_back], state="refused")
+    await refuse_clearings(tx, [row["end_to_end_id"] for row in came_back if row["purpose"] == "clearing"])
 
 
 async def _notice_silence(tx: Transaction, end_to_end_ids: Sequence[str]) -> None:
