@@ -77,7 +77,8 @@ async def test_what_documents_carried_is_looked_up_by_owner_and_by_index(world: 
         await tx.pg.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         await tx.pg.execute(f"PREPARE base AS {bases._PAST_BASE}")
         given = "'o1', 'a', 'CNY', current_date, 800000, now() - interval '1 hour', 'scf.credit.drawdown.v1'"
-        plan = await tx.pg.fetch(f"EXPLAIN EXECUTE base({given}, ARRAY['drawdown.held.v1'], 'drawdown.released.v1', 'o1')")
+        told = "ARRAY['drawdown.held.v1'], 'drawdown.released.v1', 'o1'"
+        plan = await tx.pg.fetch(f"EXPLAIN EXECUTE base({given}, {told})")
     text = "\n".join(row[0] for row in plan)
     assert "document_history_owner" in text, text
     for table in ("document_history", "document_use", "drawdown", "outbox"):
