@@ -105,7 +105,7 @@ async def test_an_upload_is_followed_from_the_list_to_each_of_its_documents(hall
         await page.get_by_text("waiting", exact=True).wait_for()
         await work_uploads(hall.desk.bench.database)
         # The page asks again by itself.
-        await page.get_by_text("4 / 4").wait_for(timeout=10_000)
+        await page.get_by_text("4 / 4").wait_for(timeout=60_000)
         await page.get_by_role("link", name="many.zip").click()
         await page.get_by_text("4 of 4 answered").wait_for()
         await page.locator("tbody tr").nth(3).wait_for()
@@ -151,7 +151,7 @@ async def test_r22_a_decision_on_what_waits_is_signed_by_a_checker_whoever_opene
         await form.get_by_role("status").wait_for()
         assert await hall.desk.state(receivable_id) == "validated"
         await hall.hear()
-        await page.locator("form.decision").wait_for(state="detached", timeout=10_000)
+        await page.locator("form.decision").wait_for(state="detached", timeout=60_000)
     (accepted,) = await hall.desk.events("receivable.accepted.v1")
     assert accepted["reason"] == "seen with the seller"
 
@@ -159,8 +159,9 @@ async def test_r22_a_decision_on_what_waits_is_signed_by_a_checker_whoever_opene
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_r6_a_credit_note_that_waits_is_shared_out_and_signed(hall: Hall, language: str) -> None:
     first = await hall.desk.confirmed(INVOICE)
-    other = replace(INVOICE, number="INV-2", gross="600.00", prepaid="0.00", payable="600.00")
-    second = await hall.desk.confirmed(other)
+    second = await hall.desk.confirmed(
+        replace(INVOICE, number="INV-2", gross="600.00", prepaid="0.00", payable="600.00")
+    )
     held = hall.desk.held(receivable(first))
     await hall.desk.hear(held)
     await hall.desk.hear(disbursed(held.drawdown_id))
@@ -198,7 +199,7 @@ async def test_r6_a_credit_note_that_waits_is_shared_out_and_signed(hall: Hall, 
                 assert refused in await form.get_by_role("alert").inner_text()
         await form.get_by_role("status").wait_for()
         await hall.hear()
-        await page.locator("form.decision").wait_for(state="detached", timeout=10_000)
+        await page.locator("form.decision").wait_for(state="detached", timeout=60_000)
         assert "100.00" in await page.locator("dl.facts").inner_text(), "what lowers nothing is told"
     left = [(await hall.desk.read(f"/receivables/{each}"))["financeable"]["amount"] for each in (first, second)]
     assert left == ["600.00", "0.00"]
