@@ -132,6 +132,13 @@ class PaymentIn(Body):
     reference: Reference
 
 
+class SlicePaymentIn(Body):
+    """That the obligor paid a slice, whole, to its holder: when, and the reference of the transfer."""
+
+    paid_date: date = Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31))
+    reference: Reference
+
+
 class NotePartIn(Body):
     """How much of a credit note a receivable is lowered by."""
 

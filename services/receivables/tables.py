@@ -250,7 +250,8 @@ LIFE_1: tuple[str, ...] = (
     """CREATE TABLE payment (
         receivable_id text NOT NULL REFERENCES receivable, reference text NOT NULL,
         amount_minor bigint NOT NULL CHECK (amount_minor > 0),
-        payee text NOT NULL CHECK (payee IN ('seller', 'collection_account')), paid_date date NOT NULL,
+        payee text NOT NULL CHECK (payee IN ('seller', 'collection_account', 'holder')),
+        paid_date date NOT NULL,
         drawdown_id text, actor text NOT NULL, paid_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         PRIMARY KEY (receivable_id, reference))""",
     "CREATE INDEX payment_reference ON payment (reference)",

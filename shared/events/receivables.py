@@ -188,7 +188,7 @@ class ReceivablePaid(ReceivableEvent):
     by: Amount
     paid: Amount
     financeable: Amount
-    payee: Literal["seller", "collection_account"]
+    payee: Literal["seller", "collection_account", "holder"]
     paid_date: date
     drawdown_id: str | None = None
     collection_id: str | None = None
@@ -300,7 +300,7 @@ class VoucherTransferred(VoucherEvent):
 
 
 class VoucherSettled(VoucherEvent):
-    """Trigger: the loan over a slice is closed. Consumers: credit, console."""
+    """Trigger: the loan over a slice is closed, or its holder was paid. Consumers: credit, console."""
 
     type: ClassVar[str] = "voucher.settled.v1"
     slice_id: str

@@ -54,7 +54,7 @@ def test_r13_the_slices_of_a_root_always_tile_its_face(face: int, moves: list[tu
     paid = 0
     for nth, step, amount, holder in moves:
         done = _move(slices, nth, step, amount=amount, holder=holder, ids=ids)
-        paid += done and step is SliceStep.PAY
+        paid += done and step in {SliceStep.PAY, SliceStep.PAY_HOLDER}
         standing = sorted(
             (each for each in slices if each.state is not SliceState.REPLACED), key=lambda s: s.start_minor
         )

@@ -1,17 +1,20 @@
-"""Routes of transfers: slices of vouchers offered, accepted, declined; one by one, or many at once."""
+"""Routes of slices of vouchers: offered, accepted, declined, one by one or many at once; paid to their holders."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from services.receivables import queries
+from services.receivables.operations.once import once
+from services.receivables.operations.pay_slice import pay_slice
 from services.receivables.operations.transfer import Command, Offer, Reply, Transfers
-from services.receivables.schemas import OffersIn, RepliesIn, TransferIn
+from services.receivables.schemas import OffersIn, RepliesIn, SlicePaymentIn, TransferIn
 from shared.storage.idempotency import Answer, Key
 from shared.storage.paging import read_cursor
 from shared.values.ids import parse_id
@@ -52,6 +55,32 @@ async def answer_transfer(  # noqa: PLR0917 - FastAPI passes each by name
     return answer_of(
         await _transfers(request).submit(Reply(key, own_of(caller), caller.subject, root, offered, answer))
     )
+
+
+@transfers.post("/vouchers/{root_id}/slices/{slice_id}/payments", status_code=201)
+async def post_slice_payment(  # noqa: PLR0917 - FastAPI passes each by name
+    root_id: str,
+    slice_id: str,
+    body: SlicePaymentIn,
+    request: Request,
+    database: Db,
+    caller: Annotated[Caller, access("sme", "erp", "bank_maker")],
+    idempotency_key: _Key = None,
+) -> Response:
+    """Say that the obligor paid a slice to its holder, by the holder or the bank; a financed one ends with its loan."""
+    root, paid = parse_id(root_id), parse_id(slice_id)
+    work = partial(
+        pay_slice,
+        root_id=root,
+        slice_id=paid,
+        paid_date=body.paid_date,
+        reference=body.reference,
+        party=party_of(caller),
+        actor=caller.subject,
+    )
+    route = f"POST /receivables/v1/vouchers/{root}/slices/{paid}/payments"
+    key = await command_of(request, caller, idempotency_key, route=route)
+    return answer_of(await once(database, key=key, status=201, work=work))
 
 
 @transfers.post("/transfers/batch")

@@ -11,7 +11,7 @@ from services.receivables.domain.priority import discharging_payee
 from services.receivables.domain.receivables import NotPossible, Step, advance
 from shared.values.money import InvalidAmount, Money
 
-Payee = Literal["seller", "collection_account"]
+Payee = Literal["seller", "collection_account", "holder"]
 Match = Literal["matched", "partial", "unmatched"]
 
 
@@ -71,8 +71,7 @@ def check_paid_to_seller(payable: Payable, *, by: Money, paid_date: date, today:
     advance(document_id=payable.receivable_id, state=payable.state, asked=Step.PAY)
     if payable.vouchered:
         raise NotPossible(document_id=payable.receivable_id, state="vouchered", asked=str(Step.PAY))
-    if not payable.issue_date <= paid_date <= today:
-        raise InvalidPaidDate(paid_date=paid_date)
+    check_paid_date(paid_date, issue_date=payable.issue_date, today=today)
     delivered = payable.delivered_at
     if delivered is not None:
         notified = paid_date >= delivered.astimezone(UTC).date()
@@ -82,6 +81,12 @@ def check_paid_to_seller(payable: Payable, *, by: Money, paid_date: date, today:
         raise InvalidAmount(amount=by.wire()["amount"], reason="is not above zero")
     if (payable.open - by).amount_minor < 0:
         raise InvalidAmount(amount=by.wire()["amount"], reason="is more than is open")
+
+
+def check_paid_date(paid_date: date, *, issue_date: date, today: date) -> None:
+    """Refuse a date on which nothing can have been paid; InvalidPaidDate."""
+    if not issue_date <= paid_date <= today:
+        raise InvalidPaidDate(paid_date=paid_date)
 
 
 def spread(received_minor: int, opens: Sequence[tuple[str, int]]) -> dict[str, int]:

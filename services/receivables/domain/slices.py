@@ -33,6 +33,7 @@ class SliceStep(StrEnum):
     FREE = "be freed"
     FINANCE = "be financed"
     PAY = "be paid"
+    PAY_HOLDER = "be paid to its holder"
 
 
 class InvalidSlice(ValueError):
@@ -97,6 +98,7 @@ _NEXT: dict[tuple[SliceState, SliceStep], SliceState] = {
     (SliceState.ASSIGNED, SliceStep.FREE): SliceState.LIVE,
     (SliceState.ASSIGNED, SliceStep.FINANCE): SliceState.FINANCED,
     (SliceState.FINANCED, SliceStep.PAY): SliceState.PAID,
+    (SliceState.LIVE, SliceStep.PAY_HOLDER): SliceState.PAID,
 }
 _DONE: dict[SliceStep, SliceState] = {
     SliceStep.FINANCE: SliceState.FINANCED,

@@ -10,6 +10,7 @@ from services.receivables.domain.orders import order_asset
 from services.receivables.domain.receivables import Assignment, Executed, Happened, State, advance_assignment
 from services.receivables.operations.locking import Row
 from services.receivables.operations.movables_registry import Filed, Filing, MovablesRegistry
+from services.receivables.operations.pay_slice import settle_roots
 from services.receivables.operations.pledge_goods import end_pledges, wholly_released
 from services.receivables.operations.register import discharge, register
 from services.receivables.operations.take_documents import SOURCE
@@ -81,12 +82,6 @@ _LENT = """
 UPDATE assignment a SET lent_minor = d.lent FROM unnest($1::text[], $2::bigint[]) AS d(drawdown_id, lent)
 WHERE a.drawdown_id = d.drawdown_id
 """
-_PAID_ROOTS = """
-UPDATE receivable r SET state = 'settled' FROM voucher v
-WHERE v.root_id = ANY($1) AND r.receivable_id = v.receivable_id AND r.state = 'confirmed' AND NOT EXISTS (
-    SELECT FROM slice s WHERE s.root_id = v.root_id AND s.state NOT IN ('replaced', 'paid', 'cancelled'))
-RETURNING r.receivable_id
-"""
 
 
 async def free_documents(tx: Transaction, events: Sequence[Received], *, registry: MovablesRegistry) -> None:
@@ -149,9 +144,9 @@ async def settle_documents(tx: Transaction, events: Sequence[Received], *, regis
         ids,
     )
     goods = await end_pledges(tx, ids)
-    roots = await tx.pg.fetch(_PAID_ROOTS, sorted({row["root_id"] for row in slices}))
+    roots = await settle_roots(tx, {row["root_id"] for row in slices})
     await _discharge(tx, [*ids, *(row["goods_id"] for row in goods)], reason="settled", registry=registry)
-    settled = sorted(row["receivable_id"] for row in (*receivables, *roots))
+    settled = sorted([*(row["receivable_id"] for row in receivables), *roots])
     said: list[Event] = [ReceivableSettled(receivable_id=receivable_id) for receivable_id in settled]
     said += [OrderSettled(order_id=row["order_id"]) for row in orders]
     said += [VoucherSettled(root_id=row["root_id"], slice_id=row["slice_id"]) for row in slices]

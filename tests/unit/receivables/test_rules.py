@@ -194,6 +194,13 @@ def test_r13_a_matured_slice_does_not_move_and_a_slice_is_paid_once() -> None:
         advance_slice(live, SliceStep.PAY)
 
 
+def test_r13_a_slice_on_which_no_loan_stands_is_paid_to_its_holder_once() -> None:
+    assert advance_slice(VoucherSlice("s", 0, 100, "b"), SliceStep.PAY_HOLDER) == Executed(SliceState.PAID)
+    for state in (SliceState.OFFERED, SliceState.ASSIGNED, SliceState.FINANCED, SliceState.PAID):
+        with pytest.raises(NotPossible):
+            advance_slice(VoucherSlice("s", 0, 100, "b", state), SliceStep.PAY_HOLDER)
+
+
 def test_r15_a_voucher_never_runs_for_more_than_the_policy_allows() -> None:
     start = date(2026, 1, 1)
     check_term(issued_on=start, maturity_date=start + timedelta(days=366), most_days=366)
