@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ async def test_r13_a_holder_says_that_it_was_paid_and_its_slice_counts_no_more(o
 async def test_r13_the_last_slice_that_is_paid_settles_the_root_and_frees_the_issuance_limit(opened: Desk) -> None:
     issued, theirs, ours = await split(opened)
     root = issued["root_id"]
-    other = await opened.confirmed(replace(Sample(SUPPLIER, ANCHOR), number="INV-2", issue_date="2026-09-02"))
+    other = await opened.confirmed(replace(Sample(SUPPLIER, ANCHOR), number="INV-2", issue_date=date(2026, 9, 2)))
     body = {"programme_id": opened.programme_id, "receivable_id": other}
     async with opened.maker() as maker:
         full = await maker.post("/vouchers", json=body, headers=key())
