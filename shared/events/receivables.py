@@ -176,12 +176,12 @@ class ReceivableDiluted(ReceivableEvent):
 
 
 class ReceivablePaid(ReceivableEvent):
-    """Trigger: the obligor paid, the seller before notice or the collection account (R7, R9). Consumers: credit.
+    """Trigger: the obligor paid: the seller before notice, a slice's holder, or the collection account (R7, R9, R13).
 
     Contents: what was paid in all, what is still payable. With a `drawdown_id` it went through that loan's waterfall:
     the loan fell, so that what is eligible beneath it need not; over slices, it is paid on the receivable beneath them.
-    Consumers: settlement nets no more than is payable, and knows by the `collection_id` what a debt without a loan took
-    of a receipt.
+    Consumers: credit; settlement, which nets no more than is payable, and knows by the `collection_id` what a debt
+    without a loan took of a receipt.
     """
 
     type: ClassVar[str] = "receivable.paid.v1"
